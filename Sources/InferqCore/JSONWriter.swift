@@ -1,0 +1,121 @@
+/// Writes compact ASCII JSON into one buffer. It sets the commas; that calls come in an order that makes JSON, and
+/// every `begin` has its `end`, is up to the caller.
+package struct JSONWriter: Sendable {
+    package private(set) var bytes: [UInt8] = []
+    private var needsComma = false
+
+    /// - Parameter capacity: How many bytes to make room for.
+    package init(capacity: Int = 0) {
+        bytes.reserveCapacity(capacity)
+    }
+
+    /// Makes room for this many bytes in all; meant to be called once, before writing.
+    package mutating func reserveCapacity(_ capacity: Int) {
+        bytes.reserveCapacity(capacity)
+    }
+
+    package mutating func beginObject() {
+        begin(JSONByte.openBrace)
+    }
+
+    package mutating func endObject() {
+        end(JSONByte.closeBrace)
+    }
+
+    package mutating func beginArray() {
+        begin(JSONByte.openBracket)
+    }
+
+    package mutating func endArray() {
+        end(JSONByte.closeBracket)
+    }
+
+    /// Begins a member; its value is the next call.
+    package mutating func name(_ name: String) {
+        separate()
+        string(name)
+        bytes.append(JSONByte.colon)
+        needsComma = false
+    }
+
+    package mutating func value(_ value: String) {
+        separate()
+        string(value)
+    }
+
+    package mutating func value(_ value: Int) {
+        self.value(Int64(value))
+    }
+
+    package mutating func value(_ value: Int64) {
+        separate()
+        if value < 0 { bytes.append(JSONByte.minus) }
+        let magnitude = value.magnitude
+        var power: UInt64 = 1
+        while magnitude / power >= 10 { power *= 10 }
+        while power > 0 {
+            bytes.append(UInt8(ascii: "0") + UInt8(magnitude / power % 10))
+            power /= 10
+        }
+    }
+
+    /// Writes the shortest digits that give the same value again; null in place of what JSON cannot say (not finite).
+    package mutating func value(_ value: Double) {
+        guard value.isFinite else { return null() }
+        separate()
+        var digits = value.description[...]
+        if digits.hasSuffix(".0") { digits.removeLast(2) }
+        bytes.append(contentsOf: digits.utf8)
+    }
+
+    package mutating func value(_ value: Bool) {
+        separate()
+        bytes.append(contentsOf: (value ? "true" : "false").utf8)
+    }
+
+    package mutating func null() {
+        separate()
+        bytes.append(contentsOf: "null".utf8)
+    }
+
+    /// Writes a value that is valid JSON already, as it is.
+    package mutating func raw(_ json: [UInt8]) {
+        separate()
+        bytes.append(contentsOf: json)
+    }
+
+    /// Writes the valid JSON value in `range` as it is.
+    package mutating func raw(_ json: [UInt8], _ range: Range<Int>) {
+        separate()
+        JSONText.append(json.span, range, to: &bytes)
+    }
+
+    /// Writes the valid JSON value in `range` as ``JSONScanner/appendCompactASCII(_:_:to:)`` has it.
+    package mutating func compact(_ json: [UInt8], _ range: Range<Int>) {
+        separate()
+        JSONScanner.appendCompactASCII(json, range, to: &bytes)
+    }
+
+    private mutating func begin(_ bracket: UInt8) {
+        separate()
+        bytes.append(bracket)
+        needsComma = false
+    }
+
+    private mutating func end(_ bracket: UInt8) {
+        bytes.append(bracket)
+        needsComma = true
+    }
+
+    private mutating func separate() {
+        if needsComma { bytes.append(JSONByte.comma) }
+        needsComma = true
+    }
+
+    private mutating func string(_ text: String) {
+        bytes.append(JSONByte.quote)
+        var text = text
+        text.withUTF8 { JSONCompact.appendEscaped($0.span, to: &bytes) }
+        bytes.append(JSONByte.quote)
+    }
+}
