@@ -1,0 +1,29 @@
+/// What carries jobs out to workers. It may lose, double or delay what it carries: the store makes it good.
+package protocol Broker: Sendable {
+    /// As shown by the readiness answer: `ring` or `redis`.
+    var name: String { get }
+
+    /// Puts a job up for the next free worker of its model.
+    ///
+    /// - Returns: false when there is no room; the scheduler offers it again later.
+    func offer(_ offer: Offer) -> Bool
+
+    /// Waits for the next job of a model, in the order of the offers; each offer is taken once.
+    ///
+    /// - Returns: nil once the broker is closed, or when the waiting task is cancelled.
+    func take(_ model: String) async -> Offer?
+
+    /// Ends all waiting takes; what was offered and not taken stays due in the store.
+    func close()
+}
+
+/// A job that waits for a worker. No state of the job: only the gateway's memory of having asked.
+package struct Offer: Sendable, Hashable {
+    package let model: String
+    package let job: JobKey
+
+    package init(model: String, job: JobKey) {
+        self.model = model
+        self.job = job
+    }
+}

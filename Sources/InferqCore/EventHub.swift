@@ -1,0 +1,52 @@
+import Synchronization
+
+/// Who listens to which job: rings their bells after a commit. It keeps no events; listeners read rows.
+package final class EventHub: Sendable {
+    private struct State {
+        var listeners: [JobKey: [ObjectIdentifier: Bell]] = [:]
+        var count = 0
+        var isStopped = false
+    }
+
+    private let state = Mutex(State())
+
+    package init() {}
+
+    /// From now on `bell` rings at each event of the job. Listen first, then read the history.
+    package func listen(to job: JobKey, _ bell: Bell) {
+        let isStopped = state.withLock { state in
+            if state.listeners[job, default: [:]].updateValue(bell, forKey: ObjectIdentifier(bell)) == nil {
+                state.count += 1
+            }
+            return state.isStopped
+        }
+        if isStopped { bell.ring(.stop) }
+    }
+
+    package func leave(_ job: JobKey, _ bell: Bell) {
+        state.withLock { state in
+            guard state.listeners[job]?.removeValue(forKey: ObjectIdentifier(bell)) != nil else { return }
+            state.count -= 1
+            if state.listeners[job]?.isEmpty == true { state.listeners[job] = nil }
+        }
+    }
+
+    /// Called after the commit of an event.
+    func ring(_ job: JobKey) {
+        let bells = state.withLock { $0.listeners[job] }
+        guard let bells else { return }
+        for bell in bells.values { bell.ring(.event) }
+    }
+
+    /// Wakes everybody for the last time: the service is stopping.
+    package func stop() {
+        let bells = state.withLock { state in
+            state.isStopped = true
+            return state.listeners.values.flatMap(\.values)
+        }
+        for bell in bells { bell.ring(.stop) }
+    }
+
+    /// How many listen at this moment.
+    package var listenerCount: Int { state.withLock { $0.count } }
+}

@@ -1,0 +1,246 @@
+import GRDB
+import Synchronization
+
+/// Lets concurrent changes share one write transaction and one fsync, each with its own result.
+///
+/// Whoever asks enqueues and waits; the first one finds the writer idle and wakes it, and what arrives while a
+/// transaction is being synced goes into the next. So a lone change does not wait for company, and the cost of the
+/// sync is shared exactly when there is something to share it with. The writer is GRDB's own serial queue: the asking
+/// tasks only wait, and their cancellation never reaches the database, where it would take the neighbours along.
+///
+/// An operation must be a pure function of the database: when a neighbour fails half way, the transaction is rolled
+/// back and the operations run again, one by one.
+final class GroupCommit: Sendable {
+    /// Which go first when they must be run one by one because space is short.
+    enum Rank: Int {
+        /// Ends something that runs: must get through.
+        case outcome
+        case change
+        case submit
+    }
+
+    /// What the writer has done since the start, for metrics and for the checkpoint's schedule.
+    struct Figures: Sendable, Equatable {
+        var commits = 0
+        var operations = 0
+        var largestCommit = 0
+        var checkpoints = 0
+    }
+
+    private struct Operation: Sendable {
+        let rank: Rank
+        /// Bytes that it writes beside the row itself: for the estimate of the WAL's length.
+        let byteCount: Int
+        /// Runs the operation; what it returns is called after the commit.
+        let run: @Sendable (Database) throws -> @Sendable () -> Void
+        let fail: @Sendable (any Error) -> Void
+    }
+
+    private struct State {
+        var waiting: [Operation] = []
+        var isDraining = false
+        var stopped: StoreError?
+        var figures = Figures()
+    }
+
+    private let pool: DatabasePool
+    private let state = Mutex(State())
+    /// Called once, on the writer, when nothing can be promised any more.
+    private let onFatal: @Sendable (StoreError) -> Void
+    private let walLimit: Int
+    /// Bytes that were added to the WAL since the last checkpoint, as far as can be told. Writer only.
+    private let walEstimate = Mutex(0)
+
+    /// At most so many operations share a transaction, so that the first of them does not wait long for the last.
+    private static let largestBatch = 512
+    private static let pageSize = 4096
+
+    /// - Parameter walLimit: bytes of WAL after which a checkpoint runs, between two transactions.
+    init(pool: DatabasePool, walLimit: Int, onFatal: @escaping @Sendable (StoreError) -> Void) {
+        self.pool = pool
+        self.walLimit = walLimit
+        self.onFatal = onFatal
+    }
+
+    var figures: Figures { state.withLock { $0.figures } }
+
+    /// Runs `operation` in the next transaction and returns once that is on disk.
+    ///
+    /// - Parameters:
+    ///   - then: called on the writer right after the commit, in commit order, before the next transaction begins.
+    /// - Throws: what `operation` throws, whatever becomes of its neighbours, or a ``StoreError``.
+    func perform<Value: Sendable>(
+        _ rank: Rank,
+        byteCount: Int = 0,
+        then: @escaping @Sendable (Value) -> Void = { _ in },
+        _ operation: @escaping @Sendable (Database) throws -> Value
+    ) async throws -> Value {
+        try await withCheckedThrowingContinuation { continuation in
+            enqueue(
+                Operation(
+                    rank: rank,
+                    byteCount: byteCount,
+                    run: { db in
+                        let value = try operation(db)
+                        return {
+                            then(value)
+                            continuation.resume(returning: value)
+                        }
+                    },
+                    fail: { continuation.resume(throwing: $0) }
+                )
+            )
+        }
+    }
+
+    /// Refuses everything from now on with `error`; what waits already is still done.
+    func stop(_ error: StoreError = .closed) {
+        state.withLock { $0.stopped = $0.stopped ?? error }
+    }
+
+    private func enqueue(_ operation: Operation) {
+        let (refusal, mustWake) = state.withLock { state -> (StoreError?, Bool) in
+            if let stopped = state.stopped { return (stopped, false) }
+            state.waiting.append(operation)
+            defer { state.isDraining = true }
+            return (nil, !state.isDraining)
+        }
+        if let refusal { return operation.fail(refusal) }
+        if mustWake { pool.asyncWriteWithoutTransaction { db in self.drain(db) } }
+    }
+
+    private func drain(_ db: Database) {
+        while true {
+            let batch = state.withLock { state -> [Operation] in
+                let batch = Array(state.waiting.prefix(Self.largestBatch))
+                state.waiting.removeFirst(batch.count)
+                if batch.isEmpty { state.isDraining = false }
+                return batch
+            }
+            guard !batch.isEmpty else { return }
+            commit(batch, db)
+            checkpointWhenDue(db)
+        }
+    }
+
+    // MARK: One batch
+
+    private func commit(_ batch: [Operation], _ db: Database) {
+        do {
+            guard let results = try together(batch, db) else { return oneByOne(batch, db) }
+            finish(batch, results)
+        } catch {
+            rollBack(db)
+            if let fatal = StoreError.fatal(error) { return abandon(batch, fatal) }
+            oneByOne(batch, db)
+        }
+    }
+
+    private typealias Results = [Result<@Sendable () -> Void, any Error>]
+
+    /// Runs all in one transaction. Nil, with nothing changed, when one failed after it had begun to write.
+    private func together(_ batch: [Operation], _ db: Database) throws -> Results? {
+        try db.beginTransaction(.immediate)
+        var results: Results = []
+        results.reserveCapacity(batch.count)
+        for operation in batch {
+            let before = db.totalChangesCount
+            do {
+                results.append(.success(try operation.run(db)))
+            } catch {
+                if StoreError.fatal(error) != nil { throw error }
+                // SQLITE_FULL and others roll the whole transaction back by themselves.
+                guard db.isInsideTransaction, db.totalChangesCount == before else {
+                    rollBack(db)
+                    return nil
+                }
+                results.append(.failure(error))
+            }
+        }
+        try db.commit()
+        return results
+    }
+
+    private func oneByOne(_ batch: [Operation], _ db: Database) {
+        var rest = batch.sorted { $0.rank.rawValue < $1.rank.rawValue }[...]
+        while let operation = rest.popFirst() {
+            do {
+                try db.beginTransaction(.immediate)
+                let done = try operation.run(db)
+                try db.commit()
+                finish([operation], [.success(done)])
+            } catch {
+                rollBack(db)
+                if let fatal = StoreError.fatal(error) { return abandon([operation] + rest, fatal) }
+                operation.fail(StoreError.wrapped(error))
+            }
+        }
+    }
+
+    private func finish(_ batch: [Operation], _ results: Results) {
+        state.withLock { state in
+            state.figures.commits += 1
+            state.figures.operations += batch.count
+            state.figures.largestCommit = max(state.figures.largestCommit, batch.count)
+        }
+        for (operation, result) in zip(batch, results) {
+            switch result {
+            case .success(let done): done()
+            case .failure(let error): operation.fail(StoreError.wrapped(error))
+            }
+        }
+        // A transaction writes whole pages: a few for the trees' inner nodes, then about one and a half an operation.
+        let written = batch.reduce(8 * Self.pageSize) { $0 + $1.byteCount + 3 * Self.pageSize / 2 }
+        walEstimate.withLock { $0 += written }
+    }
+
+    private func rollBack(_ db: Database) {
+        guard db.isInsideTransaction else { return }
+        do {
+            try db.rollback()
+        } catch {
+            // SQLite has rolled back by itself, or the next BEGIN will say what is wrong.
+        }
+    }
+
+    private func abandon(_ batch: [Operation], _ error: StoreError) {
+        let rest = state.withLock { state -> [Operation] in
+            state.stopped = state.stopped ?? error
+            defer { state.waiting = [] }
+            return state.waiting
+        }
+        for operation in batch + rest { operation.fail(error) }
+        onFatal(error)
+    }
+
+    // MARK: Checkpoints
+
+    /// Runs beside the acknowledging path: after the waiting tasks were told, before the next transaction begins.
+    /// On the writer, since this SQLite must not write and checkpoint through two connections at once.
+    private func checkpointWhenDue(_ db: Database) {
+        guard walEstimate.withLock({ $0 >= walLimit }) else { return }
+        checkpoint(db, .passive)
+    }
+
+    private func checkpoint(_ db: Database, _ mode: Database.CheckpointMode) {
+        do {
+            try db.checkpoint(mode)
+            walEstimate.withLock { $0 = 0 }
+            state.withLock { $0.figures.checkpoints += 1 }
+        } catch {
+            // A full disk or a reader stands in the way; the next transaction brings the next try.
+            walEstimate.withLock { $0 = walLimit / 2 }
+            if let fatal = StoreError.fatal(error) { abandon([], fatal) }
+        }
+    }
+
+    /// Empties the WAL when little is going on. Returns when that is done.
+    func checkpointNow() async {
+        await withCheckedContinuation { continuation in
+            pool.asyncWriteWithoutTransaction { db in
+                self.checkpoint(db, .truncate)
+                continuation.resume()
+            }
+        }
+    }
+}

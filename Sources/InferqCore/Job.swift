@@ -1,0 +1,299 @@
+/// One request to run a model, from its submission to its final state.
+///
+/// All changes of ``state`` are the functions below; the store calls them inside a write transaction and appends the
+/// events that they return in the same one. They are pure, take `now`, and throw instead of trapping, since a stored
+/// row may be older than the program. `docs/job-lifecycle.md` draws the diagram.
+package struct Job: Sendable, Equatable, Identifiable {
+    package enum State: Sendable, Equatable {
+        /// Waits for its `runAt` (not due) or for a worker (due).
+        case pending(isDue: Bool)
+        /// A worker has it, and this lease alone may end the attempt.
+        case running(Lease)
+        case completed(finishedAt: Timestamp)
+        case failed(finishedAt: Timestamp)
+        case cancelled(finishedAt: Timestamp)
+    }
+
+    package let key: JobKey
+    package let id: UUIDv7
+    package let eventID: UUIDv7
+    package let model: String
+    package let options: Options
+    package internal(set) var input: Payload
+
+    package internal(set) var state: State
+    /// Where the attempt's start is counted from for scheduling: the earliest moment of the next one.
+    package internal(set) var runAt: Timestamp
+    /// Attempts that were started, as shown. An interrupted one counts here, and not in ``failures``.
+    package internal(set) var attempt = 0
+    /// Attempts that failed: what `maxAttempts` is compared with.
+    package internal(set) var failures = 0
+    /// Grows at every claim and is never shown: the fence against late and doubled outcomes.
+    package internal(set) var lease = Lease(number: 0)
+    /// Crashes of the gateway, one after another, while this job ran.
+    package internal(set) var crashes = 0
+    /// The start of the first attempt.
+    package internal(set) var startedAt: Timestamp?
+    /// The cause of the last failed attempt.
+    package internal(set) var error: Failure?
+    package internal(set) var output: Payload?
+    package internal(set) var layers = Layers.none
+    /// The id of the newest event.
+    package internal(set) var lastEvent: Int64 = 0
+
+    /// What the client asked for; never changes.
+    package struct Options: Sendable, Equatable {
+        package var priority = 0
+        package var expiresAt: Timestamp?
+        /// Nil: the model's own.
+        package var timeout: Duration?
+        package var maxAttempts: Int
+        /// A JSON object as it came.
+        package var metadata: [UInt8] = []
+        package var retryOf: UUIDv7?
+        /// The W3C trace context that the attempt is called with.
+        package var traceparent: String?
+
+        package init(maxAttempts: Int) {
+            self.maxAttempts = maxAttempts
+        }
+    }
+
+    /// A number that one claim of one job has and no other.
+    package struct Lease: Sendable, Equatable {
+        package let number: Int64
+    }
+
+    /// Where a job's predicted layers lie.
+    package enum Layers: Sendable, Equatable {
+        case none
+        /// The bytes of the output that are an array of objects.
+        case array(Range<Int>)
+        /// The bytes of the output that are one object: a list of one.
+        case object(Range<Int>)
+        /// An array that the model server handed over early.
+        case early([UInt8])
+    }
+
+    package init(
+        id: UUIDv7,
+        eventID: UUIDv7,
+        model: String,
+        options: Options,
+        input: Payload,
+        runAt: Timestamp,
+        now: Timestamp
+    ) {
+        key = id.key
+        self.id = id
+        self.eventID = eventID
+        self.model = model
+        self.options = options
+        self.input = input
+        self.runAt = runAt
+        state = .pending(isDue: runAt <= now)
+    }
+
+    package var status: Status {
+        switch state {
+        case .pending: .pending
+        case .running: .running
+        case .completed: .completed
+        case .failed: .failed
+        case .cancelled: .cancelled
+        }
+    }
+
+    package var finishedAt: Timestamp? {
+        switch state {
+        case .pending, .running: nil
+        case .completed(let at), .failed(let at), .cancelled(let at): at
+        }
+    }
+
+    package var isDue: Bool { state == .pending(isDue: true) }
+
+    /// Whether the gateway has crashed often enough under this job for it to run alone.
+    package var isSuspect: Bool { crashes >= Self.crashesOfSuspect }
+
+    static let crashesOfSuspect = 2
+    static let crashesOfPoison = 3
+}
+
+/// What a client sees of a job's state.
+package enum Status: Int, Sendable, CaseIterable {
+    case pending, running, completed, failed, cancelled
+
+    package var isFinal: Bool {
+        switch self {
+        case .pending, .running: false
+        case .completed, .failed, .cancelled: true
+        }
+    }
+}
+
+/// A change that the job's state does not allow.
+package struct IllegalTransition: Error, Equatable {
+    package let id: UUIDv7
+    package let status: Status
+    package let change: String
+
+    init(_ job: Job, _ change: String) {
+        id = job.id
+        status = job.status
+        self.change = change
+    }
+}
+
+// MARK: Transitions
+
+extension Job {
+    /// The event of the submission.
+    func accepted() -> JobEvent.Draft {
+        draft(.updated, text: "accepted")
+    }
+
+    /// A pending job whose time has come. No event: nothing that a client sees has changed.
+    mutating func becomeDue() throws(IllegalTransition) {
+        guard case .pending = state else { throw IllegalTransition(self, "become due") }
+        state = .pending(isDue: true)
+    }
+
+    /// A worker takes the job: a new lease, the next attempt.
+    mutating func claim(now: Timestamp) throws(IllegalTransition) -> [JobEvent.Draft] {
+        guard isDue else { throw IllegalTransition(self, "claim") }
+        lease = Lease(number: lease.number + 1)
+        attempt += 1
+        startedAt = startedAt ?? now
+        state = .running(lease)
+        return [draft(.updated, text: "attempt \(attempt) started")]
+    }
+
+    /// Ends the claimed attempt: completed, failed for good, or pending again when `retry` allows one more.
+    ///
+    /// - Throws: ``IllegalTransition`` when the lease has passed on or the job has ended; the late outcome is dropped.
+    mutating func finish(
+        _ claimed: Lease,
+        with outcome: Outcome,
+        retry: RetryPolicy,
+        jitter: Double,
+        now: Timestamp
+    ) throws(IllegalTransition) -> [JobEvent.Draft] {
+        guard case .running(claimed) = state else { throw IllegalTransition(self, "finish") }
+        crashes = 0
+        switch outcome {
+        case .answered(let answer):
+            output = answer.payload
+            if answer.layers != .none { layers = answer.layers }
+            error = nil
+            state = .completed(finishedAt: now)
+            return [draft(.updated)]
+        case .failed(var failure, let retryAfter):
+            failure.attempt = attempt
+            failures += 1
+            error = failure
+            layers = .none
+            guard retry.allows(failure, after: failures) else {
+                state = .failed(finishedAt: now)
+                return [draft(.failed)]
+            }
+            let pause = retry.pause(after: failures, retryAfter: retryAfter, jitter: jitter)
+            runAt = now + pause
+            let told = draft(.attemptFailed)
+            state = .pending(isDue: runAt <= now)
+            return [told, draft(.updated, text: "attempt \(attempt) failed and will be repeated")]
+        }
+    }
+
+    /// Puts a running job back whose attempt was cut short through no fault of its own: it does not count.
+    mutating func interrupt(
+        _ claimed: Lease,
+        reason: String,
+        now: Timestamp
+    ) throws(IllegalTransition) -> [JobEvent.Draft] {
+        guard case .running(claimed) = state else { throw IllegalTransition(self, "interrupt") }
+        layers = .none
+        runAt = now
+        state = .pending(isDue: true)
+        return [draft(.updated, text: "attempt \(attempt) was interrupted (\(reason)) and will be repeated")]
+    }
+
+    /// Found running at the start, left behind by a process that is gone.
+    ///
+    /// - Parameters:
+    ///   - isCrash: false when the machine itself went down since: a power cut is nobody's fault.
+    ///   - wasAlone: no other suspect ran, and nothing else of its model; only then a third crash is its own.
+    mutating func recover(
+        isCrash: Bool,
+        wasAlone: Bool,
+        now: Timestamp
+    ) throws(IllegalTransition) -> [JobEvent.Draft] {
+        guard case .running = state else { throw IllegalTransition(self, "recover") }
+        if isCrash { crashes += 1 }
+        if isCrash, crashes >= Self.crashesOfPoison {
+            guard !wasAlone else {
+                error = Failure(
+                    .poisoned,
+                    "the gateway crashed \(crashes) times while this job ran, the last time while it ran alone",
+                    attempt: attempt,
+                    isRetryable: false
+                )
+                state = .failed(finishedAt: now)
+                return [draft(.failed)]
+            }
+            crashes = Self.crashesOfSuspect
+        }
+        return try interrupt(lease, reason: isCrash ? "the gateway crashed" : "the power failed", now: now)
+    }
+
+    /// Ends a job that has not ended. An ended one stays as it is: no event, no error.
+    mutating func cancel(now: Timestamp) -> [JobEvent.Draft] {
+        guard !status.isFinal else { return [] }
+        error = nil
+        state = .cancelled(finishedAt: now)
+        return [draft(.updated)]
+    }
+
+    /// Ends a job whose first attempt had not begun in time.
+    mutating func expire(now: Timestamp) throws(IllegalTransition) -> [JobEvent.Draft] {
+        guard case .pending = state, attempt == 0, let expiresAt = options.expiresAt, expiresAt <= now else {
+            throw IllegalTransition(self, "expire")
+        }
+        error = Failure(
+            .expired,
+            "no attempt had begun by \(expiresAt.rfc3339), when the job expired",
+            isRetryable: false
+        )
+        state = .failed(finishedAt: now)
+        return [draft(.failed)]
+    }
+
+    private func draft(_ kind: JobEvent.Kind, text: String? = nil) -> JobEvent.Draft {
+        JobEvent.Draft(
+            kind: kind,
+            status: status,
+            attempt: attempt,
+            runAt: runAt,
+            text: text,
+            error: status.isFinal ? nil : error
+        )
+    }
+}
+
+/// How an attempt ended.
+package enum Outcome: Sendable, Equatable {
+    case answered(Answer)
+    /// - Parameter retryAfter: the pause that the model server asked for.
+    case failed(Failure, retryAfter: Duration?)
+
+    /// A model server's answer.
+    package struct Answer: Sendable, Equatable {
+        package var payload: Payload
+        package var layers: Job.Layers
+
+        package init(payload: Payload, layers: Job.Layers) {
+            self.payload = payload
+            self.layers = layers
+        }
+    }
+}

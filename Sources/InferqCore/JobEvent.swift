@@ -1,0 +1,42 @@
+/// One numbered, immutable entry in the history of a job.
+///
+/// It keeps what the job's row forgets; the rest of what listeners see is read from the row, which no longer changes
+/// once the final event is there.
+package struct JobEvent: Sendable, Equatable, Identifiable {
+    package enum Kind: Int, Sendable {
+        /// The job's state has changed, or it completed or was cancelled.
+        case updated
+        /// The model server told of its progress.
+        case progress
+        /// The model server handed over layers early.
+        case layersReady
+        /// An attempt failed and will be repeated.
+        case attemptFailed
+        /// The job ended in ERROR.
+        case failed
+    }
+
+    /// An event that has no id yet: what a transition returns.
+    package struct Draft: Sendable, Equatable {
+        package var kind: Kind
+        package var status: Status
+        package var attempt: Int
+        package var runAt: Timestamp
+        /// A sentence for people, shown as `message`.
+        package var text: String?
+        /// The job's error at this moment, except in final events: there the row has it.
+        package var error: Failure?
+        /// The JSON object that the model server sent, compact and ASCII.
+        package var detail: [UInt8]?
+    }
+
+    /// From the store's one AUTOINCREMENT sequence: grows with every event of every job, and is never given twice.
+    package let id: Int64
+    package let job: JobKey
+    package let at: Timestamp
+    package let draft: Draft
+
+    package var kind: Kind { draft.kind }
+    package var status: Status { draft.status }
+    package var isLast: Bool { status.isFinal }
+}

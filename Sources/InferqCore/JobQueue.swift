@@ -1,0 +1,289 @@
+import Synchronization
+
+/// The gateway's middle: what clients ask for, what workers take and bring back, and who must hear of it.
+///
+/// Every change is committed by the store first; only then counters move, bells ring and jobs are offered.
+package final class JobQueue: Sendable {
+    package let store: JobStore
+    package let hub: EventHub
+    package let scheduler: Scheduler
+    package let broker: any Broker
+    let backlog = Backlog()
+    /// Rings when a job was stored that becomes due or expires later.
+    let deadlines = Bell()
+
+    private struct Running {
+        let lease: Job.Lease
+        let bell: Bell
+    }
+
+    private struct State {
+        var models: [String: ModelSettings] = [:]
+        var running: [JobKey: Running] = [:]
+        /// Rung once nothing runs any more.
+        var idle: Bell?
+    }
+
+    private let state = Mutex(State())
+
+    /// - Throws: ``StoreError`` when the queue's depth cannot be read.
+    package init(store: JobStore, broker: any Broker, models: [ModelSettings]) throws {
+        self.store = store
+        self.broker = broker
+        hub = EventHub()
+        scheduler = Scheduler(broker: broker) { try await store.dueJobs($0, limit: $1) }
+        for row in try store.pendingCounts() {
+            backlog.add(row.count, of: row.model, priority: row.priority, isDue: row.isDue)
+        }
+        configure(models)
+    }
+
+    /// Takes over the configured models; running attempts keep what they began with.
+    ///
+    /// Call ``JobStore/add(models:)`` first.
+    package func configure(_ models: [ModelSettings]) {
+        state.withLock { $0.models = Dictionary(uniqueKeysWithValues: models.map { ($0.name, $0) }) }
+        for model in models { backlog.setLimit(model.queueLimit, of: model.name) }
+        scheduler.configure(Dictionary(uniqueKeysWithValues: models.map { ($0.name, $0.concurrency) }))
+    }
+
+    package func model(_ name: String) -> ModelSettings? {
+        state.withLock { $0.models[name] }
+    }
+
+    package var models: [ModelSettings] {
+        state.withLock { $0.models.values.sorted { $0.name < $1.name } }
+    }
+
+    // MARK: Clients
+
+    /// Why a submission was not stored.
+    package enum Refusal: Error, Sendable, Equatable {
+        case unknownModel(known: [String])
+        /// - Parameter retryAfter: whole seconds until there is room, from the measured rate.
+        case queueFull(limit: Int, retryAfter: Int)
+    }
+
+    /// Stores a job. When this returns, it is on disk.
+    ///
+    /// - Throws: ``Refusal`` or ``StoreError``; then nothing was left behind.
+    package func submit(_ submission: Submission, now: Timestamp = .now) async throws -> Job {
+        do {
+            guard let model = model(submission.model) else {
+                throw Refusal.unknownModel(known: models.map(\.name))
+            }
+            guard backlog.reserve(model.name) else { throw full(model, now) }
+            let (id, eventID) = store.ids.next(at: now)
+            let job = submission.job(id: id, eventID: eventID, maxAttempts: model.maxAttempts, now: now)
+            do {
+                return try await store.insert(job) { self.applied($0) }.job
+            } catch {
+                backlog.release(model.name)
+                throw error
+            }
+        } catch {
+            if case .file(let name) = submission.input.content { await store.blobs.remove(name) }
+            throw error
+        }
+    }
+
+    private func full(_ model: ModelSettings, _ now: Timestamp) -> Refusal {
+        let rate = backlog.figures(of: model.name, now: now).rate
+        // One place is free as soon as one job has ended. With nothing measured yet, a guess that does no harm.
+        let seconds = rate > 0 ? (1 / rate).rounded(.up) : 10
+        return .queueFull(limit: model.queueLimit, retryAfter: Int(min(max(seconds, 1), 3600)))
+    }
+
+    /// Ends a job that has not ended; one that has stays as it is.
+    ///
+    /// - Returns: the job afterwards; nil when there is none.
+    package func cancel(_ id: UUIDv7, now: Timestamp = .now) async throws -> Job? {
+        guard try await store.head(id) != nil else { return nil }
+        return try await store.change(id.key, rank: .change, now: now, then: applied) { job in
+            job.cancel(now: now)
+        }?.job
+    }
+
+    /// How many jobs are taken before this pending one; an estimate past a thousand.
+    package func ahead(of job: Job) async throws -> Int {
+        try await store.ahead(of: job, backlog: backlog)
+    }
+
+    /// How many jobs are taken before one that was stored this moment: from counters alone.
+    package func aheadOfNewest(_ job: Job) -> Int {
+        let counts = backlog.due(of: job.model, priority: job.options.priority)
+        return counts.higher + max(counts.same - 1, 0)
+    }
+
+    /// Pending and running jobs of a model, and how many end a second.
+    package func depth(of model: String, now: Timestamp = .now) -> (pending: Int, running: Int, rate: Double) {
+        let figures = backlog.figures(of: model, now: now)
+        return (figures.pending, figures.running, figures.rate)
+    }
+
+    // MARK: Workers
+
+    /// Commits RUNNING for an offered job.
+    ///
+    /// - Returns: nil when there is nothing to do any more: cancelled, expired, or taken already.
+    /// - Throws: ``StoreError``; then the job is as it was.
+    func claim(_ offer: Offer, now: Timestamp = .now) async throws -> Claim? {
+        let bell = Bell()
+        do {
+            let change = try await store.change(
+                offer.job,
+                rank: .change,
+                now: now,
+                readsInput: true,
+                then: { change in
+                    if case .running(let lease) = change.job.state {
+                        self.state.withLock { $0.running[offer.job] = Running(lease: lease, bell: bell) }
+                    }
+                    self.applied(change)
+                },
+                { job in
+                    if job.attempt == 0, let expiry = job.options.expiresAt, expiry <= now {
+                        return try job.expire(now: now)
+                    }
+                    return try job.claim(now: now)
+                }
+            )
+            guard let job = change?.job, case .running(let lease) = job.state else { return nil }
+            return Claim(job: job, lease: lease, bell: bell)
+        } catch is IllegalTransition {
+            return nil
+        }
+    }
+
+    /// Stores how a claimed attempt ended. An outcome that comes too late is dropped, with its blob.
+    func finish(_ claim: Claim, with outcome: Outcome, retry: RetryPolicy, now: Timestamp = .now) async throws {
+        let jitter = Double.random(in: 0..<1)
+        try await end(claim, dropping: outcome) { job in
+            try job.finish(claim.lease, with: outcome, retry: retry, jitter: jitter, now: now)
+        }
+    }
+
+    /// Puts a claimed job back whose attempt was cut short: it does not count as a failure.
+    func interrupt(_ claim: Claim, reason: String, now: Timestamp = .now) async throws {
+        try await end(claim, dropping: nil) { job in try job.interrupt(claim.lease, reason: reason, now: now) }
+    }
+
+    private func end(
+        _ claim: Claim,
+        dropping outcome: Outcome?,
+        _ transition: @escaping @Sendable (inout Job) throws -> [JobEvent.Draft]
+    ) async throws {
+        do {
+            _ = try await store.change(
+                claim.job.key, rank: .outcome, now: .now, then: { self.applied($0) }, transition
+            )
+        } catch is IllegalTransition {
+            if case .answered(let answer) = outcome, case .file(let name) = answer.payload.content {
+                await store.blobs.remove(name)
+            }
+        }
+        forget(claim)
+    }
+
+    /// The attempt is over; its bell is no longer rung.
+    func forget(_ claim: Claim) {
+        let idle = state.withLock { state -> Bell? in
+            if state.running[claim.job.key]?.lease == claim.lease { state.running[claim.job.key] = nil }
+            return state.running.isEmpty ? state.idle : nil
+        }
+        idle?.ring(.event)
+    }
+
+    /// Rings `bell` once no attempt runs here any more: at once, or when the last one has ended.
+    func ringWhenIdle(_ bell: Bell) {
+        let isIdle = state.withLock { state in
+            state.idle = bell
+            return state.running.isEmpty
+        }
+        if isIdle { bell.ring(.event) }
+    }
+
+    /// Tells all running attempts to stop; their workers put them back.
+    func interruptAll() {
+        let bells = state.withLock { $0.running.values.map(\.bell) }
+        for bell in bells { bell.ring(.stop) }
+    }
+
+    // MARK: After each commit
+
+    /// On the writer, in commit order.
+    func applied(_ change: JobStore.Change) {
+        let job = change.job
+        backlog.apply(change, now: .now)
+        if !change.events.isEmpty { hub.ring(job.key) }
+        switch job.state {
+        case .pending(isDue: true):
+            if change.before != job.state { scheduler.becameDue([job.candidate], of: job.model) }
+            if job.options.expiresAt != nil, change.before == nil { deadlines.ring(.event) }
+        case .pending(isDue: false): deadlines.ring(.event)
+        case .cancelled: state.withLock { $0.running[job.key]?.bell }?.ring(.cancel)
+        case .running, .completed, .failed: break
+        }
+    }
+
+    /// After a commit that made many jobs due.
+    func applied(_ changes: [JobStore.Change]) {
+        for change in changes { applied(change) }
+    }
+}
+
+/// A job that a worker has taken: the right to end this one attempt.
+package struct Claim: Sendable {
+    /// As it was committed, with its input as far as it lies in the row.
+    package let job: Job
+    package let lease: Job.Lease
+    /// Rings when the attempt must stop.
+    let bell: Bell
+}
+
+/// What a client asks for, checked and complete.
+package struct Submission: Sendable {
+    package var model: String
+    package var options: Options
+    package var input: Payload
+
+    package struct Options: Sendable, Equatable {
+        package var priority = 0
+        /// Nil: at once.
+        package var runAt: Timestamp?
+        package var expiresIn: Duration?
+        package var timeout: Duration?
+        /// Nil: the model's own.
+        package var maxAttempts: Int?
+        package var metadata: [UInt8] = []
+        package var traceparent: String?
+        package var retryOf: UUIDv7?
+
+        package init() {}
+    }
+
+    package init(model: String, options: Options, input: Payload) {
+        self.model = model
+        self.options = options
+        self.input = input
+    }
+
+    fileprivate func job(id: UUIDv7, eventID: UUIDv7, maxAttempts: Int, now: Timestamp) -> Job {
+        var chosen = Job.Options(maxAttempts: options.maxAttempts ?? maxAttempts)
+        chosen.priority = options.priority
+        chosen.expiresAt = options.expiresIn.map { now + $0 }
+        chosen.timeout = options.timeout
+        chosen.metadata = options.metadata
+        chosen.traceparent = options.traceparent
+        chosen.retryOf = options.retryOf
+        return Job(
+            id: id,
+            eventID: eventID,
+            model: model,
+            options: chosen,
+            input: input,
+            runAt: max(options.runAt ?? now, now),
+            now: now
+        )
+    }
+}

@@ -1,0 +1,126 @@
+import Foundation
+import GRDB
+
+/// Which jobs a list shows.
+package struct JobFilter: Sendable, Equatable {
+    /// Empty: all.
+    package var statuses: Set<Status> = []
+    package var model: String?
+    package var createdAfter: Timestamp?
+    package var createdBefore: Timestamp?
+    /// Only jobs older than this one: where the page before ended.
+    package var before: JobKey?
+    /// 1 or more.
+    package var limit = 25
+
+    package init() {}
+
+    fileprivate var lower: JobKey {
+        createdAfter.map { JobKey.first(at: $0 + .milliseconds(1)) } ?? JobKey(value: 0)
+    }
+
+    fileprivate var upper: JobKey {
+        let end = createdBefore.map(JobKey.first(at:)) ?? JobKey(value: .max)
+        return before.map { min($0, end) } ?? end
+    }
+}
+
+extension JobStore {
+    /// The job with this `id`, its bodies read as far as they lie in its row; nil when there is none.
+    package func job(_ id: UUIDv7) async throws -> Job? {
+        let job = try await pool.read { [names] db in try SQL.selectWholeJob(db, id.key, names) }
+        return job?.id == id ? job : nil
+    }
+
+    /// The job with this `id`, its bodies unread; nil when there is none.
+    package func head(_ id: UUIDv7) async throws -> Job? {
+        let job = try await pool.read { [names] db in try SQL.selectJob(db, id.key, names) }
+        return job?.id == id ? job : nil
+    }
+
+    /// The job of this `event_id`, its bodies unread; nil when there is none.
+    package func job(ofEvents eventID: UUIDv7) async throws -> Job? {
+        let job = try await pool.read { [names] db in try SQL.selectJob(db, eventID.key, names) }
+        return job?.eventID == eventID ? job : nil
+    }
+
+    /// The events of a job after `id`, in order, with the job as it was when they were read.
+    ///
+    /// The job's bodies are read along with its final event.
+    package func history(_ key: JobKey, after id: Int64, limit: Int) async throws -> (job: Job, events: [JobEvent])? {
+        try await pool.read { [names] db in
+            let events = try SQL.events(db, of: key, after: id, limit: limit)
+            let found =
+                try events.last?.isLast == true
+                ? SQL.selectWholeJob(db, key, names) : SQL.selectJob(db, key, names)
+            return found.map { ($0, events) }
+        }
+    }
+
+    /// How many due jobs are taken before this one. Exact up to a thousand of its own priority, an estimate past that.
+    func ahead(of job: Job, backlog: Backlog) async throws -> Int {
+        let counts = backlog.due(of: job.model, priority: job.options.priority)
+        guard let model = names.id(of: job.model) else { return counts.higher }
+        let limit = 1000
+        let older = try await pool.read { db in
+            try SQL.olderDueJobs(db, model: model, priority: job.options.priority, key: job.key, limit: limit)
+        }
+        return counts.higher + (older < limit ? older : max(limit, counts.same / 2))
+    }
+
+    /// Jobs, newest first, their bodies unread. One more than the limit may be asked for to see whether there are more.
+    package func jobs(_ filter: JobFilter) async throws -> [Job] {
+        let (lower, upper) = (filter.lower, filter.upper)
+        guard lower < upper else { return [] }
+        return try await pool.read { [names] db in
+            guard filter.model != nil || !filter.statuses.isEmpty else {
+                return try SQL.listedJobs(db, from: lower, below: upper, limit: filter.limit, names)
+            }
+            let statuses = filter.statuses.isEmpty ? Set(Status.allCases) : filter.statuses
+            let models = names.all.filter { filter.model == nil || $0.name == filter.model }
+            var keys: [JobKey] = []
+            for model in models {
+                for phase in statuses.flatMap(SQL.phases(of:)) {
+                    keys += try SQL.listedKeys(
+                        db, model: model.id, phase: phase, from: lower, below: upper, limit: filter.limit
+                    )
+                }
+            }
+            return try keys.sorted(by: >).prefix(filter.limit).compactMap { try SQL.selectJob(db, $0, names) }
+        }
+    }
+
+    /// The best due jobs of a model.
+    func dueJobs(_ model: String, limit: Int) async throws -> [Candidate] {
+        guard let id = names.id(of: model) else { return [] }
+        return try await pool.read { db in try SQL.dueJobs(db, model: id, limit: limit) }
+    }
+
+    /// The next moment at which a job becomes due or expires; nil when none will.
+    func nextDeadline() async throws -> Timestamp? {
+        try await pool.read { try SQL.nextDeadline($0) }
+    }
+
+    /// Pending jobs by model and priority.
+    func pendingCounts() throws -> [(model: String, priority: Int, isDue: Bool, count: Int)] {
+        try pool.read { [names] db in
+            try SQL.pendingCounts(db).compactMap { row in
+                names.name(of: row.model).map { ($0, row.priority, row.isDue, row.count) }
+            }
+        }
+    }
+
+    /// All bytes of a payload, from the row or from its file. Nil when they were not read with the job.
+    package func bytes(of payload: Payload) async throws -> [UInt8]? {
+        switch payload.content {
+        case .inline(let bytes): bytes
+        case .file(let name): try await blobs.read(name)
+        case .unread: nil
+        }
+    }
+
+    /// Answers once a write transaction has gone through the writer: the writer lives.
+    package func ping() async throws {
+        try await commits.perform(.outcome) { _ in }
+    }
+}

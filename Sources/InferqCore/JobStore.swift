@@ -1,0 +1,217 @@
+package import Crypto
+import Foundation
+import GRDB
+
+/// The jobs and their events in one SQLite file: the truth that everything else can be rebuilt from.
+///
+/// All changes go through ``change(_:rank:then:_:)`` or ``insert(_:then:)``, so that no change lacks its event. Reads see the last
+/// commit and hold no transaction beyond their call.
+package final class JobStore: Sendable {
+    package struct Settings: Sendable, Equatable {
+        package var path: String
+        package var synchronous = Synchronous.full
+        /// Connections for reading: more do not help on a small host, and each has a page cache of its own.
+        package var readers = 4
+        /// Bytes of WAL after which a checkpoint runs.
+        package var walLimit = 16 << 20
+
+        package enum Synchronous: String, Sendable {
+            /// Every commit is synced before it is acknowledged.
+            case full
+            /// A power cut may lose the last moments; a crash of the program never.
+            case normal
+        }
+
+        package init(path: String) {
+            self.path = path
+        }
+    }
+
+    /// What the start found and did.
+    package struct Recovery: Sendable, Equatable {
+        package var epoch: Int64
+        package var interrupted: Int
+        package var poisoned: Int
+        package var orphans: Int
+        package var sqliteVersion: String
+    }
+
+    /// One job's change of state as it was committed.
+    package struct Change: Sendable {
+        package let job: Job
+        /// The state before, or nil for a new job.
+        package let before: Job.State?
+        package let events: [JobEvent]
+    }
+
+    package let blobs: Blobs
+    package let recovery: Recovery
+    /// Signs the tokens of model servers; made with the store and kept in it.
+    package let secret: SymmetricKey
+
+    let pool: DatabasePool
+    let commits: GroupCommit
+    let names: ModelNames
+    let ids: IDGenerator
+    /// Held as long as the store is open.
+    private let lock: StoreLock
+
+    /// Opens the store, makes it if there is none, and puts back what a dead process left running.
+    ///
+    /// Blocks for as long as that takes; called once, before anything else runs.
+    ///
+    /// - Parameters:
+    ///   - models: the configured models.
+    ///   - bootID: the kernel's, to tell a crash of the program from one of the machine.
+    ///   - onFatal: called once, on the writer, when the disk has failed: the process must end.
+    /// - Throws: ``StoreError``.
+    package init(
+        _ settings: Settings,
+        models: [String],
+        bootID: String,
+        now: Timestamp,
+        onFatal: @escaping @Sendable (StoreError) -> Void
+    ) throws {
+        try StoreOpening.makeFolder(of: settings.path)
+        lock = try StoreLock(path: settings.path)
+        do {
+            pool = try StoreOpening.open(settings)
+            blobs = try Blobs(folder: StoreOpening.blobFolder(of: settings.path))
+            names = ModelNames()
+            let start = try StoreOpening.begin(
+                pool, settings, models: models, names: names, blobs: blobs, bootID: bootID, now: now
+            )
+            recovery = start.recovery
+            secret = start.secret
+            ids = IDGenerator(after: start.lastKey)
+        } catch let error as DatabaseError {
+            throw StoreOpening.explained(error, path: settings.path)
+        }
+        commits = GroupCommit(pool: pool, walLimit: settings.walLimit, onFatal: onFatal)
+    }
+
+    /// Refuses new work, waits for what was accepted, empties the WAL and closes.
+    package func close() async {
+        commits.stop()
+        await commits.checkpointNow()
+        do {
+            try pool.close()
+        } catch {
+            // A reader was still busy; the process ends, and the file is complete without the close.
+        }
+    }
+
+    /// Empties the WAL into the database when little is going on.
+    package func checkpoint() async {
+        await commits.checkpointNow()
+    }
+
+    // MARK: Changes
+
+    /// Stores a new job and its first event.
+    ///
+    /// - Parameter then: called on the writer after the commit, in commit order.
+    /// - Throws: ``StoreError``.
+    func insert(_ job: Job, then: @escaping @Sendable (Change) -> Void) async throws -> Change {
+        guard let model = names.id(of: job.model) else {
+            throw StoreError.corrupt(path: job.model, reason: "the model was not announced")
+        }
+        return try await commits.perform(.submit, byteCount: job.inlineByteCount, then: then) { [now = Timestamp.now] db in
+            var job = job
+            let event = try SQL.insertEvent(db, job.key, job.accepted(), at: now)
+            job.lastEvent = event.id
+            try SQL.insertJob(db, job, model: model)
+            job.input.content = .unread
+            return Change(job: job, before: nil, events: [event])
+        }
+    }
+
+    /// Changes one job and appends the events that say so, in one transaction.
+    ///
+    /// - Parameters:
+    ///   - transition: a pure function; it may be run more than once.
+    ///   - then: called on the writer after the commit, in commit order.
+    /// - Returns: nil when there is no such job.
+    /// - Throws: what `transition` throws, or ``StoreError``.
+    func change(
+        _ key: JobKey,
+        rank: GroupCommit.Rank,
+        now: Timestamp,
+        readsInput: Bool = false,
+        then: @escaping @Sendable (Change) -> Void,
+        _ transition: @escaping @Sendable (inout Job) throws -> [JobEvent.Draft]
+    ) async throws -> Change? {
+        try await commits.perform(rank, then: { (change: Change?) in change.map(then) }) { [names] db in
+            try Self.apply(transition, to: key, readsInput: readsInput, db, names, now)
+        }
+    }
+
+    /// As ``change(_:rank:now:readsInput:then:_:)`` for several jobs in one step; those that are gone or refuse are
+    /// left out.
+    func changeAll(
+        _ rank: GroupCommit.Rank,
+        now: Timestamp,
+        then: @escaping @Sendable ([Change]) -> Void,
+        which: @escaping @Sendable (Database) throws -> [JobKey],
+        _ transition: @escaping @Sendable (inout Job) throws -> [JobEvent.Draft]
+    ) async throws -> [Change] {
+        try await commits.perform(rank, then: then) { [names] db in
+            try which(db).compactMap { key in
+                do {
+                    return try Self.apply(transition, to: key, readsInput: false, db, names, now)
+                } catch is IllegalTransition {
+                    return nil
+                }
+            }
+        }
+    }
+
+    private static func apply(
+        _ transition: (inout Job) throws -> [JobEvent.Draft],
+        to key: JobKey,
+        readsInput: Bool,
+        _ db: Database,
+        _ names: ModelNames,
+        _ now: Timestamp
+    ) throws -> Change? {
+        let found =
+            try readsInput ? SQL.selectWholeJob(db, key, names) : SQL.selectJob(db, key, names)
+        guard var job = found else { return nil }
+        let before = job
+        let drafts = try transition(&job)
+        let events = try drafts.map { try SQL.insertEvent(db, key, $0, at: now) }
+        if let last = events.last { job.lastEvent = last.id }
+        if let output = job.output, before.output == nil {
+            try SQL.completeJob(db, job, output: output)
+        } else if job.state == before.state, job.layers != before.layers {
+            try SQL.updateLayers(db, job)
+        } else if job != before {
+            try SQL.updateJob(db, job)
+        }
+        return Change(job: job, before: before.state, events: events)
+    }
+
+    /// Announces models that a reload has added.
+    package func add(models: [String]) async throws {
+        let known = Set(names.all.map(\.name))
+        let new = models.filter { !known.contains($0) }
+        guard !new.isEmpty else { return }
+        let rows = try await commits.perform(.change) { db in
+            for name in new { try SQL.insertModel(db, name) }
+            return try SQL.models(db).map { ($0.id, $0.name) }
+        }
+        for (id, name) in rows { names.add(name, id: id) }
+    }
+
+    /// What the writer has done since the start.
+    package var commitFigures: (commits: Int, operations: Int, largest: Int, checkpoints: Int) {
+        let figures = commits.figures
+        return (figures.commits, figures.operations, figures.largestCommit, figures.checkpoints)
+    }
+}
+
+extension Job {
+    fileprivate var inlineByteCount: Int {
+        if case .inline(let bytes) = input.content { bytes.count } else { 0 }
+    }
+}

@@ -1,0 +1,81 @@
+/// One model's place in the scheduler: its slots, what was offered, and a window of the best candidates.
+struct Line {
+    var concurrency = 0
+    var isPaused = false
+    /// Attempts that run, from the take to the end.
+    var running = 0
+    /// Offered and not yet taken.
+    var offered: Set<JobKey> = []
+    var isReading = false
+
+    /// The best due jobs, the best one last.
+    private var window: [Candidate] = []
+    /// Whether every due job that was not offered is in the window.
+    private var isComplete = false
+    /// What became due while the store was being read, and may be missing in what was read.
+    private var arrivals: [Candidate] = []
+    private var hasLostArrivals = false
+
+    /// A window that has run empty while the store may have more.
+    var mustRead: Bool { window.isEmpty && !isComplete && !isReading && concurrency > 0 && !isPaused }
+
+    func best(skippingSuspects: Bool) -> Candidate? {
+        skippingSuspects ? window.last { !$0.isSuspect } : window.last
+    }
+
+    mutating func remove(_ candidate: Candidate) {
+        if window.last == candidate {
+            window.removeLast()
+        } else {
+            window.removeAll { $0.key == candidate.key }
+        }
+    }
+
+    mutating func insert(_ candidate: Candidate) {
+        guard !offered.contains(candidate.key) else { return }
+        guard !isReading else {
+            guard arrivals.count < 4 * Scheduler.windowLimit else { return hasLostArrivals = true }
+            return arrivals.append(candidate)
+        }
+        // Worse than the window's end: the store has it, and it is read in its turn.
+        guard isComplete || window.first.map({ candidate < $0 }) == true else { return }
+        insertSorted(candidate)
+    }
+
+    /// Takes over what was read from the store; nil when reading failed.
+    mutating func fill(_ read: [Candidate]?, isAll: Bool) {
+        defer {
+            isReading = false
+            arrivals = []
+            hasLostArrivals = false
+        }
+        guard let read, !hasLostArrivals else { return }
+        window = read.reversed().filter { !offered.contains($0.key) }
+        isComplete = isAll
+        let worst = read.last
+        for arrival in arrivals where !offered.contains(arrival.key) {
+            if isAll || worst.map({ arrival < $0 }) == true { insertSorted(arrival) }
+        }
+    }
+
+    /// Empties the window: something may have been missed.
+    mutating func forget() {
+        window = []
+        isComplete = false
+    }
+
+    private mutating func insertSorted(_ candidate: Candidate) {
+        // The best one stands last, so the window is sorted from worse to better.
+        var low = 0
+        var high = window.count
+        while low < high {
+            let middle = (low + high) / 2
+            if candidate < window[middle] { low = middle + 1 } else { high = middle }
+        }
+        if low < window.count, window[low] == candidate { return }
+        window.insert(candidate, at: low)
+        guard window.count > Scheduler.windowLimit else { return }
+        window.removeFirst()
+        isComplete = false
+    }
+}

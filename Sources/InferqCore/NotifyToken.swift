@@ -1,0 +1,42 @@
+package import Crypto
+import Foundation
+
+/// What a model server shows to tell of its progress: the right to speak for one attempt of one job.
+///
+/// Signed, so that nothing need be remembered of it: it stays genuine across restarts, and the job's row says whether its
+/// attempt is still running.
+package struct NotifyToken: Sendable, Equatable {
+    package let job: JobKey
+    package let lease: Job.Lease
+
+    package init(_ job: JobKey, _ lease: Job.Lease) {
+        self.job = job
+        self.lease = lease
+    }
+
+    /// `<job>.<lease>.<HMAC-SHA256, cut to 128 bits>`, in characters that a header takes as they are.
+    package func text(_ secret: SymmetricKey) -> String {
+        let content = "\(String(job.value, radix: 36)).\(String(lease.number, radix: 36))"
+        let code = HMAC<SHA256>.authenticationCode(for: Data(content.utf8), using: secret)
+        return content + "." + Self.hex(code.prefix(16))
+    }
+
+    /// Nil for a text that ``text(_:)`` has not made with this secret.
+    package init?(_ text: String, _ secret: SymmetricKey) {
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+        guard parts.count == 3, let job = Int64(parts[0], radix: 36), let lease = Int64(parts[1], radix: 36) else {
+            return nil
+        }
+        self.init(JobKey(value: job), Job.Lease(number: lease))
+        // Compared without an early end: how much of a guess was right must not be measurable.
+        let expected = Array(self.text(secret).utf8)
+        let given = Array(text.utf8)
+        guard expected.count == given.count, zip(expected, given).reduce(0, { $0 | ($1.0 ^ $1.1) }) == 0 else {
+            return nil
+        }
+    }
+
+    private static func hex(_ bytes: some Sequence<UInt8>) -> String {
+        bytes.map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
+    }
+}

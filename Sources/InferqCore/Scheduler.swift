@@ -1,0 +1,163 @@
+import ServiceLifecycle
+import Synchronization
+
+/// Decides which job goes to the broker next: per model by priority, then age, at most the free slots plus one.
+///
+/// The queue itself is the store's index. In memory there is, per model, a window of the best candidates; what is
+/// worse than the window's end is read again when the window has run empty. A candidate is a hint: the claim decides.
+package final class Scheduler: Service {
+    /// Reads the best due jobs of a model from the store.
+    typealias Read = @Sendable (_ model: String, _ limit: Int) async throws -> [Candidate]
+
+    private struct State {
+        var lines: [String: Line] = [:]
+        /// The one suspect that runs, wherever: see ``Job/isSuspect``.
+        var suspect: Offer?
+    }
+
+    private let state = Mutex(State())
+    private let broker: any Broker
+    private let read: Read
+    private let reads = Bell()
+
+    /// Candidates kept in memory per model.
+    static let windowLimit = 256
+
+    init(broker: any Broker, read: @escaping Read) {
+        self.broker = broker
+        self.read = read
+    }
+
+    // MARK: What happens
+
+    /// Sets the models that are served, with their concurrency. One that is not named gets no more offers.
+    func configure(_ concurrency: [String: Int]) {
+        state.withLock { state in
+            for model in state.lines.keys where concurrency[model] == nil { state.lines[model]?.concurrency = 0 }
+            for (model, slots) in concurrency { state.lines[model, default: Line()].concurrency = slots }
+            for model in concurrency.keys { pump(model, &state) }
+        }
+    }
+
+    func setPaused(_ isPaused: Bool, _ model: String) {
+        state.withLock { state in
+            state.lines[model]?.isPaused = isPaused
+            pump(model, &state)
+        }
+    }
+
+    /// Jobs of a model have become due. Called after the commit that made them so.
+    func becameDue(_ candidates: [Candidate], of model: String) {
+        state.withLock { state in
+            for candidate in candidates { state.lines[model]?.insert(candidate) }
+            pump(model, &state)
+        }
+    }
+
+    /// A worker has taken an offer: it holds a slot until ``ended(_:)``.
+    func taken(_ offer: Offer) {
+        state.withLock { state in
+            state.lines[offer.model]?.offered.remove(offer.job)
+            state.lines[offer.model]?.running += 1
+        }
+    }
+
+    /// The slot is free again, whatever became of the job.
+    func ended(_ offer: Offer) {
+        state.withLock { state in
+            state.lines[offer.model]?.running -= 1
+            guard state.suspect == offer else { return pump(offer.model, &state) }
+            state.suspect = nil
+            for model in state.lines.keys { pump(model, &state) }
+        }
+    }
+
+    /// Attempts that run at this moment.
+    func running(_ model: String) -> Int {
+        state.withLock { $0.lines[model]?.running ?? 0 }
+    }
+
+    /// Looks again at one model, or at all: after an error, and now and then.
+    func askAgain(_ model: String? = nil) {
+        state.withLock { state in
+            for name in state.lines.keys where model == nil || model == name {
+                if model != nil { state.lines[name]?.forget() }
+                pump(name, &state)
+            }
+        }
+    }
+
+    // MARK: Offering
+
+    private func pump(_ model: String, _ state: inout State) {
+        guard var line = state.lines[model], line.concurrency > 0, !line.isPaused else { return }
+        defer { state.lines[model] = line }
+        while line.offered.count <= max(line.concurrency - line.running, 0) {
+            if let suspect = state.suspect, suspect.model == model { return }
+            guard let best = line.best(skippingSuspects: state.suspect != nil) else {
+                if line.mustRead { reads.ring(.event) }
+                return
+            }
+            // A suspect waits until nothing else of its model runs, and nothing passes it meanwhile.
+            if best.isSuspect, line.running > 0 || !line.offered.isEmpty { return }
+            let offer = Offer(model: model, job: best.key)
+            guard broker.offer(offer) else { return }
+            line.remove(best)
+            line.offered.insert(best.key)
+            if best.isSuspect { state.suspect = offer }
+        }
+    }
+
+    // MARK: Reading
+
+    /// Fills windows that have run empty. Ends on graceful shutdown.
+    package func run() async throws {
+        await withTaskCancellationOrGracefulShutdownHandler {
+            while !Task.isShuttingDownGracefully, !Task.isCancelled {
+                _ = await reads.wait()
+                await fillWindows()
+            }
+        } onCancelOrGracefulShutdown: {
+            self.reads.ring(.stop)
+        }
+    }
+
+    private func fillWindows() async {
+        let models = state.withLock { state -> [(String, Int)] in
+            state.lines.filter { $0.value.mustRead }.map { model, line in
+                state.lines[model]?.isReading = true
+                return (model, Self.windowLimit + line.offered.count)
+            }
+        }
+        for (model, limit) in models {
+            let candidates: [Candidate]?
+            do {
+                candidates = try await read(model, limit)
+            } catch {
+                // The store says by itself what is wrong; the sweeper asks again.
+                candidates = nil
+            }
+            state.withLock { state in
+                state.lines[model]?.fill(candidates, isAll: (candidates?.count ?? 0) < limit)
+                if candidates != nil { pump(model, &state) }
+            }
+        }
+    }
+}
+
+/// A due job as the scheduler sees it. The better one is the smaller.
+struct Candidate: Sendable, Hashable, Comparable {
+    let key: JobKey
+    let priority: Int
+    let isSuspect: Bool
+
+    static func < (left: Candidate, right: Candidate) -> Bool {
+        left.priority == right.priority ? left.key < right.key : left.priority > right.priority
+    }
+}
+
+extension Job {
+    var candidate: Candidate {
+        Candidate(key: key, priority: options.priority, isSuspect: isSuspect)
+    }
+}

@@ -1,0 +1,93 @@
+import GRDB
+
+/// The tables, and how an older store becomes a current one. A released migration is never edited.
+enum Schema {
+    /// "infq": tells the file from another program's.
+    static let applicationID: Int32 = 0x696E_6671
+    /// Grows with every migration; a store with a larger one was written by a newer program.
+    static let version: Int32 = 1
+
+    static func create(_ db: Database) throws {
+        try db.execute(
+            sql: """
+                CREATE TABLE meta (
+                    name TEXT PRIMARY KEY,
+                    value BLOB NOT NULL
+                ) STRICT, WITHOUT ROWID;
+
+                CREATE TABLE model (
+                    id INTEGER PRIMARY KEY,
+                    name TEXT NOT NULL UNIQUE,
+                    paused INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1))
+                ) STRICT;
+
+                -- phase: 0 waits for run_at, 1 due, 2 running, 3 completed, 4 failed, 5 cancelled
+                CREATE TABLE job (
+                    key INTEGER PRIMARY KEY,
+                    id BLOB NOT NULL CHECK (length(id) = 16),
+                    event_id BLOB NOT NULL CHECK (length(event_id) = 16),
+                    model INTEGER NOT NULL REFERENCES model (id),
+                    phase INTEGER NOT NULL CHECK (phase BETWEEN 0 AND 5),
+                    priority INTEGER NOT NULL CHECK (priority BETWEEN -100 AND 100),
+                    run_at INTEGER NOT NULL,
+                    expires_at INTEGER,
+                    timeout INTEGER CHECK (timeout > 0),
+                    max_attempts INTEGER NOT NULL CHECK (max_attempts BETWEEN 1 AND 25),
+                    attempt INTEGER NOT NULL DEFAULT 0 CHECK (attempt >= 0),
+                    failures INTEGER NOT NULL DEFAULT 0 CHECK (failures BETWEEN 0 AND attempt),
+                    lease INTEGER NOT NULL DEFAULT 0 CHECK (lease >= attempt),
+                    crashes INTEGER NOT NULL DEFAULT 0,
+                    started_at INTEGER CHECK ((started_at IS NULL) = (attempt = 0)),
+                    finished_at INTEGER CHECK ((finished_at IS NULL) = (phase < 3)),
+                    last_event INTEGER NOT NULL,
+                    retry_of BLOB,
+                    traceparent TEXT,
+                    metadata BLOB,
+                    error BLOB,
+                    input_type TEXT,
+                    input_size INTEGER NOT NULL,
+                    input_json INTEGER NOT NULL CHECK (input_json IN (0, 1)),
+                    input_digest BLOB,
+                    input_file TEXT,
+                    output_type TEXT,
+                    output_size INTEGER CHECK (output_size IS NULL OR phase = 3),
+                    output_json INTEGER CHECK (output_json IN (0, 1)),
+                    output_digest BLOB,
+                    output_file TEXT,
+                    layers_from INTEGER,
+                    layers_to INTEGER,
+                    layers BLOB,
+                    input BLOB,
+                    output BLOB,
+                    CHECK (phase < 3 OR phase = 4 OR error IS NULL)
+                ) STRICT;
+
+                -- the scheduler's question: the next due job of a model, by priority, then age
+                CREATE INDEX job_due ON job (model, priority DESC, key) WHERE phase = 1;
+                CREATE INDEX job_waiting ON job (run_at) WHERE phase = 0;
+                CREATE INDEX job_expiring ON job (expires_at)
+                    WHERE expires_at IS NOT NULL AND attempt = 0 AND phase < 2;
+                -- every list is a merge of runs of this one
+                CREATE INDEX job_listed ON job (model, phase, key);
+                -- the sweep for orphans at the start asks for each file that there is
+                CREATE INDEX job_input_file ON job (input_file) WHERE input_file IS NOT NULL;
+                CREATE INDEX job_output_file ON job (output_file) WHERE output_file IS NOT NULL;
+
+                CREATE TABLE event (
+                    id INTEGER PRIMARY KEY AUTOINCREMENT,
+                    job INTEGER NOT NULL REFERENCES job (key) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+                    kind INTEGER NOT NULL,
+                    status INTEGER NOT NULL,
+                    at INTEGER NOT NULL,
+                    attempt INTEGER NOT NULL,
+                    run_at INTEGER NOT NULL,
+                    text TEXT,
+                    error BLOB,
+                    detail BLOB
+                ) STRICT;
+
+                CREATE INDEX event_of_job ON event (job);
+                """
+        )
+    }
+}

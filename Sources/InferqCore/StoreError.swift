@@ -1,0 +1,62 @@
+import GRDB
+
+/// What can be wrong with the store as a whole. Each description is one sentence that says what to do.
+package enum StoreError: Error, Sendable, Equatable {
+    /// The file is there and is not a store that can be read.
+    case corrupt(path: String, reason: String)
+    /// A database of another program.
+    case foreign(path: String)
+    /// Written by a newer version of this program.
+    case newer(path: String, version: Int)
+    /// Cannot be created or opened.
+    case unusable(path: String, reason: String)
+    /// Another process holds it.
+    case held(path: String)
+    /// The disk is full. Nothing of the operation was kept; it may be tried again.
+    case full
+    /// The disk failed. Nothing is acknowledged from then on; the process must end and start anew.
+    case failed(reason: String)
+    /// The program is stopping.
+    case closed
+}
+
+extension StoreError: CustomStringConvertible {
+    package var description: String {
+        switch self {
+        case .corrupt(let path, let reason):
+            "the store \(path) is damaged (\(reason)): restore a backup, or move the file and its -wal and -shm away "
+                + "to begin an empty store"
+        case .foreign(let path):
+            "\(path) is not a store of inferq: name another file in store.path"
+        case .newer(let path, let version):
+            "the store \(path) was written by a newer inferq (schema \(version), this one knows \(Schema.version)): "
+                + "install that version again or restore the backup that it made when it upgraded the store"
+        case .unusable(let path, let reason):
+            "the store \(path) cannot be opened (\(reason)): check store.path, its owner and its permissions"
+        case .held(let path):
+            "the store \(path) is held by another process: stop that one or name another file in store.path"
+        case .full: "the disk of the store is full: make room"
+        case .failed(let reason): "the disk of the store failed (\(reason)): check the disk, then start inferq again"
+        case .closed: "the store is closed: inferq is stopping"
+        }
+    }
+}
+
+extension StoreError {
+    /// What ends all promises: an I/O error, above all of an fsync, which must never be tried again, since the kernel
+    /// has dropped the pages that it could not write and a second fsync "succeeds" (Rebello et al., USENIX ATC 2020).
+    static func fatal(_ error: any Error) -> StoreError? {
+        guard let error = error as? DatabaseError else { return nil }
+        switch error.resultCode {
+        case .SQLITE_IOERR, .SQLITE_CORRUPT, .SQLITE_NOTADB:
+            return .failed(reason: "\(error.extendedResultCode): \(error.message ?? "no message")")
+        default: return nil
+        }
+    }
+
+    /// Database errors that the caller can act on become ours; its own errors pass.
+    static func wrapped(_ error: any Error) -> any Error {
+        guard let database = error as? DatabaseError else { return error }
+        return database.resultCode == .SQLITE_FULL ? StoreError.full : error
+    }
+}

@@ -1,0 +1,213 @@
+import Crypto
+import Foundation
+import GRDB
+
+/// How a store is found, made, checked and recovered before anything may use it.
+enum StoreOpening {
+    struct Start {
+        let recovery: JobStore.Recovery
+        let secret: SymmetricKey
+        let lastKey: JobKey?
+    }
+
+    static func blobFolder(of path: String) -> String {
+        let folder = (path as NSString).deletingLastPathComponent
+        return folder.isEmpty ? "blobs" : folder + "/blobs"
+    }
+
+    /// Makes the folder of the store, for its owner alone, if it is not there.
+    static func makeFolder(of path: String) throws {
+        let folder = (path as NSString).deletingLastPathComponent
+        guard !folder.isEmpty else { return }
+        do {
+            try FileManager.default.createDirectory(
+                atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700]
+            )
+        } catch {
+            throw StoreError.unusable(path: path, reason: "its folder cannot be made")
+        }
+    }
+
+    /// Opens the file, after a look at its first bytes: GRDB would turn another program's database into a WAL one.
+    static func open(_ settings: JobStore.Settings) throws -> DatabasePool {
+        try inspect(settings.path)
+        let pool = try DatabasePool(path: settings.path, configuration: configuration(settings))
+        // GRDB sets NORMAL on the writer of a pool after `prepareDatabase` has run, so FULL is set here and read back.
+        let wanted = settings.synchronous == .full ? 2 : 1
+        let found = try pool.writeWithoutTransaction { db in
+            try db.execute(sql: "PRAGMA synchronous = \(wanted)")
+            return try Int.fetchOne(db, sql: "PRAGMA synchronous")
+        }
+        guard found == wanted else {
+            throw StoreError.unusable(path: settings.path, reason: "SQLite refuses synchronous = \(settings.synchronous)")
+        }
+        let version = try pool.read { try Int32.fetchOne($0, sql: "PRAGMA user_version") } ?? 0
+        guard version <= Schema.version else {
+            throw StoreError.newer(path: settings.path, version: Int(version))
+        }
+        return pool
+    }
+
+    private static func configuration(_ settings: JobStore.Settings) -> Configuration {
+        var configuration = Configuration()
+        configuration.label = "inferq.store"
+        configuration.maximumReaderCount = settings.readers
+        configuration.busyMode = .timeout(5)
+        configuration.prepareDatabase { db in
+            // Checkpoints are the writer's own doing, beside the acknowledging path.
+            try db.execute(sql: "PRAGMA wal_autocheckpoint = 0")
+            try db.execute(sql: "PRAGMA journal_size_limit = \(4 * settings.walLimit)")
+            try db.execute(sql: "PRAGMA cache_size = -4096")
+            try db.execute(sql: "PRAGMA temp_store = MEMORY")
+        }
+        return configuration
+    }
+
+    /// Makes the store if there is none, and refuses a file that is not one.
+    ///
+    /// A new store appears under its name only when it is complete, so an empty or cut file is damage and not a
+    /// half-made store: nothing is ever made anew in its place.
+    private static func inspect(_ path: String) throws {
+        let manager = FileManager.default
+        guard manager.fileExists(atPath: path) else {
+            guard !manager.fileExists(atPath: path + "-wal") else {
+                throw StoreError.corrupt(path: path, reason: "its -wal file is there, the file itself is not")
+            }
+            return try create(path)
+        }
+        guard let file = FileHandle(forReadingAtPath: path) else {
+            throw StoreError.unusable(path: path, reason: "it cannot be read")
+        }
+        defer { file.closeFile() }
+        let header = [UInt8](file.readData(ofLength: 100))
+        guard header.count == 100, header.starts(with: Array("SQLite format 3\0".utf8)) else {
+            throw StoreError.corrupt(path: path, reason: "it does not begin as a database does")
+        }
+        // The file format's "application ID" (https://www.sqlite.org/fileformat2.html, section 1.3).
+        let application = header[68..<72].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+        guard application == UInt32(bitPattern: Schema.applicationID) else { throw StoreError.foreign(path: path) }
+        guard manager.isWritableFile(atPath: path) else {
+            throw StoreError.unusable(path: path, reason: "it cannot be written")
+        }
+    }
+
+    private static func create(_ path: String) throws {
+        let draft = path + ".new"
+        for suffix in ["", "-journal"] where FileManager.default.fileExists(atPath: draft + suffix) {
+            try FileManager.default.removeItem(atPath: draft + suffix)
+        }
+        var configuration = Configuration()
+        configuration.prepareDatabase { db in try db.execute(sql: "PRAGMA synchronous = EXTRA") }
+        do {
+            let queue = try DatabaseQueue(path: draft, configuration: configuration)
+            try queue.writeWithoutTransaction { db in
+                // Both only take effect on an empty database.
+                try db.execute(sql: "PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL")
+                try db.execute(sql: "PRAGMA application_id = \(Schema.applicationID)")
+                try db.inTransaction(.immediate) {
+                    try Schema.create(db)
+                    try db.execute(sql: "PRAGMA user_version = \(Schema.version)")
+                    return .commit
+                }
+            }
+            try queue.close()
+            try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: draft)
+            try FileManager.default.moveItem(atPath: draft, toPath: path)
+        } catch let error as DatabaseError where error.resultCode == .SQLITE_FULL {
+            throw StoreError.full
+        } catch {
+            throw StoreError.unusable(path: path, reason: "it cannot be made: \(reason(of: error))")
+        }
+    }
+
+    private static func reason(of error: any Error) -> String {
+        if let error = error as? DatabaseError { return error.message ?? "\(error.resultCode)" }
+        return (error as NSError).localizedDescription
+    }
+
+    static func explained(_ error: DatabaseError, path: String) -> StoreError {
+        switch error.resultCode {
+        case .SQLITE_FULL: .full
+        case .SQLITE_CORRUPT, .SQLITE_NOTADB, .SQLITE_SCHEMA, .SQLITE_ERROR:
+            .corrupt(path: path, reason: error.message ?? "\(error.resultCode)")
+        default: .unusable(path: path, reason: error.message ?? "\(error.resultCode)")
+        }
+    }
+}
+
+// MARK: The beginning of an epoch
+
+extension StoreOpening {
+    /// Starts a new epoch: knows the models, puts back what ran in an earlier one, sweeps orphaned blobs.
+    static func begin(
+        _ pool: DatabasePool,
+        _ settings: JobStore.Settings,
+        models: [String],
+        names: ModelNames,
+        blobs: Blobs,
+        bootID: String,
+        now: Timestamp
+    ) throws -> Start {
+        let start = try pool.writeWithoutTransaction { db in
+            var start: Start?
+            try db.inTransaction(.immediate) {
+                for model in models { try SQL.insertModel(db, model) }
+                for model in try SQL.models(db) { names.add(model.name, id: model.id) }
+                let epoch = try number(db, "epoch") + 1
+                try SQL.setMeta(db, "epoch", Data(String(epoch).utf8))
+                let isCrash = try SQL.meta(db, "boot_id").map { $0 == Data(bootID.utf8) } ?? false
+                try SQL.setMeta(db, "boot_id", Data(bootID.utf8))
+                let secret = try SQL.meta(db, "secret") ?? SymmetricKey(size: .bits256).withUnsafeBytes { Data($0) }
+                try SQL.setMeta(db, "secret", secret)
+                let recovered = try recover(db, names, isCrash: isCrash, now: now)
+                start = Start(
+                    recovery: JobStore.Recovery(
+                        epoch: epoch,
+                        interrupted: recovered.interrupted,
+                        poisoned: recovered.poisoned,
+                        orphans: try removeOrphans(db, blobs),
+                        sqliteVersion: try String.fetchOne(db, sql: "SELECT sqlite_version()") ?? "unknown"
+                    ),
+                    secret: SymmetricKey(data: secret),
+                    lastKey: try SQL.lastKey(db)
+                )
+                return .commit
+            }
+            return start
+        }
+        guard let start else { throw StoreError.unusable(path: settings.path, reason: "the start did not commit") }
+        return start
+    }
+
+    private static func number(_ db: Database, _ name: String) throws -> Int64 {
+        try SQL.meta(db, name).flatMap { Int64(String(decoding: $0, as: UTF8.self)) } ?? 0
+    }
+
+    private static func removeOrphans(_ db: Database, _ blobs: Blobs) throws -> Int {
+        try blobs.removeOrphans { try SQL.isNamed(db, $0) }
+    }
+
+    /// Puts back every job that was running: the process that ran it is gone, since this one holds the lock.
+    private static func recover(
+        _ db: Database,
+        _ names: ModelNames,
+        isCrash: Bool,
+        now: Timestamp
+    ) throws -> (interrupted: Int, poisoned: Int) {
+        let running = try SQL.runningJobs(db).compactMap { try SQL.selectJob(db, $0, names) }
+        let suspects = running.filter(\.isSuspect)
+        var poisoned = 0
+        for var job in running {
+            let ofSameModel = running.count { $0.model == job.model }
+            let drafts = try job.recover(
+                isCrash: isCrash,
+                wasAlone: suspects.count == 1 && ofSameModel == 1,
+                now: now
+            )
+            for draft in drafts { job.lastEvent = try SQL.insertEvent(db, job.key, draft, at: now).id }
+            try SQL.updateJob(db, job)
+            if job.status.isFinal { poisoned += 1 }
+        }
+        return (running.count - poisoned, poisoned)
+    }
+}

@@ -1,0 +1,71 @@
+package import Logging
+import ServiceLifecycle
+
+/// Does what time brings: jobs become due, jobs expire. Sleeps until the next such moment.
+package struct Sweeper: Service {
+    private let queue: JobQueue
+    private let wheel: TimerWheel
+    private let logger: Logger
+
+    /// So many jobs change in one step, so that submits come in between.
+    private static let step = 200
+    /// A look at the clock at least this often: a wall clock that was set moves deadlines.
+    private static let longestSleep = Duration.seconds(30)
+
+    package init(queue: JobQueue, wheel: TimerWheel, logger: Logger) {
+        self.queue = queue
+        self.wheel = wheel
+        self.logger = logger
+    }
+
+    package func run() async throws {
+        await withTaskCancellationOrGracefulShutdownHandler {
+            while !Task.isShuttingDownGracefully, !Task.isCancelled {
+                let next = await sweep()
+                let deadline = wheel.ring(queue.deadlines, after: next)
+                _ = await queue.deadlines.wait()
+                wheel.cancel(deadline)
+            }
+        } onCancelOrGracefulShutdown: {
+            queue.deadlines.ring(.stop)
+        }
+    }
+
+    /// Does all that is due and returns the time to the next deadline.
+    private func sweep() async -> Duration {
+        do {
+            while try await expire() + becomeDue() > 0 {}
+            queue.scheduler.askAgain()
+            guard let next = try await queue.store.nextDeadline() else { return Self.longestSleep }
+            return min(max(next - .now, .milliseconds(1)), Self.longestSleep)
+        } catch {
+            logger.error("waiting jobs could not be looked at", metadata: ["error": "\(error)"])
+            return .seconds(1)
+        }
+    }
+
+    private func becomeDue() async throws -> Int {
+        let now = Timestamp.now
+        return try await queue.store.changeAll(
+            .change,
+            now: now,
+            then: { queue.applied($0) },
+            which: { try SQL.waitingJobs($0, until: now, limit: Self.step) },
+            { job in
+                try job.becomeDue()
+                return []
+            }
+        ).count
+    }
+
+    private func expire() async throws -> Int {
+        let now = Timestamp.now
+        return try await queue.store.changeAll(
+            .change,
+            now: now,
+            then: { queue.applied($0) },
+            which: { try SQL.expiredJobs($0, at: now, limit: Self.step) },
+            { try $0.expire(now: now) }
+        ).count
+    }
+}

@@ -1,0 +1,97 @@
+/// A time-ordered identifier (RFC 9562, version 7): 48 bits of milliseconds, 12 bits of counter, 62 random bits.
+///
+/// A job has two of them, `id` and `event_id`, that share time and counter and differ in their random bits. So one
+/// integer, the ``JobKey``, finds the row of either, and the primary key is the only index that a submit touches.
+package struct UUIDv7: Sendable, Hashable {
+    package let high: UInt64
+    package let low: UInt64
+
+    package init(high: UInt64, low: UInt64) {
+        self.high = high
+        self.low = low
+    }
+
+    /// Puts time, counter and random bits in their places.
+    init(key: JobKey, random: UInt64) {
+        let value = UInt64(bitPattern: key.value)
+        high = ((value >> 12) << 16) | 0x7000 | (value & 0xFFF)
+        low = 0x8000_0000_0000_0000 | (random & 0x3FFF_FFFF_FFFF_FFFF)
+    }
+
+    /// Reads the canonical form of any version, upper or lower case. Nil for everything else.
+    package init?(_ text: some StringProtocol) {
+        let bytes = text.utf8
+        guard bytes.count == 36 else { return nil }
+        var halves: (UInt64, UInt64) = (0, 0)
+        var digits = 0
+        for (index, byte) in bytes.enumerated() {
+            if index == 8 || index == 13 || index == 18 || index == 23 {
+                guard byte == UInt8(ascii: "-") else { return nil }
+                continue
+            }
+            let digit: UInt8
+            switch byte {
+            case 48...57: digit = byte - 48
+            case 65...70: digit = byte - 55
+            case 97...102: digit = byte - 87
+            default: return nil
+            }
+            if digits < 16 { halves.0 = halves.0 << 4 | UInt64(digit) } else { halves.1 = halves.1 << 4 | UInt64(digit) }
+            digits += 1
+        }
+        (high, low) = halves
+    }
+
+    /// Where a job with this identifier would be stored.
+    package var key: JobKey {
+        JobKey(value: Int64(bitPattern: ((high >> 16) << 12) | (high & 0xFFF)))
+    }
+
+    /// Appends the 36 bytes of the canonical lower-case form.
+    package func append(to bytes: inout [UInt8]) {
+        for index in 0..<16 {
+            if index == 4 || index == 6 || index == 8 || index == 10 { bytes.append(UInt8(ascii: "-")) }
+            let half = index < 8 ? high : low
+            let byte = UInt8(truncatingIfNeeded: half >> UInt64(56 - 8 * (index % 8)))
+            bytes.append(Self.digit(byte >> 4))
+            bytes.append(Self.digit(byte & 15))
+        }
+    }
+
+    private static func digit(_ value: UInt8) -> UInt8 {
+        value < 10 ? 48 + value : 87 + value
+    }
+}
+
+extension UUIDv7: CustomStringConvertible {
+    package var description: String {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(36)
+        append(to: &bytes)
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}
+
+/// The primary key of a job: milliseconds since the epoch, shifted by 12 bits, and a counter within the millisecond.
+package struct JobKey: Sendable, Hashable, Comparable {
+    package let value: Int64
+
+    package init(value: Int64) {
+        self.value = value
+    }
+
+    /// The moment of the submission, to the millisecond.
+    package var createdAt: Timestamp {
+        Timestamp(milliseconds: value >> 12)
+    }
+
+    /// The first key that a job submitted at `moment` could have.
+    package static func first(at moment: Timestamp) -> JobKey {
+        let bounded = max(0, min(moment.milliseconds, Int64.max >> 12))
+        return JobKey(value: bounded << 12)
+    }
+
+    package static func < (left: JobKey, right: JobKey) -> Bool {
+        left.value < right.value
+    }
+}
