@@ -1,0 +1,264 @@
+import HTTPTypes
+import Hummingbird
+import InferqCore
+import NIOCore
+
+/// The catalogue of what can be wrong with a request: an RFC 9457 problem document each.
+struct APIError: Error, Sendable {
+    let status: HTTPResponse.Status
+    /// Stable and machine-readable.
+    let code: String
+    let title: String
+    /// One sentence: what was wrong and where.
+    let detail: String
+    var headers = HTTPFields()
+    /// The job that the problem is about.
+    var id: UUIDv7?
+    /// The job's `error`, as JSON.
+    var cause: [UInt8]?
+    /// The rest of the request is not read: the connection cannot be used again.
+    var closesConnection = false
+
+    private init(_ status: HTTPResponse.Status, _ code: String, _ title: String, _ detail: String) {
+        self.status = status
+        self.code = code
+        self.title = title
+        self.detail = detail
+    }
+
+    private func with(_ name: HTTPField.Name, _ value: String) -> APIError {
+        var error = self
+        error.headers[name] = value
+        return error
+    }
+
+    private var closing: APIError {
+        var error = self
+        error.closesConnection = true
+        return error
+    }
+}
+
+// MARK: The catalogue
+
+extension APIError {
+    static func malformedJSON(_ error: JSONError) -> APIError {
+        APIError(.badRequest, "malformed_json", "Malformed JSON", "The body is not valid JSON: \(error).")
+    }
+
+    /// - Parameter place: the member's path or the query item.
+    static func invalid(_ place: String, _ reason: String) -> APIError {
+        APIError(.badRequest, "invalid_request", "Invalid request", "\(place): \(reason).")
+    }
+
+    static func invalidUUID(_ text: String) -> APIError {
+        APIError(
+            .badRequest, "invalid_id", "Invalid identifier",
+            "\"\(text.clipped)\" in the path is not a UUID."
+        )
+    }
+
+    static let malformedHTTP = APIError(
+        .badRequest, "malformed_http", "Malformed HTTP", "The request is not well-formed HTTP/1.1."
+    ).closing
+
+    static func forbiddenOrigin(_ origin: String) -> APIError {
+        APIError(
+            .forbidden, "forbidden_origin", "Forbidden origin",
+            "Pages of \"\(origin.clipped)\" may not call this gateway; name the origin in the setting origins to allow it."
+        )
+    }
+
+    static func noSuchPath(_ path: String) -> APIError {
+        APIError(.notFound, "no_such_path", "No such path", "There is nothing at \"\(path.clipped)\".")
+    }
+
+    static func noSuchJob(_ id: UUIDv7) -> APIError {
+        APIError(.notFound, "no_such_job", "No such job", "There is no job with the identifier \(id).")
+    }
+
+    static func methodNotAllowed(_ method: String, allow: String) -> APIError {
+        APIError(
+            .methodNotAllowed, "method_not_allowed", "Method not allowed",
+            "\(method.clipped) is not offered here, only \(allow)."
+        ).with(.allow, allow)
+    }
+
+    static func notAcceptable(_ offered: String) -> APIError {
+        APIError(.notAcceptable, "not_acceptable", "Not acceptable", "The answer is only offered as \(offered).")
+    }
+
+    static let contentEncoding = APIError(
+        .unsupportedMediaType, "content_encoding", "Unsupported content encoding",
+        "A body with a Content-Encoding is not taken; send it as it is."
+    ).with(.acceptEncoding, "identity")
+
+    static func noOutput(_ id: UUIDv7, _ status: Status) -> APIError {
+        var error = APIError(
+            .conflict, "no_output", "No output", "The job \(id) has no output: it is \(Wire.status(status))."
+        )
+        error.id = id
+        return error
+    }
+
+    static func bodyTooLarge(limit: Int) -> APIError {
+        APIError(
+            .contentTooLarge, "body_too_large", "Body too large",
+            "The body is larger than \(limit) bytes, the setting max_body."
+        ).closing
+    }
+
+    static let headTimeout = APIError(
+        .requestTimeout, "head_timeout", "Request timeout", "The head of the request did not arrive in time."
+    ).closing
+
+    static let bodyTimeout = APIError(
+        .requestTimeout, "body_timeout", "Request timeout", "The body of the request arrives too slowly."
+    ).closing
+
+    static func targetTooLong(limit: Int) -> APIError {
+        APIError(
+            .uriTooLong, "target_too_long", "Target too long", "The request target is longer than \(limit) bytes."
+        ).closing
+    }
+
+    static let headTooLarge = APIError(
+        .requestHeaderFieldsTooLarge, "head_too_large", "Head too large",
+        "The head of the request has too many bytes or fields; see limits.head and limits.header_fields."
+    ).closing
+
+    static func misdirected(_ host: String) -> APIError {
+        APIError(
+            .misdirectedRequest, "misdirected", "Misdirected request",
+            "The Host \"\(host.clipped)\" is not this gateway's; name it in the setting hosts if it is."
+        )
+    }
+
+    static func unknownModel(_ name: String, known: [String]) -> APIError {
+        let list = known.isEmpty ? "none is configured" : "known are \(known.prefix(50).joined(separator: ", "))"
+        return APIError(
+            .unprocessableContent, "unknown_model", "Unknown model",
+            "There is no model \"\(name.clipped)\"; \(list)."
+        )
+    }
+
+    static func queueFull(_ model: String, limit: Int, retryAfter: Int) -> APIError {
+        APIError(
+            .tooManyRequests, "queue_full", "Queue full",
+            "The queue of \"\(model.clipped)\" is full with \(limit) pending jobs; try again in \(retryAfter) s."
+        ).with(.retryAfter, String(retryAfter))
+    }
+
+    static let tooManyBodies = APIError(
+        .serviceUnavailable, "bodies_in_flight", "Too many bodies in flight",
+        "Too many request bodies are being received at once; try again in 1 s."
+    ).with(.retryAfter, "1").closing
+
+    static let tooManyConnections = APIError(
+        .serviceUnavailable, "connections", "Too many connections",
+        "The gateway has as many connections as it takes; try again in 1 s."
+    ).with(.retryAfter, "1").closing
+
+    static let stopping = APIError(
+        .serviceUnavailable, "stopping", "Stopping", "The gateway is just restarting; try again in 1 s."
+    ).with(.retryAfter, "1").closing
+
+    static func storeFailed(_ reason: String) -> APIError {
+        APIError(
+            .serviceUnavailable, "store_unavailable", "Store unavailable",
+            "The store does not answer: \(reason)."
+        ).with(.retryAfter, "5")
+    }
+
+    static let diskFull = APIError(
+        .init(code: 507, reasonPhrase: "Insufficient Storage"), "disk_full", "Disk full",
+        "The disk has too little room for a new job; jobs that were accepted go on."
+    ).with(.retryAfter, "60")
+
+    static let unforeseen = APIError(
+        .internalServerError, "internal", "Internal error",
+        "The gateway met an error of its own; its log says more."
+    )
+
+    /// A job that a synchronous submit waited for and that gave no output.
+    static func jobEnded(_ job: Job) -> APIError {
+        var error: APIError
+        switch (job.status, job.error?.code) {
+        case (.cancelled, _):
+            error = APIError(.conflict, "cancelled", "Job cancelled", "The job \(job.id) was cancelled.")
+        case (_, .timeout), (_, .expired):
+            error = APIError(
+                .gatewayTimeout, "job_failed", "Job failed",
+                "The job \(job.id) ended in an error: \(job.error?.message ?? "time ran out")."
+            )
+        default:
+            error = APIError(
+                .badGateway, "job_failed", "Job failed",
+                "The job \(job.id) ended in an error: \(job.error?.message ?? "no cause is known")."
+            )
+        }
+        error.id = job.id
+        error.cause = job.error?.json
+        return error
+    }
+
+    /// What a client hears of an error that no route has turned into an ``APIError``; nil when nobody foresaw it.
+    static func translated(_ error: any Error) -> APIError? {
+        switch error {
+        case let error as APIError: error
+        case StoreError.full: .diskFull
+        case StoreError.closed: .stopping
+        case let error as StoreError: .storeFailed("\(error)")
+        default: nil
+        }
+    }
+}
+
+// MARK: On the wire
+
+extension APIError {
+    /// - Parameter instance: the request's path.
+    func response(instance: String?) -> Response {
+        var headers = headers
+        headers[.contentType] = "application/problem+json"
+        headers[.cacheControl] = "no-store"
+        if closesConnection { headers[.connection] = "close" }
+        return Response(status: status, headers: headers, body: ResponseBody(byteBuffer: document(instance: instance)))
+    }
+
+    func document(instance: String?) -> ByteBuffer {
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.name("type")
+        writer.value("urn:inferq:problem:\(code)")
+        writer.name("title")
+        writer.value(title)
+        writer.name("status")
+        writer.value(status.code)
+        writer.name("detail")
+        writer.value(detail)
+        writer.name("code")
+        writer.value(code)
+        if let instance {
+            writer.name("instance")
+            writer.value(instance)
+        }
+        if let id {
+            writer.name("id")
+            writer.value("\(id)")
+        }
+        if let cause {
+            writer.name("error")
+            writer.raw(cause)
+        }
+        writer.endObject()
+        return ByteBuffer(bytes: writer.bytes)
+    }
+}
+
+extension String {
+    /// At most 100 characters of what a client sent: enough to recognise it.
+    var clipped: String {
+        count > 100 ? prefix(100) + "..." : self
+    }
+}

@@ -1,0 +1,69 @@
+import AsyncHTTPClient
+import Crypto
+import InferqCore
+import NIOCore
+import NIOHTTP1
+
+/// Takes a model server's 2xx answer in: bounded, as bytes, its layers found.
+struct AnswerReader: Sendable {
+    let store: JobStore
+    /// Bytes.
+    let limit: Int
+    /// A JSON Pointer.
+    let layers: String
+
+    /// - Throws: what breaks the exchange, or ``StoreError``.
+    func read(_ response: HTTPClientResponse) async throws -> Outcome {
+        if let announced = response.headers.first(name: "content-length").flatMap({ Int($0) }), announced > limit {
+            return tooLarge
+        }
+        var bytes: [UInt8] = []
+        for try await chunk in response.body {
+            guard bytes.count + chunk.readableBytes <= limit else { return tooLarge }
+            bytes.append(contentsOf: chunk.readableBytesView)
+        }
+        let contentType = response.headers.first(name: "content-type")
+        let isJSON = contentType.flatMap(MediaType.init)?.isJSON == true && Self.isValid(bytes)
+        let isLarge = bytes.count > Payload.inlineLimit
+        let payload = Payload(
+            content: isLarge ? .file(try await store.blobs.store(bytes, as: .output)) : .inline(bytes),
+            byteCount: bytes.count,
+            contentType: contentType,
+            isJSON: isJSON,
+            digest: isJSON && bytes.count <= Wire.outputLimit ? nil : Array(SHA256.hash(data: bytes))
+        )
+        return .answered(Outcome.Answer(payload: payload, layers: isJSON ? found(in: bytes) : .none))
+    }
+
+    private var tooLarge: Outcome {
+        .failed(
+            Failure(.tooLarge, "the model server's answer is larger than \(limit) bytes", isRetryable: false),
+            retryAfter: nil
+        )
+    }
+
+    private static func isValid(_ bytes: [UInt8]) -> Bool {
+        do {
+            try JSONScanner.validate(bytes)
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    private func found(in bytes: [UInt8]) -> Job.Layers {
+        guard let pointer = try? JSONPointer(layers), let range = JSONScanner.find(pointer, in: bytes) else {
+            // The configuration's reader has checked the pointer.
+            return .none
+        }
+        switch JSONScanner.kind(of: bytes, at: range.lowerBound) {
+        case .object: return .object(range)
+        case .array:
+            let areObjects = JSONScanner.elements(of: bytes, in: range).allSatisfy {
+                JSONScanner.kind(of: bytes, at: $0.lowerBound) == .object
+            }
+            return areObjects ? .array(range) : .none
+        case .string, .number, .bool, .null: return .none
+        }
+    }
+}

@@ -1,0 +1,269 @@
+import HTTPTypes
+import InferqCore
+import NIOCore
+import NIOHTTP1
+
+/// Keeps one connection within its limits and the framework's errors in our form.
+///
+/// It stands between NIO's HTTP decoder and the rest, so it sees each head before a route does: the total deadlines of
+/// heads and bodies (an idle timer restarts at every byte, and a dribbling client passes it), sizes, more than one
+/// `Host`, and what the decoder could not read. All state belongs to the channel's event loop.
+final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias InboundOut = HTTPServerRequestPart
+    typealias OutboundIn = HTTPServerResponsePart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    private enum Phase {
+        /// No request; the first byte of the next one has not come.
+        case idle(since: NIODeadline)
+        /// Bytes of a head have come, the head is not complete.
+        case head(since: NIODeadline)
+        case body(since: NIODeadline, byteCount: Int)
+        /// The request is complete and is being answered.
+        case answering
+        /// An answer that ends the connection was written; what still comes is thrown away.
+        case closing
+    }
+
+    private let connection: Connection
+    private let settings: HTTPSettings
+    private var phase: Phase
+    /// Requests whose answer has not ended.
+    private var unanswered = 0
+    private var closesAfterAnswer = false
+    private var isHTTP10 = false
+    private var isHead = false
+    private var timer: Scheduled<Void>?
+
+    init(connection: Connection, settings: HTTPSettings) {
+        self.connection = connection
+        self.settings = settings
+        phase = .head(since: .now())
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        if context.channel.isActive { schedule(context) }
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        phase = .head(since: .now())
+        if timer == nil { schedule(context) }
+        context.fireChannelActive()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        timer?.cancel()
+        connection.hungUp()
+        context.fireChannelInactive()
+    }
+
+    /// Told by ``FirstByteWatch``, which sees bytes before the decoder does.
+    func bytesArrived() {
+        if case .idle = phase { phase = .head(since: .now()) }
+    }
+
+    // MARK: Requests
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if case .closing = phase { return }
+        let part = unwrapInboundIn(data)
+        switch part {
+        case .head(let head):
+            unanswered += 1
+            isHTTP10 = head.version.major == 1 && head.version.minor == 0
+            isHead = head.method == .HEAD
+            if !head.isKeepAlive { closesAfterAnswer = true }
+            if let error = problem(with: head) { return refuse(error, context) }
+            phase = .body(since: .now(), byteCount: 0)
+        case .body(let bytes):
+            if case .body(let since, let count) = phase {
+                phase = .body(since: since, byteCount: count + bytes.readableBytes)
+            }
+        case .end: phase = .answering
+        }
+        context.fireChannelRead(data)
+    }
+
+    private func problem(with head: HTTPRequestHead) -> APIError? {
+        guard head.uri.utf8.count <= settings.target else { return .targetTooLong(limit: settings.target) }
+        var byteCount = head.uri.utf8.count
+        var fieldCount = 0
+        var hosts = 0
+        for (name, value) in head.headers {
+            byteCount += name.utf8.count + value.utf8.count + 4
+            fieldCount += 1
+            if name.utf8.count == 4, name.lowercased() == "host" { hosts += 1 }
+        }
+        guard byteCount <= settings.head, fieldCount <= settings.headerFields else { return .headTooLarge }
+        guard hosts == 1 || (hosts == 0 && isHTTP10) else { return .malformedHTTP }
+        guard head.headers["content-length"].count + head.headers["transfer-encoding"].count <= 1 else {
+            return .malformedHTTP
+        }
+        guard head.uri.first == "/" || head.uri == "*" || head.uri.contains("://") else { return .malformedHTTP }
+        return nil
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard let error = error as? HTTPParserError else {
+            connection.hungUp()
+            return context.close(promise: nil)
+        }
+        if case .closing = phase { return }
+        // An answer to an earlier request is on its way: a second one could not be told from it.
+        guard unanswered == 0 else {
+            closesAfterAnswer = true
+            return
+        }
+        unanswered = 1
+        refuse(error == .headerOverflow ? .headTooLarge : .malformedHTTP, context)
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        switch event {
+        case ChannelEvent.inputClosed:
+            connection.hungUp()
+            if unanswered == 0 { context.close(promise: nil) }
+        case is ChannelShouldQuiesceEvent:
+            closesAfterAnswer = true
+            quiesce(context)
+        default: break
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    /// The service is stopping: a connection without a request gets a last second to send one that was on its way.
+    private func quiesce(_ context: ChannelHandlerContext) {
+        guard unanswered == 0 else { return }
+        timer?.cancel()
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        timer = context.eventLoop.scheduleTask(in: .seconds(1)) {
+            let (handler, context) = bound.value
+            if handler.unanswered == 0 { context.close(promise: nil) } else { handler.schedule(context) }
+        }
+    }
+
+    // MARK: Answers
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        if case .closing = phase {
+            promise?.fail(ChannelError.ioOnClosedChannel)
+            return
+        }
+        switch unwrapOutboundIn(data) {
+        case .head(var head) where head.status.code >= 200:
+            if head.headers.contains(name: "connection"), head.headers["connection"].contains("close") {
+                closesAfterAnswer = true
+            } else if closesAfterAnswer {
+                head.headers.replaceOrAdd(name: "connection", value: "close")
+            }
+            // Without chunks the end of the connection is the end of the body. The encoder would end the answer to a
+            // HEAD with an empty chunk, too, when the length is not known.
+            if isHTTP10 || (isHead && !head.headers.contains(name: "content-length")) { head.version = .http1_0 }
+            context.write(wrapOutboundOut(.head(head)), promise: promise)
+        case .end:
+            context.write(data, promise: promise)
+            answered(context)
+        default: context.write(data, promise: promise)
+        }
+    }
+
+    private func answered(_ context: ChannelHandlerContext) {
+        unanswered = max(0, unanswered - 1)
+        if closesAfterAnswer, unanswered == 0 { return linger(context) }
+        if unanswered == 0, case .answering = phase { phase = .idle(since: .now()) }
+    }
+
+    private func refuse(_ error: APIError, _ context: ChannelHandlerContext) {
+        let document = error.document(instance: nil)
+        var headers = HTTPHeaders([
+            ("content-type", "application/problem+json"), ("content-length", String(document.readableBytes)),
+            ("connection", "close"), ("cache-control", "no-store"),
+        ])
+        for field in error.headers { headers.replaceOrAdd(name: field.name.rawName, value: field.value) }
+        let head = HTTPResponseHead(
+            version: .http1_1,
+            status: HTTPResponseStatus(statusCode: error.status.code, reasonPhrase: error.status.reasonPhrase),
+            headers: headers
+        )
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+        context.write(wrapOutboundOut(.body(.byteBuffer(document))), promise: nil)
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        unanswered = 0
+        linger(context)
+    }
+
+    /// Closes our side, and the whole connection a little later: a close with bytes unread would be a reset, which can
+    /// destroy the answer on its way (RFC 9112, section 9.6).
+    private func linger(_ context: ChannelHandlerContext) {
+        phase = .closing
+        context.flush()
+        timer?.cancel()
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        context.close(mode: .output, promise: nil)
+        timer = context.eventLoop.scheduleTask(in: .seconds(1)) { bound.value.close(promise: nil) }
+    }
+
+    // MARK: Deadlines
+
+    /// One timer a connection, set anew only when it fires: a request moves no timers.
+    private func schedule(_ context: ChannelHandlerContext) {
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        timer = context.eventLoop.scheduleTask(in: nextLook) {
+            let (handler, context) = bound.value
+            handler.look(context)
+        }
+    }
+
+    private var nextLook: TimeAmount {
+        let now = NIODeadline.now()
+        switch phase {
+        case .idle(let since): return max(since + settings.idleTimeout.timeAmount - now, .milliseconds(10))
+        case .head(let since): return max(since + settings.headTimeout.timeAmount - now, .milliseconds(10))
+        case .body, .answering, .closing: return .seconds(1)
+        }
+    }
+
+    private func look(_ context: ChannelHandlerContext) {
+        let now = NIODeadline.now()
+        switch phase {
+        case .idle(let since) where now >= since + settings.idleTimeout.timeAmount:
+            return context.close(promise: nil)
+        case .head(let since) where now >= since + settings.headTimeout.timeAmount:
+            unanswered = 1
+            return refuse(.headTimeout, context)
+        case .body(let since, let count):
+            // Ten seconds are free; past them every second must have brought its share.
+            let seconds = Int((now - since).nanoseconds / 1_000_000_000)
+            if seconds > 10, count < (seconds - 10) * settings.bodyMinRate {
+                if unanswered == 1 { return refuse(.bodyTimeout, context) }
+                return context.close(promise: nil)
+            }
+        case .idle, .head, .answering, .closing: break
+        }
+        schedule(context)
+    }
+}
+
+/// Tells the guard of the first byte of a head, which the decoder keeps to itself until the head is complete.
+final class FirstByteWatch: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+
+    private let connectionGuard: ConnectionGuard
+
+    init(connectionGuard: ConnectionGuard) {
+        self.connectionGuard = connectionGuard
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        connectionGuard.bytesArrived()
+        context.fireChannelRead(data)
+    }
+}
+
+extension Duration {
+    var timeAmount: TimeAmount {
+        .milliseconds(milliseconds)
+    }
+}

@@ -1,0 +1,40 @@
+package import InferqCore
+import NIOCore
+import Synchronization
+
+/// What the routes work with: the queue, the clock and the settings.
+package struct Gateway: Sendable {
+    package let queue: JobQueue
+    package let wheel: TimerWheel
+    package let settings: LiveHTTPSettings
+    package let version: String
+    let bodies: BodyBudget
+
+    package init(queue: JobQueue, wheel: TimerWheel, settings: LiveHTTPSettings, version: String) {
+        self.queue = queue
+        self.wheel = wheel
+        self.settings = settings
+        self.version = version
+        bodies = BodyBudget()
+    }
+
+    var store: JobStore { queue.store }
+}
+
+/// Bytes of request bodies that are in memory at a time, over all connections.
+final class BodyBudget: Sendable {
+    private let used = Mutex(0)
+
+    /// - Returns: false, with nothing taken, when that would pass `limit`.
+    func take(_ count: Int, limit: Int) -> Bool {
+        used.withLock { used in
+            guard used + count <= limit else { return false }
+            used += count
+            return true
+        }
+    }
+
+    func give(back count: Int) {
+        used.withLock { $0 -= count }
+    }
+}

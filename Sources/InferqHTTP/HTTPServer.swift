@@ -1,0 +1,168 @@
+import HummingbirdCore
+import InferqCore
+package import Logging
+package import NIOCore
+import NIOHTTPTypes
+import NIOPosix
+import ServiceLifecycle
+import Synchronization
+
+#if canImport(Glibc)
+import Glibc
+#endif
+
+/// Accepts connections and hands their requests to the responder.
+///
+/// Hummingbird's `Application` cannot serve a socket that it was given, so this binds by itself.
+package final class HTTPServer: Service {
+    private typealias Accepting = NIOAsyncChannel<AcceptedConnection, Never>
+
+    private struct State {
+        var open: [ObjectIdentifier: any Channel] = [:]
+        var isStopping = false
+    }
+
+    private let listeners: [Listener]
+    private let settings: LiveHTTPSettings
+    private let responder: GatewayResponder
+    private let hub: EventHub
+    private let group: any EventLoopGroup
+    private let logger: Logger
+    private let state = Mutex(State())
+    /// Told the addresses once every listener accepts.
+    private let onReady: @Sendable ([String]) async -> Void
+
+    package init(
+        listeners: [Listener],
+        gateway: Gateway,
+        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        logger: Logger,
+        onReady: @escaping @Sendable ([String]) async -> Void
+    ) {
+        self.listeners = listeners
+        self.settings = gateway.settings
+        self.group = group
+        self.logger = logger
+        self.onReady = onReady
+        hub = gateway.queue.hub
+        responder = GatewayResponder(gateway: gateway, logger: logger)
+    }
+
+    /// Serves until the graceful shutdown, and returns when every request that was accepted is answered.
+    ///
+    /// - Throws: ``Listener/Unusable``.
+    package func run() async throws {
+        let accepting = try await bindAll()
+        await onReady(accepting.compactMap { $0.channel.localAddress?.listenText })
+        await withGracefulShutdownHandler {
+            await withDiscardingTaskGroup { group in
+                for channel in accepting { group.addTask { await self.accept(channel) } }
+            }
+        } onGracefulShutdown: {
+            self.stop(accepting.map(\.channel))
+        }
+    }
+
+    // MARK: Listening
+
+    private func bindAll() async throws -> [Accepting] {
+        var accepting: [Accepting] = []
+        for listener in listeners {
+            do {
+                let channel = try await listener.bind(bootstrap, setUp)
+                accepting.append(channel)
+                try await Self.watchPeers(channel.channel)
+            } catch {
+                for channel in accepting { channel.channel.close(promise: nil) }
+                throw error
+            }
+        }
+        return accepting
+    }
+
+    private var bootstrap: ServerBootstrap {
+        ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 4096)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(.maxMessagesPerRead, value: 64)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            // Small, so that for a listener that does not read there waits one frame and the kernel's buffer, no more.
+            .childChannelOption(.writeBufferWaterMark, value: .init(low: 1, high: 16 << 10))
+    }
+
+    /// A peer that vanished without a word is found within 45 s. Accepted sockets take these over from the listener
+    /// (tcp(7), Linux), so it costs nothing per connection.
+    private static func watchPeers(_ channel: any Channel) async throws {
+        guard let address = channel.localAddress, address.protocol != .unix else { return }
+        let options: [(NIOBSDSocket.OptionLevel, CInt, CInt)] = [
+            (.socket, SO_KEEPALIVE, 1), (.tcp, TCP_NODELAY, 1), (.tcp, TCP_KEEPIDLE, 15), (.tcp, TCP_KEEPINTVL, 10),
+            (.tcp, TCP_KEEPCNT, 3), (.tcp, TCP_USER_TIMEOUT, 45_000),
+        ]
+        for (level, name, value) in options {
+            let option = ChannelOptions.Types.SocketOption(level: level, name: NIOBSDSocket.Option(rawValue: name))
+            try await channel.setOption(option, value: ChannelOptions.Types.SocketOption.Value(value)).get()
+        }
+    }
+
+    private func setUp(_ channel: any Channel) -> EventLoopFuture<AcceptedConnection> {
+        let isLocal = channel.parent?.localAddress?.protocol == .unix
+        let settings = settings.current
+        let (isRefused, isStopping) = state.withLock { state in
+            state.open[ObjectIdentifier(channel)] = channel
+            return (state.open.count > settings.connections, state.isStopping)
+        }
+        channel.closeFuture.whenComplete { _ in
+            self.state.withLock { $0.open[ObjectIdentifier(channel)] = nil }
+        }
+        return channel.eventLoop.makeCompletedFuture {
+            let connection = try AcceptedConnection(
+                channel, settings: settings, isLocal: isLocal, isRefused: isRefused, responder: responder
+            )
+            if isStopping { channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
+            return connection
+        }
+    }
+
+    private func accept(_ accepting: Accepting) async {
+        do {
+            try await accepting.executeThenClose { inbound in
+                try await withThrowingDiscardingTaskGroup { group in
+                    for try await accepted in inbound {
+                        group.addTask { await accepted.serve(logger: self.logger) }
+                    }
+                }
+            }
+        } catch {
+            logger.error("a listener failed", metadata: ["error": "\(error)"])
+        }
+    }
+
+    // MARK: Stopping
+
+    /// No new connection is accepted; every request on one that was accepted is answered; streams and waits end.
+    private func stop(_ channels: [any Channel]) {
+        for channel in channels {
+            // Out of the poll first: closing a listener while an accept is in flight resets that client.
+            channel.setOption(.autoRead, value: false).whenComplete { _ in
+                channel.eventLoop.execute { channel.close(promise: nil) }
+            }
+        }
+        hub.stop()
+        let open = state.withLock { state in
+            state.isStopping = true
+            return Array(state.open.values)
+        }
+        for channel in open { channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
+    }
+}
+
+extension SocketAddress {
+    /// As in the setting `listen`.
+    var listenText: String? {
+        switch self {
+        case .v4: port.flatMap { port in ipAddress.map { "\($0):\(port)" } }
+        case .v6: port.flatMap { port in ipAddress.map { "[\($0)]:\(port)" } }
+        case .unixDomainSocket: pathname.map { "unix:\($0)" }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+import NIOCore
+
+/// The name in a `Host` field, without its port, in lower case.
+struct HostName: Sendable, Equatable {
+    let text: String
+
+    init(_ field: String) {
+        let lower = field.lowercased()
+        if lower.hasPrefix("["), let end = lower.firstIndex(of: "]") {
+            text = String(lower[lower.index(after: lower.startIndex)..<end])
+        } else if let colon = lower.lastIndex(of: ":") {
+            text = String(lower[..<colon])
+        } else {
+            text = lower
+        }
+    }
+
+    /// Whether it is an IP address, which no other name can be made to mean.
+    var isAddress: Bool {
+        // The fast path of nearly every request.
+        if text == "127.0.0.1" || text == "::1" { return true }
+        return (try? SocketAddress(ipAddress: text, port: 0)) != nil
+    }
+}

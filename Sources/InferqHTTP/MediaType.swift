@@ -1,0 +1,52 @@
+/// The parts of a `Content-Type` that matter here.
+struct MediaType: Sendable, Equatable {
+    /// `type/subtype`, in lower case.
+    let essence: String
+
+    init?(_ field: String) {
+        let text = field.prefix { $0 != ";" }.trimmingSpaces.lowercased()
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count == 2, parts.allSatisfy({ !$0.isEmpty && !$0.contains(" ") }) else { return nil }
+        essence = text
+    }
+
+    /// `application/json`, or a type with the suffix `+json` (RFC 6839).
+    var isJSON: Bool {
+        essence == "application/json" || essence.hasSuffix("+json")
+    }
+}
+
+/// What an `Accept` field admits (RFC 9110, section 12.5.1).
+enum Accept {
+    /// Whether `type` (`type/subtype`) may be answered. A field that is missing or empty admits everything; the most
+    /// specific range decides, and a weight of 0 refuses.
+    static func admits(_ type: String, _ field: String?) -> Bool {
+        guard let field, !field.trimmingSpaces.isEmpty else { return true }
+        let family = type.prefix { $0 != "/" } + "/*"
+        var best = (rank: -1, isAdmitted: false)
+        for range in field.split(separator: ",") {
+            let parts = range.split(separator: ";").map { $0.trimmingSpaces.lowercased() }
+            guard let name = parts.first else { continue }
+            let rank: Int
+            switch name {
+            case type: rank = 2
+            case String(family): rank = 1
+            case "*/*", "*": rank = 0
+            default: continue
+            }
+            let weight = parts.dropFirst().first { $0.hasPrefix("q=") }.flatMap { Double($0.dropFirst(2)) }
+            if rank > best.rank { best = (rank, weight != 0) }
+        }
+        return best.isAdmitted
+    }
+}
+
+extension StringProtocol {
+    /// Without the spaces and tabs at both ends.
+    var trimmingSpaces: String {
+        var text = self[startIndex...]
+        while let first = text.first, first == " " || first == "\t" { text = text.dropFirst() }
+        while let last = text.last, last == " " || last == "\t" { text = text.dropLast() }
+        return String(text)
+    }
+}

@@ -1,0 +1,40 @@
+import HTTPTypes
+import Hummingbird
+import InferqCore
+import NIOCore
+
+/// What the people and programs that run the gateway ask for.
+struct OperatorRoutes: Sendable {
+    let gateway: Gateway
+
+    func add(to table: RouteTable) {
+        table.on("/livez", [.get: live])
+        table.on("/readyz", [.get: ready])
+        table.on("/health/livez", [.get: live])
+        table.on("/health/readyz", [.get: ready])
+    }
+
+    /// Looks at nothing else: that the process answers is the answer.
+    @Sendable private func live(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        .json(health)
+    }
+
+    /// Goes through the writer and back.
+    @Sendable private func ready(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        try await gateway.store.ping()
+        return .json(health)
+    }
+
+    private var health: [UInt8] {
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.name("status")
+        writer.value("UP")
+        writer.name("version")
+        writer.value(gateway.version)
+        writer.name("broker")
+        writer.value(gateway.queue.broker.name)
+        writer.endObject()
+        return writer.bytes
+    }
+}

@@ -1,0 +1,66 @@
+import InferqCore
+
+/// The items of a request's query, decoded and checked.
+struct Query: Sendable {
+    let items: [(name: String, value: String)]
+
+    /// - Throws: 400 for a percent escape that is cut, or that is not UTF-8.
+    init(_ text: String?) throws(APIError) {
+        var items: [(String, String)] = []
+        for pair in (text ?? "").split(separator: "&") {
+            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard let name = Self.decoded(parts[0]), let value = Self.decoded(parts.count > 1 ? parts[1] : "") else {
+                throw .invalid("query", "\"\(String(pair).clipped)\" is not percent-encoded UTF-8")
+            }
+            items.append((name, value))
+        }
+        self.items = items
+    }
+
+    var isEmpty: Bool { items.isEmpty }
+
+    /// The value of an item that may stand once.
+    func single(_ name: String) throws(APIError) -> String? {
+        let values = items.filter { $0.name == name }
+        guard values.count <= 1 else { throw .invalid("query item \(name)", "it is given more than once") }
+        return values.first?.value
+    }
+
+    func all(_ name: String) -> [String] {
+        items.filter { $0.name == name }.map(\.value)
+    }
+
+    /// - Throws: 400 that names an item that is none of `known`.
+    func allowOnly(_ known: Set<String>) throws(APIError) {
+        guard let stranger = items.first(where: { !known.contains($0.name) }) else { return }
+        throw .invalid("query item \(stranger.name.clipped)", "it is not known here; known are \(known.sorted().joined(separator: ", "))")
+    }
+
+    private static func decoded(_ text: Substring) -> String? {
+        guard text.utf8.contains(where: { $0 == UInt8(ascii: "%") || $0 == UInt8(ascii: "+") }) else {
+            return String(text)
+        }
+        var bytes: [UInt8] = []
+        var rest = Array(text.utf8)[...]
+        while let byte = rest.popFirst() {
+            switch byte {
+            case UInt8(ascii: "+"): bytes.append(UInt8(ascii: " "))
+            case UInt8(ascii: "%"):
+                guard let high = rest.popFirst().flatMap(hexDigit), let low = rest.popFirst().flatMap(hexDigit)
+                else { return nil }
+                bytes.append(high << 4 | low)
+            default: bytes.append(byte)
+            }
+        }
+        return String(validating: bytes, as: UTF8.self)
+    }
+
+    private static func hexDigit(_ byte: UInt8) -> UInt8? {
+        switch byte {
+        case 48...57: byte - 48
+        case 65...70: byte - 55
+        case 97...102: byte - 87
+        default: nil
+        }
+    }
+}

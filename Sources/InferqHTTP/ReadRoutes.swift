@@ -1,0 +1,196 @@
+import HTTPTypes
+import Hummingbird
+import InferqCore
+import NIOCore
+
+/// Reads records, lists and bodies; cancels jobs.
+struct ReadRoutes: Sendable {
+    let gateway: Gateway
+
+    func add(to table: RouteTable) {
+        table.on("/v1/inference/{id}", [.get: show])
+        table.on("/v1/inference/{id}/input", [.get: input])
+        table.on("/v1/inference/{id}/output", [.get: output])
+        table.on("/v1/inference/{id}/cancel", [.post: cancel])
+    }
+
+    // MARK: One record
+
+    @Sendable private func show(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let id = try context.uuid("id")
+        try checkAccept(request, "application/json")
+        let query = try Query(request.uri.query)
+        try query.allowOnly(["wait"])
+        let wait = try waitTime(query)
+        guard var job = try await gateway.store.job(id) else { throw APIError.noSuchJob(id) }
+        if let wait, !job.status.isFinal {
+            let limit = min(wait, HTTPSettings.longestWait)
+            let waiting = JobWait(gateway: gateway, connection: context.connection)
+            if let ended = try await waiting.end(of: id, within: limit) {
+                job = ended
+            } else if let current = try await gateway.store.job(id) {
+                job = current
+            }
+        }
+        let tag = "W/\"\(job.lastEvent)\""
+        var headers = HTTPFields()
+        headers[.eTag] = tag
+        headers[.cacheControl] = "no-cache"
+        if Self.matches(request.headers[values: .ifNoneMatch], tag) {
+            return Response(status: .notModified, headers: headers)
+        }
+        return .json(try await record(job), headers: headers)
+    }
+
+    private func waitTime(_ query: Query) throws(APIError) -> Duration? {
+        guard let text = try query.single("wait") else { return nil }
+        guard let wait = DurationText.parse(text) else {
+            throw .invalid("query item wait", "it must be a duration such as \"30s\"")
+        }
+        return wait
+    }
+
+    /// The weak comparison of RFC 9110, section 13.1.2.
+    private static func matches(_ fields: [String], _ tag: String) -> Bool {
+        let opaque = tag.dropFirst(2)
+        return fields.flatMap { $0.split(separator: ",") }.contains { candidate in
+            let text = candidate.trimmingSpaces
+            return text == "*" || text == tag || text == opaque
+        }
+    }
+
+    /// The record of a job whose bodies were read as far as they lie in its row.
+    func record(_ job: Job) async throws -> [UInt8] {
+        var bodies = Wire.Bodies()
+        if job.input.isJSON, job.input.byteCount <= Payload.inlineLimit {
+            bodies.input = try await gateway.store.bytes(of: job.input)
+        }
+        if let output = job.output, output.isJSON { bodies.output = try await gateway.store.bytes(of: output) }
+        let ahead = job.isDue ? try await gateway.queue.ahead(of: job) : nil
+        return Wire.record(job, bodies: bodies, ahead: ahead)
+    }
+
+    private func checkAccept(_ request: Request, _ type: String) throws(APIError) {
+        guard Accept.admits(type, request.headers[.accept]) else { throw .notAcceptable(type) }
+    }
+
+    // MARK: Bodies
+
+    @Sendable private func input(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let id = try context.uuid("id")
+        guard let job = try await gateway.store.job(id) else { throw APIError.noSuchJob(id) }
+        return try await body(job.input, request)
+    }
+
+    @Sendable private func output(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let id = try context.uuid("id")
+        guard let job = try await gateway.store.job(id) else { throw APIError.noSuchJob(id) }
+        guard let output = job.output else { throw APIError.noOutput(id, job.status) }
+        return try await body(output, request)
+    }
+
+    /// The bytes as they came, with the type that they came with. A browser must not run them as a page of ours.
+    private func body(_ payload: Payload, _ request: Request) async throws -> Response {
+        let bytes = try await gateway.store.bytes(of: payload) ?? []
+        let type = payload.contentType ?? "application/octet-stream"
+        let essence = MediaType(type)?.essence ?? "application/octet-stream"
+        try checkAccept(request, essence)
+        var headers = HTTPFields()
+        headers[.contentType] = type
+        headers[.xContentTypeOptions] = "nosniff"
+        headers[.contentSecurityPolicy] = "sandbox; default-src 'none'"
+        headers[.cacheControl] = "no-cache"
+        return Response(status: .ok, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
+    }
+
+    // MARK: Lists
+
+    @Sendable func list(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        try checkAccept(request, "application/json")
+        let query = try Query(request.uri.query)
+        try query.allowOnly(["status", "model", "created_after", "created_before", "limit", "cursor"])
+        var filter = try Self.filter(query)
+        let limit = filter.limit
+        filter.limit += 1
+        let jobs = try await gateway.store.jobs(filter)
+        let page = jobs.prefix(limit)
+        let next = jobs.count > limit ? page.last.map { Cursor.text(after: $0.key) } : nil
+        var writer = JSONWriter(capacity: 1024 * page.count)
+        writer.beginObject()
+        writer.name("results")
+        writer.beginArray()
+        for job in page {
+            Wire.summary(&writer, job, ahead: job.isDue ? try await gateway.queue.ahead(of: job) : nil)
+        }
+        writer.endArray()
+        writer.name("next")
+        if let next { writer.value(next) } else { writer.null() }
+        writer.endObject()
+        var headers = HTTPFields()
+        if let next {
+            let kept = (request.uri.query ?? "").split(separator: "&").filter { !$0.hasPrefix("cursor=") }
+            headers[.link] = "</v1/inference?\((kept + ["cursor=\(next)"]).joined(separator: "&"))>; rel=\"next\""
+        }
+        return .json(writer.bytes, headers: headers)
+    }
+
+    private static func filter(_ query: Query) throws(APIError) -> JobFilter {
+        var filter = JobFilter()
+        for name in query.all("status") {
+            guard let status = Wire.status(named: name) else {
+                throw .invalid(
+                    "query item status",
+                    "it must be one of \(Status.allCases.map(Wire.status).joined(separator: ", "))"
+                )
+            }
+            filter.statuses.insert(status)
+        }
+        filter.model = try query.single("model")
+        filter.createdAfter = try time(query, "created_after")
+        filter.createdBefore = try time(query, "created_before")
+        if let text = try query.single("limit") {
+            guard let limit = Int(text), (1...1000).contains(limit) else {
+                throw .invalid("query item limit", "it must be a whole number from 1 to 1000")
+            }
+            filter.limit = limit
+        }
+        if let text = try query.single("cursor") {
+            guard let key = Cursor.key(text) else {
+                throw .invalid("query item cursor", "it is not one that this gateway gave")
+            }
+            filter.before = key
+        }
+        return filter
+    }
+
+    private static func time(_ query: Query, _ name: String) throws(APIError) -> Timestamp? {
+        guard let text = try query.single(name) else { return nil }
+        guard let time = Timestamp(rfc3339: text) else {
+            throw .invalid("query item \(name)", "it must be an RFC 3339 time such as \"2026-01-31T12:00:00Z\"")
+        }
+        return time
+    }
+
+    /// Where a page ended, as text that needs no escaping in a URL.
+    private enum Cursor {
+        static func text(after key: JobKey) -> String {
+            "j" + String(key.value, radix: 36)
+        }
+
+        static func key(_ text: String) -> JobKey? {
+            guard text.hasPrefix("j"), let value = Int64(text.dropFirst(), radix: 36), value > 0 else { return nil }
+            return JobKey(value: value)
+        }
+    }
+
+    // MARK: Cancel
+
+    @Sendable private func cancel(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let id = try context.uuid("id")
+        try checkAccept(request, "application/json")
+        guard try await gateway.queue.cancel(id) != nil, let job = try await gateway.store.job(id) else {
+            throw APIError.noSuchJob(id)
+        }
+        return .json(try await record(job))
+    }
+}

@@ -1,0 +1,123 @@
+import Crypto
+import HTTPTypes
+import Hummingbird
+import InferqCore
+import NIOCore
+import NIOHTTPTypes
+
+/// A request's body as it was received.
+struct ReceivedBody: Sendable {
+    /// All bytes, or nil when they went to a file as they came.
+    let bytes: [UInt8]?
+    let payload: Payload
+}
+
+/// Receives request bodies within their limits.
+struct BodyReader: Sendable {
+    let gateway: Gateway
+    let context: GatewayContext
+
+    /// Checks what the head says of the body: encoding, then size.
+    func checkHead(_ request: Request) throws(APIError) {
+        if let encoding = request.headers[.contentEncoding], encoding.lowercased() != "identity" {
+            throw .contentEncoding
+        }
+    }
+
+    private func checkLength(_ request: Request) throws(APIError) -> Int? {
+        guard let text = request.headers[.contentLength], let length = Int(text) else { return nil }
+        guard length <= context.settings.maxBody else { throw .bodyTooLarge(limit: context.settings.maxBody) }
+        return length
+    }
+
+    /// Says "100 Continue" to a client that waits for it before it sends the body.
+    private func invite(_ request: Request) async throws {
+        guard request.headers[.expect]?.lowercased() == "100-continue" else { return }
+        let head = HTTPResponse(status: .continue)
+        try await context.connection.channel.writeAndFlush(HTTPResponsePart.head(head)).get()
+    }
+
+    /// All bytes, in memory: for JSON, which must be looked at as a whole.
+    ///
+    /// - Throws: ``APIError`` 413, or 503 when too many bodies are in flight.
+    func collect<Value>(_ request: Request, _ use: ([UInt8]) async throws -> Value) async throws -> Value {
+        let announced = try checkLength(request)
+        try await invite(request)
+        var taken = 0
+        defer { gateway.bodies.give(back: taken) }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(min(announced ?? 0, 64 << 10))
+        for try await chunk in request.body {
+            guard bytes.count + chunk.readableBytes <= context.settings.maxBody else {
+                throw APIError.bodyTooLarge(limit: context.settings.maxBody)
+            }
+            guard gateway.bodies.take(chunk.readableBytes, limit: context.settings.bodiesInFlight) else {
+                throw APIError.tooManyBodies
+            }
+            taken += chunk.readableBytes
+            bytes.append(contentsOf: chunk.readableBytesView)
+        }
+        if let announced, bytes.count < announced { throw APIError.malformedHTTP }
+        return try await use(bytes)
+    }
+
+    /// Small bodies in memory, larger ones in a file as they arrive.
+    func receive(_ request: Request, contentType: String?) async throws -> Payload {
+        let announced = try checkLength(request)
+        try await invite(request)
+        var bytes: [UInt8] = []
+        var writer: Blobs.Writer?
+        var digest = SHA256()
+        var count = 0
+        do {
+            for try await chunk in request.body {
+                count += chunk.readableBytes
+                guard count <= context.settings.maxBody else {
+                    throw APIError.bodyTooLarge(limit: context.settings.maxBody)
+                }
+                digest.update(data: chunk.readableBytesView)
+                bytes.append(contentsOf: chunk.readableBytesView)
+                guard bytes.count > Payload.inlineLimit else { continue }
+                let open: Blobs.Writer
+                if let writer { open = writer } else { open = try await gateway.store.blobs.create(.input) }
+                writer = open
+                try await open.write(bytes)
+                bytes.removeAll(keepingCapacity: true)
+            }
+            if let announced, count < announced { throw APIError.malformedHTTP }
+            let content: Payload.Content
+            if let writer {
+                try await writer.write(bytes)
+                content = .file(try await writer.finish())
+            } else {
+                content = .inline(bytes)
+            }
+            return Payload(
+                content: content,
+                byteCount: count,
+                contentType: contentType,
+                isJSON: false,
+                digest: Array(digest.finalize())
+            )
+        } catch {
+            await writer?.abandon()
+            throw error
+        }
+    }
+}
+
+extension Payload {
+    /// A JSON body, in the row or in a file of its own.
+    ///
+    /// - Throws: ``StoreError`` when the file cannot be written.
+    static func json(_ bytes: [UInt8], contentType: String?, _ blobs: Blobs) async throws -> Payload {
+        let isLarge = bytes.count > inlineLimit
+        return Payload(
+            content: isLarge ? .file(try await blobs.store(bytes, as: .input)) : .inline(bytes),
+            byteCount: bytes.count,
+            contentType: contentType,
+            isJSON: true,
+            digest: isLarge ? Array(SHA256.hash(data: bytes)) : nil
+        )
+    }
+}

@@ -1,0 +1,231 @@
+import HTTPTypes
+import Hummingbird
+import InferqCore
+import NIOCore
+
+/// `POST /v1/async/inference` and `POST /v1/inference`.
+struct SubmitRoutes: Sendable {
+    let gateway: Gateway
+
+    func add(to table: RouteTable) {
+        table.on("/v1/async/inference", [.post: { try await submit($0, $1, mayWait: false) }])
+        table.on(
+            "/v1/inference",
+            [
+                .post: { try await submit($0, $1, mayWait: true) },
+                .get: { try await ReadRoutes(gateway: gateway).list($0, $1) },
+            ]
+        )
+    }
+
+    private func submit(_ request: Request, _ context: GatewayContext, mayWait: Bool) async throws -> Response {
+        let preference = mayWait ? Preference(request.headers) : Preference()
+        let reader = BodyReader(gateway: gateway, context: context)
+        try reader.checkHead(request)
+        guard Accept.admits("application/json", request.headers[.accept]) else {
+            throw APIError.notAcceptable("application/json")
+        }
+        let now = Timestamp.now
+        let submission = try await submission(request, reader, now)
+        let job = try await store(submission, now)
+        guard mayWait, !preference.respondsAsync else { return accepted(job, preference) }
+        return try await answer(job, within: preference.wait(at: context.settings.syncWait), context, preference)
+    }
+
+    private func store(_ submission: Submission, _ now: Timestamp) async throws -> (job: Job, input: [UInt8]?) {
+        let input: [UInt8]? = if case .inline(let bytes) = submission.input.content { bytes } else { nil }
+        do {
+            return (try await gateway.queue.submit(submission, now: now), input)
+        } catch JobQueue.Refusal.unknownModel(let known) {
+            throw APIError.unknownModel(submission.model, known: known)
+        } catch JobQueue.Refusal.queueFull(let limit, let retryAfter) {
+            throw APIError.queueFull(submission.model, limit: limit, retryAfter: retryAfter)
+        }
+    }
+
+    private func accepted(_ stored: (job: Job, input: [UInt8]?), _ preference: Preference) -> Response {
+        let job = stored.job
+        let ahead = job.isDue ? gateway.queue.aheadOfNewest(job) : nil
+        let record = Wire.record(job, bodies: Wire.Bodies(input: stored.input), ahead: ahead)
+        var headers = HTTPFields()
+        headers[.location] = "/v1/inference/\(job.id)"
+        preference.note(in: &headers)
+        return .json(record, status: .accepted, headers: headers)
+    }
+
+    // MARK: Waiting
+
+    /// 200 and the record when the job ends in time, 202 and the record when it does not, or when the gateway stops.
+    private func answer(
+        _ stored: (job: Job, input: [UInt8]?),
+        within limit: Duration,
+        _ context: GatewayContext,
+        _ preference: Preference
+    ) async throws -> Response {
+        let job = stored.job
+        let ended = try await JobWait(gateway: gateway, connection: context.connection).end(of: job.id, within: limit)
+        guard let ended else {
+            guard let current = try await gateway.store.job(job.id) else { throw APIError.noSuchJob(job.id) }
+            let record = try await ReadRoutes(gateway: gateway).record(current)
+            var headers = HTTPFields()
+            headers[.location] = "/v1/inference/\(job.id)"
+            preference.note(in: &headers)
+            return .json(record, status: .accepted, headers: headers)
+        }
+        guard ended.status == .completed else { throw APIError.jobEnded(ended) }
+        var headers = HTTPFields()
+        headers[.location] = "/v1/inference/\(job.id)"
+        preference.note(in: &headers)
+        return .json(try await ReadRoutes(gateway: gateway).record(ended), headers: headers)
+    }
+
+    // MARK: What was sent
+
+    private func submission(_ request: Request, _ reader: BodyReader, _ now: Timestamp) async throws -> Submission {
+        let query = try Query(request.uri.query)
+        let contentType = request.headers[.contentType]
+        let traceparent = TraceContext.child(of: request.headers[.traceparent])
+        guard let contentType, let type = MediaType(contentType), type.isJSON else {
+            return try await plain(request, reader, query, contentType, traceparent, now)
+        }
+        return try await reader.collect(request) { body in
+            guard query.isEmpty else {
+                throw APIError.invalid(
+                    "query item \(query.items[0].name.clipped)", "a JSON body takes its options in the member job"
+                )
+            }
+            return try await json(body, contentType, traceparent, now)
+        }
+    }
+
+    private func json(
+        _ body: [UInt8],
+        _ contentType: String,
+        _ traceparent: String,
+        _ now: Timestamp
+    ) async throws -> Submission {
+        let parsed = try JSONSubmission(body, now: now)
+        return Submission(
+            model: parsed.model,
+            options: parsed.options(traceparent),
+            input: try await .json(parsed.input, contentType: contentType, gateway.store.blobs)
+        )
+    }
+
+    /// A body that is not JSON: the options are query items.
+    private func plain(
+        _ request: Request,
+        _ reader: BodyReader,
+        _ query: Query,
+        _ contentType: String?,
+        _ traceparent: String,
+        _ now: Timestamp
+    ) async throws -> Submission {
+        // A body that is too large is refused before anything is said of the query.
+        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > reader.context.settings.maxBody {
+            throw APIError.bodyTooLarge(limit: reader.context.settings.maxBody)
+        }
+        guard let model = try query.single("model") ?? query.single("model_display_name") else {
+            throw APIError.invalid("query item model", "it is missing; a body that is not JSON needs it")
+        }
+        let parsed = try JobOptions(query, except: ["model", "model_display_name"], now: now)
+        guard gateway.queue.model(model) != nil else {
+            throw APIError.unknownModel(model, known: gateway.queue.models.map(\.name))
+        }
+        var options = parsed.options
+        options.traceparent = traceparent
+        return Submission(
+            model: model,
+            options: options,
+            input: try await reader.receive(request, contentType: contentType)
+        )
+    }
+}
+
+/// A JSON submission: one pass over its bytes finds the model, the options and what the model server gets.
+struct JSONSubmission {
+    let model: String
+    /// The body of the call, byte for byte.
+    let input: [UInt8]
+    private let parsed: JobOptions
+
+    init(_ body: [UInt8], now: Timestamp) throws(APIError) {
+        let found: [JSONMember]?
+        do {
+            found = try JSONScanner.members(of: body, named: ["model", "model_display_name", "input", "job"])
+        } catch {
+            throw .malformedJSON(error)
+        }
+        guard let members = found else { throw .invalid("body", "it must be a JSON object") }
+        func single(_ name: String) throws(APIError) -> (index: Int, member: JSONMember)? {
+            let matches = members.indices.filter { members[$0].name == name }
+            guard matches.count <= 1 else { throw .invalid(name, "it is given twice") }
+            return matches.first.map { ($0, members[$0]) }
+        }
+        let named = try single("model")
+        let displayNamed = try single("model_display_name")
+        guard let name = named ?? displayNamed else { throw .invalid("model", "it is missing") }
+        guard name.member.kind == .string, let model = JSONScanner.string(in: body, name.member.value), !model.isEmpty
+        else { throw .invalid(name.member.name, "it must be a text that is not empty") }
+        self.model = model
+        let job = try single("job")
+        if let job {
+            parsed = try JobOptions(job: job.member.value, in: body, now: now)
+        } else {
+            parsed = JobOptions(now: now)
+        }
+        if let input = try single("input") {
+            self.input = Array(body[input.member.value])
+        } else if let job {
+            self.input = JSONSubmission.body(body, without: job.member)
+        } else {
+            self.input = body
+        }
+    }
+
+    /// Takes the `job` member out. The spans of all members are needed for its comma, and only then.
+    private static func body(_ body: [UInt8], without job: JSONMember) -> [UInt8] {
+        let all = JSONScanner.members(of: body, in: body.indices)
+        guard let index = all.firstIndex(where: { $0.whole == job.whole }) else { return body }
+        return JSONScanner.removing(index, of: all, from: body)
+    }
+
+    func options(_ traceparent: String) -> Submission.Options {
+        var options = parsed.options
+        options.traceparent = traceparent
+        return options
+    }
+}
+
+/// What a `Prefer` field (RFC 7240) asks of a submit.
+struct Preference: Sendable, Equatable {
+    var respondsAsync = false
+    /// Whole seconds.
+    private var wait: Int?
+
+    init() {}
+
+    init(_ headers: HTTPFields) {
+        for field in headers[values: .prefer].flatMap({ $0.split(separator: ",") }) {
+            let item = field.prefix { $0 != ";" }.trimmingSpaces.lowercased()
+            if item == "respond-async" { respondsAsync = true }
+            if item.hasPrefix("wait="), let seconds = Int(item.dropFirst(5)), seconds >= 0, wait == nil {
+                wait = seconds
+            }
+        }
+    }
+
+    /// How long to wait, at most `longest`.
+    func wait(at longest: Duration) -> Duration {
+        wait.map { min(.seconds(min($0, 1_000_000)), longest) } ?? longest
+    }
+
+    /// Says which preference was followed.
+    func note(in headers: inout HTTPFields) {
+        if respondsAsync {
+            headers[.preferenceApplied] = "respond-async"
+        } else if let wait {
+            headers[.preferenceApplied] = "wait=\(wait)"
+        }
+    }
+}

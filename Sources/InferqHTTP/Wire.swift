@@ -1,0 +1,275 @@
+import InferqCore
+
+/// Every spelling that clients see: statuses, member names, event types.
+enum Wire {
+    static func status(_ status: Status) -> String {
+        switch status {
+        case .pending: "PENDING"
+        case .running: "RUNNING"
+        case .completed: "COMPLETED"
+        case .failed: "ERROR"
+        case .cancelled: "CANCELLED"
+        }
+    }
+
+    static func status(named name: String) -> Status? {
+        Status.allCases.first { status($0) == name }
+    }
+
+    static func detailType(_ kind: JobEvent.Kind) -> String {
+        switch kind {
+        case .updated: "Inf:Task:Updated"
+        case .progress: "Inf:Task:Notify"
+        case .layersReady: "Inf:Task:LayerReady"
+        case .attemptFailed: "Inf:Task:Error"
+        case .failed: "Inf:Task:Failed"
+        }
+    }
+
+    /// Outputs up to this size stand in the record.
+    static let outputLimit = 1 << 20
+    /// The `data` line of an event is at most so long: longer lines kill some clients.
+    static let eventLimit = 64 << 10
+}
+
+// MARK: Records
+
+extension Wire {
+    /// Which bodies a record shows, as bytes that were read.
+    struct Bodies {
+        /// Nil: left out.
+        var input: [UInt8]?
+        var output: [UInt8]?
+    }
+
+    /// The whole record. `queue` is the number of jobs ahead, for a pending and due one.
+    static func record(_ job: Job, bodies: Bodies, ahead: Int?) -> [UInt8] {
+        var writer = JSONWriter(capacity: 1024 + (bodies.input?.count ?? 0) + (bodies.output?.count ?? 0))
+        writer.beginObject()
+        head(&writer, job, Moment(job), ahead: ahead)
+        writer.name("input")
+        payload(&writer, job.input, bodies.input, limit: Payload.inlineLimit)
+        result(&writer, job, bodies.output, compact: false, omitting: [])
+        writer.endObject()
+        return writer.bytes
+    }
+
+    /// The record without `input`, `output` and `predicted_layers`.
+    static func summary(_ writer: inout JSONWriter, _ job: Job, ahead: Int?) {
+        writer.beginObject()
+        head(&writer, job, Moment(job), ahead: ahead)
+        writer.endObject()
+    }
+
+    /// The members of a record that change, as they were at one moment of the job's life.
+    private struct Moment {
+        var status: Status
+        var attempt: Int
+        var runAt: Timestamp
+        var startedAt: Timestamp?
+        var finishedAt: Timestamp?
+        var error: Failure?
+
+        init(_ job: Job) {
+            status = job.status
+            attempt = job.attempt
+            runAt = job.runAt
+            startedAt = job.startedAt
+            finishedAt = job.finishedAt
+            error = job.error
+        }
+
+        /// What the row says no more, the event has kept.
+        init(_ job: Job, at event: JobEvent) {
+            status = event.status
+            attempt = event.draft.attempt
+            runAt = event.draft.runAt
+            startedAt = event.draft.attempt > 0 ? job.startedAt : nil
+            finishedAt = event.isLast ? event.at : nil
+            error = event.isLast ? job.error : event.draft.error
+        }
+    }
+
+    private static func head(_ writer: inout JSONWriter, _ job: Job, _ moment: Moment, ahead: Int?) {
+        let id = job.id.description
+        writer.name("id")
+        writer.value(id)
+        writer.name("event_id")
+        writer.value(job.eventID.description)
+        writer.name("model")
+        writer.value(job.model)
+        writer.name("status")
+        writer.value(status(moment.status))
+        writer.name("attempt")
+        writer.value(moment.attempt)
+        writer.name("max_attempts")
+        writer.value(job.options.maxAttempts)
+        writer.name("priority")
+        writer.value(job.options.priority)
+        time(&writer, "created_at", job.key.createdAt)
+        time(&writer, "run_at", moment.runAt)
+        time(&writer, "expires_at", job.options.expiresAt)
+        time(&writer, "started_at", moment.startedAt)
+        time(&writer, "finished_at", moment.finishedAt)
+        if let ahead {
+            writer.name("queue")
+            writer.beginObject()
+            writer.name("ahead")
+            writer.value(ahead)
+            writer.endObject()
+        }
+        writer.name("retry_of")
+        if let retryOf = job.options.retryOf { writer.value(retryOf.description) } else { writer.null() }
+        writer.name("metadata")
+        if job.options.metadata.isEmpty {
+            writer.beginObject()
+            writer.endObject()
+        } else {
+            writer.compact(job.options.metadata, job.options.metadata.indices)
+        }
+        writer.name("error")
+        if let error = moment.error { writer.raw(error.json) } else { writer.null() }
+        writer.name("urls")
+        urls(&writer, id, job.eventID.description)
+    }
+
+    private static func urls(_ writer: inout JSONWriter, _ id: String, _ eventID: String) {
+        writer.beginObject()
+        writer.name("self")
+        writer.value("/v1/inference/" + id)
+        writer.name("events")
+        writer.value("/v1/async/notify/" + eventID)
+        writer.name("history")
+        writer.value("/v1/notifications/" + eventID)
+        writer.name("input")
+        writer.value("/v1/inference/" + id + "/input")
+        writer.name("output")
+        writer.value("/v1/inference/" + id + "/output")
+        writer.name("cancel")
+        writer.value("/v1/inference/" + id + "/cancel")
+        writer.endObject()
+    }
+
+    private static func time(_ writer: inout JSONWriter, _ name: String, _ time: Timestamp?) {
+        writer.name(name)
+        if let time { writer.value(time.rfc3339) } else { writer.null() }
+    }
+
+    /// JSON as it came, anything else, or more than `limit` bytes, by size and digest.
+    private static func payload(_ writer: inout JSONWriter, _ payload: Payload, _ bytes: [UInt8]?, limit: Int) {
+        if payload.isJSON, payload.byteCount <= limit, let bytes { return writer.raw(bytes) }
+        writer.beginObject()
+        writer.name("content_type")
+        if let type = payload.contentType { writer.value(type) } else { writer.null() }
+        writer.name("bytes")
+        writer.value(payload.byteCount)
+        writer.name("sha256")
+        writer.value(payload.digest.map(hex) ?? "")
+        writer.endObject()
+    }
+
+    static func hex(_ bytes: [UInt8]) -> String {
+        let digits = Array("0123456789abcdef".utf8)
+        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+    }
+
+    /// `output` and `predicted_layers`, but for what is omitted.
+    private static func result(
+        _ writer: inout JSONWriter,
+        _ job: Job,
+        _ output: [UInt8]?,
+        compact: Bool,
+        omitting omitted: Set<String>
+    ) {
+        if !omitted.contains("output") {
+            writer.name("output")
+            if let found = job.output {
+                if compact, found.isJSON, found.byteCount <= outputLimit, let output {
+                    writer.compact(output, output.indices)
+                } else {
+                    payload(&writer, found, output, limit: outputLimit)
+                }
+            } else {
+                writer.null()
+            }
+        }
+        if !omitted.contains("predicted_layers") {
+            writer.name("predicted_layers")
+            layers(&writer, job.layers, output, compact: compact)
+        }
+    }
+
+    private static func layers(_ writer: inout JSONWriter, _ layers: Job.Layers, _ output: [UInt8]?, compact: Bool) {
+        func span(_ range: Range<Int>) {
+            guard let output, range.upperBound <= output.count else { return }
+            if compact { writer.compact(output, range) } else { writer.raw(output, range) }
+        }
+        switch layers {
+        case .array(let range) where output != nil: span(range)
+        case .early(let bytes): writer.raw(bytes)
+        case .none, .array, .object:
+            writer.beginArray()
+            if case .object(let range) = layers { span(range) }
+            writer.endArray()
+        }
+    }
+}
+
+// MARK: Events
+
+extension Wire {
+    /// The JSON of an event: ASCII, without insignificant white space, at most ``eventLimit`` bytes.
+    ///
+    /// - Parameter output: the bytes of the job's output if it has one that was read; only looked at for a final event.
+    static func event(_ event: JobEvent, of job: Job, output: [UInt8]?) -> [UInt8] {
+        guard event.isLast else { return self.event(event, of: job, output: nil, omitting: []) }
+        // An output that cannot fit is not even encoded.
+        var omitted: [String] = []
+        if (job.output?.byteCount ?? 0) > eventLimit, job.output?.isJSON == true { omitted = ["output"] }
+        while true {
+            let bytes = self.event(event, of: job, output: output, omitting: omitted)
+            if bytes.count <= eventLimit || omitted.count == 2 { return bytes }
+            omitted = omitted.isEmpty ? ["output"] : ["output", "predicted_layers"]
+        }
+    }
+
+    private static func event(_ event: JobEvent, of job: Job, output: [UInt8]?, omitting: [String]) -> [UInt8] {
+        var writer = JSONWriter(capacity: 1024)
+        writer.beginObject()
+        writer.name("detail_type")
+        writer.value(detailType(event.kind))
+        writer.name("status")
+        writer.value(status(event.status))
+        writer.name("data")
+        switch event.kind {
+        case .progress, .layersReady:
+            writer.raw(event.draft.detail ?? Array("{}".utf8))
+        case .attemptFailed:
+            writer.beginObject()
+            writer.name("error")
+            if let error = event.draft.error { writer.raw(error.json) } else { writer.null() }
+            writer.name("attempt")
+            writer.value(event.draft.attempt)
+            time(&writer, "retry_at", event.draft.runAt)
+            writer.endObject()
+        case .updated, .failed:
+            writer.beginObject()
+            head(&writer, job, Moment(job, at: event), ahead: nil)
+            if event.isLast {
+                result(&writer, job, output, compact: true, omitting: Set(omitting))
+                if !omitting.isEmpty {
+                    writer.name("omitted")
+                    writer.beginArray()
+                    for name in omitting { writer.value(name) }
+                    writer.endArray()
+                }
+            } else if let text = event.draft.text {
+                writer.name("message")
+                writer.value(text)
+            }
+            writer.endObject()
+        }
+        writer.endObject()
+        return writer.bytes
+    }
+}
