@@ -1,0 +1,74 @@
+import ArgumentParser
+
+/// Why a client command ends early: one sentence for people, and a cause that gives the exit code.
+struct ClientError: Error, Sendable {
+    enum Cause: Sendable, Equatable {
+        /// What was asked for cannot be done.
+        case usage
+        /// No connection to the gateway came about.
+        case unreachable
+        /// The connection to the gateway broke, or what came was no answer of a gateway.
+        case broken
+        /// The gateway's answer was an error.
+        case refused(status: Int, retryAfter: Duration?)
+        /// The job ended in ERROR or was cancelled.
+        case jobEnded
+        /// What was to be printed could not be.
+        case output
+        /// Whoever read the standard output has stopped reading.
+        case readerGone
+    }
+
+    let cause: Cause
+    /// Without a full stop at its end.
+    let sentence: String
+
+    init(_ cause: Cause, _ sentence: String) {
+        self.cause = cause
+        self.sentence = sentence
+    }
+
+    /// By sysexits. An answer that refuses the request for what it is counts as usage, one that refuses it for now as
+    /// a gateway that is not there; 1 is left to jobs that ended otherwise than COMPLETED.
+    var exitCode: ExitCode {
+        switch cause {
+        case .usage: ExitCode(64)
+        case .unreachable, .broken: ExitCode(69)
+        case .refused: isTemporary ? ExitCode(69) : ExitCode(64)
+        case .jobEnded: ExitCode(1)
+        case .output: ExitCode(74)
+        // What a shell shows for a program that SIGPIPE ended: 128 and the signal's number.
+        case .readerGone: ExitCode(141)
+        }
+    }
+
+    /// Whether the same request may succeed later.
+    var isTemporary: Bool {
+        switch cause {
+        case .unreachable, .broken: true
+        case .refused(let status, _): status == 408 || status == 429 || status >= 500
+        case .usage, .jobEnded, .output, .readerGone: false
+        }
+    }
+
+    /// The status of the gateway's answer, if it is what went wrong.
+    var status: Int? {
+        if case .refused(let status, _) = cause { status } else { nil }
+    }
+}
+
+/// A command that talks to a gateway: its errors become one line on standard error and an exit code.
+protocol ClientCommand: AsyncParsableCommand {
+    func perform() async throws
+}
+
+extension ClientCommand {
+    func run() async throws {
+        do {
+            try await perform()
+        } catch let error as ClientError {
+            if error.cause != .readerGone { StandardError.write("inferq: \(error.sentence.visible())") }
+            throw error.exitCode
+        }
+    }
+}

@@ -1,0 +1,140 @@
+import AsyncHTTPClient
+import NIOCore
+import NIOHTTP1
+
+/// Speaks HTTP with one gateway. Answers with an error's status, and connections that fail, are thrown as ``ClientError``.
+struct GatewayClient: Sendable {
+    /// An answer with a status below 400, whose body is still to be read.
+    struct Answer: Sendable {
+        let status: Int
+        let headers: HTTPHeaders
+        fileprivate let body: HTTPClientResponse.Body
+
+        /// Empty if the answer names none.
+        var contentType: String { headers.first(name: "Content-Type") ?? "" }
+    }
+
+    let address: GatewayAddress
+    private let http: HTTPClient
+
+    /// Runs `body` with a client of the first address at which something answers; a single one is not asked first.
+    static func withClient<Result>(
+        of candidates: [GatewayAddress],
+        _ body: (GatewayClient) async throws -> Result
+    ) async throws -> Result {
+        // A stream that is silent for longer than six heartbeats has lost its connection without a word.
+        let timeout = HTTPClient.Configuration.Timeout(connect: .seconds(5), read: .seconds(90))
+        var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow, timeout: timeout)
+        configuration.connectionPool.retryConnectionEstablishment = false
+        configuration.httpVersion = .http1Only
+        return try await HTTPClient.withHTTPClient(configuration: configuration) { http in
+            try await body(find(candidates, http))
+        }
+    }
+
+    private static func find(_ candidates: [GatewayAddress], _ http: HTTPClient) async throws -> GatewayClient {
+        if candidates.count == 1 { return GatewayClient(address: candidates[0], http: http) }
+        var tried: [String] = []
+        for address in candidates {
+            let client = GatewayClient(address: address, http: http)
+            do {
+                _ = try await client.send(.GET, "/livez", headers: [:], body: nil, deadline: .now() + .seconds(5))
+                return client
+            } catch let error where !(error is CancellationError) {
+                tried.append("\(address) (\(ConnectionFailure(error).reason))")
+            }
+        }
+        throw ClientError(.unreachable, ConnectionFailure.sentence(tried: tried))
+    }
+
+    func get(_ path: String, headers: HTTPHeaders = [:]) async throws -> Answer {
+        try await request(.GET, path, headers: headers, body: nil)
+    }
+
+    func post(_ path: String, headers: HTTPHeaders = [:], body: HTTPClientRequest.Body? = nil) async throws -> Answer {
+        try await request(.POST, path, headers: headers, body: body)
+    }
+
+    /// Gives the answer's body to `hear`, chunk by chunk, until it ends or `hear` has heard enough.
+    ///
+    /// - Parameter hear: Returns whether it wants more.
+    func read(_ answer: Answer, _ hear: ([UInt8]) throws -> Bool) async throws {
+        try await naming(address) {
+            for try await chunk in answer.body {
+                guard try hear(Array(chunk.readableBytesView)) else { return }
+            }
+        }
+    }
+
+    /// The whole body of an answer.
+    ///
+    /// - Parameter limit: In bytes; a longer body is an error.
+    func bytes(of answer: Answer, limit: Int = 64 << 20) async throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        try await read(answer) { chunk in
+            guard bytes.count + chunk.count <= limit else {
+                throw ClientError(.broken, "the gateway at \(address) answered with more than \(limit) bytes")
+            }
+            bytes.append(contentsOf: chunk)
+            return true
+        }
+        return bytes
+    }
+
+    private func request(
+        _ method: HTTPMethod,
+        _ path: String,
+        headers: HTTPHeaders,
+        body: HTTPClientRequest.Body?
+    ) async throws -> Answer {
+        let response = try await naming(address) {
+            try await send(method, path, headers: headers, body: body, deadline: .distantFuture)
+        }
+        let status = Int(response.status.code)
+        let answer = Answer(status: status, headers: response.headers, body: response.body)
+        guard status < 300 || status == 304 else { throw await problem(answer) }
+        return answer
+    }
+
+    private func send(
+        _ method: HTTPMethod,
+        _ path: String,
+        headers: HTTPHeaders,
+        body: HTTPClientRequest.Body?,
+        deadline: NIODeadline
+    ) async throws -> HTTPClientResponse {
+        var request = HTTPClientRequest(url: address.url(path))
+        request.method = method
+        request.headers = headers
+        request.headers.replaceOrAdd(name: "Host", value: address.host)
+        request.headers.replaceOrAdd(name: "User-Agent", value: "inferq")
+        request.body = body
+        return try await http.execute(request, deadline: deadline)
+    }
+
+    /// The gateway's own sentence if it gave one; a proxy between may answer anything.
+    private func problem(_ answer: Answer) async -> ClientError {
+        let seconds = answer.headers.first(name: "Retry-After").flatMap { Int($0) }
+        let retryAfter = seconds.flatMap { (0...86_400).contains($0) ? Duration.seconds($0) : nil }
+        let cause = ClientError.Cause.refused(status: answer.status, retryAfter: retryAfter)
+        // A body that breaks off or is not a problem document leaves the status, which says enough.
+        if let bytes = try? await bytes(of: answer, limit: 64 << 10), let sentence = ProblemDocument.sentence(bytes) {
+            return ClientError(cause, sentence)
+        }
+        let phrase = HTTPResponseStatus(statusCode: answer.status).reasonPhrase
+        return ClientError(cause, "the gateway at \(address) answered \(answer.status) \(phrase)")
+    }
+}
+
+/// Runs `body` and turns what it throws into a ``ClientError`` that names the gateway.
+private func naming<Result>(_ address: GatewayAddress, _ body: () async throws -> Result) async throws -> Result {
+    do {
+        return try await body()
+    } catch let error as ClientError {
+        throw error
+    } catch let error as CancellationError {
+        throw error
+    } catch {
+        throw ConnectionFailure(error).error(at: address)
+    }
+}

@@ -1,0 +1,76 @@
+import Glibc
+import InferqCore
+
+/// What is to be submitted, as the command line names it.
+struct JobInput: Sendable {
+    enum Content: Sendable {
+        /// One JSON value that has passed the grammar.
+        case json([UInt8])
+        case bytes([UInt8])
+        /// Read from the file while it is sent.
+        case chunks(FileChunks)
+    }
+
+    let contentType: String
+    let content: Content
+
+    /// Bytes that are read to find out whether an input of unknown type is JSON; a longer one is not looked at.
+    private static let guessLimit = 64 << 20
+    /// Up to here other input is read before it is sent; more is sent as it is read.
+    private static let wholeLimit = 1 << 20
+
+    /// Reads what `argument` names: a JSON object, a file, or standard input.
+    ///
+    /// - Parameter type: The content type, if the command line gives it.
+    /// - Throws: ``ClientError`` if there is nothing to read, or it is not the JSON that it is said to be.
+    static func read(_ argument: String?, type: String?) async throws -> JobInput {
+        if let type, !MediaType.isValid(type) {
+            throw ClientError(.usage, "--type \(type.quoted()) is no content type; write for example image/png")
+        }
+        if let argument, argument.hasPrefix("{") {
+            let bytes = Array(argument.utf8)
+            let type = type ?? "application/json"
+            guard MediaType.isJSON(type) else { return JobInput(contentType: type, content: .bytes(bytes)) }
+            return JobInput(contentType: type, content: .json(try checked(bytes, "the input")))
+        }
+        if argument == nil, isatty(STDIN_FILENO) == 1 {
+            throw ClientError(.usage, "there is no input; name a file, give a JSON object, or pipe it in")
+        }
+        guard let path = argument, path != "-" else {
+            return try await read(InputFile(standardInput: "standard input"), type)
+        }
+        return try await read(InputFile(path: path), type ?? MediaType.named(path))
+    }
+
+    private static func read(_ file: InputFile, _ type: String?) async throws -> JobInput {
+        if let type, MediaType.isJSON(type) {
+            let bytes = try await file.read(upTo: .max)
+            return JobInput(contentType: type, content: .json(try checked(bytes, file.name)))
+        }
+        var start = try await file.read(upTo: wholeLimit)
+        if type == nil, looksLikeJSON(start) {
+            start += try await file.read(upTo: guessLimit - start.count)
+            // Whatever is wrong with it: then it is not JSON, which nobody has said it was.
+            if start.count < guessLimit, (try? JSONScanner.validate(start)) != nil {
+                return JobInput(contentType: "application/json", content: .json(start))
+            }
+        }
+        let type = type ?? "application/octet-stream"
+        if start.count < wholeLimit { return JobInput(contentType: type, content: .bytes(start)) }
+        return JobInput(contentType: type, content: .chunks(FileChunks(start: start, rest: file)))
+    }
+
+    private static func checked(_ bytes: [UInt8], _ name: String) throws(ClientError) -> [UInt8] {
+        do {
+            try JSONScanner.validate(bytes)
+        } catch {
+            throw ClientError(.usage, "\(name) is not JSON: \(error)")
+        }
+        return bytes
+    }
+
+    private static func looksLikeJSON(_ bytes: [UInt8]) -> Bool {
+        let first = bytes.first { !" \t\r\n".utf8.contains($0) }
+        return first == UInt8(ascii: "{") || first == UInt8(ascii: "[")
+    }
+}

@@ -1,0 +1,87 @@
+import AsyncHTTPClient
+import InferqCore
+import NIOCore
+import NIOHTTP1
+
+/// The options of a job, as the command line gave them.
+struct SubmitOptions: Sendable, Equatable {
+    var priority: Int?
+    /// With a unit, as the gateway reads it in a query and in JSON.
+    var timeout: String?
+    var key: String?
+
+    init(priority: Int? = nil, timeout: String? = nil, key: String? = nil) throws(ClientError) {
+        if let priority, !(-100...100).contains(priority) {
+            throw ClientError(.usage, "--priority \(priority) is out of range; choose -100 to 100")
+        }
+        if let timeout {
+            guard let duration = DurationText.parse(timeout), duration > .zero else {
+                throw ClientError(.usage, "--timeout \(timeout.quoted()) is no duration; write for example 30s or 5m")
+            }
+            self.timeout = DurationText.format(duration)
+        }
+        if let key, !(1...255).contains(key.utf8.count) || !key.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) {
+            throw ClientError(.usage, "--key is not 1 to 255 visible ASCII characters; choose another one")
+        }
+        self.priority = priority
+        self.key = key
+    }
+}
+
+/// One submit, as it goes over the wire.
+///
+/// JSON goes into an envelope, whose `input` member the model server gets as it is; anything else goes as it is, with
+/// the options in the query.
+struct SubmitRequest: Sendable {
+    let path: String
+    let headers: HTTPHeaders
+    let body: HTTPClientRequest.Body
+
+    init(model: String, input: JobInput, options: SubmitOptions) {
+        var headers: HTTPHeaders = ["Content-Type": input.contentType]
+        if let key = options.key { headers.add(name: "Idempotency-Key", value: key) }
+        self.headers = headers
+        switch input.content {
+        case .json(let json):
+            path = "/v1/async/inference"
+            body = .bytes(ByteBuffer(bytes: Self.envelope(model, json, options)))
+        case .bytes(let bytes):
+            path = Self.path(model, options)
+            body = .bytes(ByteBuffer(bytes: bytes))
+        case .chunks(let chunks):
+            path = Self.path(model, options)
+            body = .stream(chunks, length: chunks.byteCount.map { .known($0) } ?? .unknown)
+        }
+    }
+
+    static func envelope(_ model: String, _ json: [UInt8], _ options: SubmitOptions) -> [UInt8] {
+        var writer = JSONWriter(capacity: json.count + model.utf8.count + 128)
+        writer.beginObject()
+        writer.name("model")
+        writer.value(model)
+        if options.priority != nil || options.timeout != nil {
+            writer.name("job")
+            writer.beginObject()
+            if let priority = options.priority {
+                writer.name("priority")
+                writer.value(priority)
+            }
+            if let timeout = options.timeout {
+                writer.name("timeout")
+                writer.value(timeout)
+            }
+            writer.endObject()
+        }
+        writer.name("input")
+        writer.raw(json)
+        writer.endObject()
+        return writer.bytes
+    }
+
+    static func path(_ model: String, _ options: SubmitOptions) -> String {
+        var path = "/v1/async/inference?model=\(model.percentEncoded)"
+        if let priority = options.priority { path += "&priority=\(priority)" }
+        if let timeout = options.timeout { path += "&timeout=\(timeout)" }
+        return path
+    }
+}

@@ -1,0 +1,94 @@
+import Glibc
+import InferqCore
+
+/// A standard stream that leads to a terminal on which lines can be redrawn.
+struct Terminal: Sendable {
+    private let descriptor: CInt
+    let isColoured: Bool
+
+    /// Nil if the stream leads elsewhere, or to a terminal that calls itself dumb.
+    init?(_ descriptor: CInt) {
+        guard isatty(descriptor) == 1, Environment["TERM"] != "dumb" else { return nil }
+        self.descriptor = descriptor
+        isColoured = (Environment["NO_COLOR"] ?? "").isEmpty
+    }
+
+    /// The width in characters; 80 if the terminal does not say.
+    var columns: Int {
+        var size = winsize()
+        guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+        return Int(size.ws_col)
+    }
+
+    /// What the terminal does not take is lost: it has gone away.
+    func write(_ text: String) {
+        _ = writeAll(Array(text.utf8), to: descriptor)
+    }
+
+    /// The status in the colour of its kind, padded so that columns align.
+    func status(_ status: String) -> String {
+        let padded = Self.padded(status)
+        guard isColoured, let colour = ["COMPLETED": 32, "ERROR": 31, "CANCELLED": 33][status] else { return padded }
+        return "\u{1B}[\(colour)m\(padded)\u{1B}[0m"
+    }
+
+    /// To the length of the longest status, with control characters escaped.
+    static func padded(_ status: String) -> String {
+        let shown = status.visible(limit: 20)
+        return shown + String(repeating: " ", count: max(0, 9 - shown.count))
+    }
+}
+
+/// The variables of the environment that client commands ask for.
+enum Environment {
+    /// Client commands never set a variable, which is what would make getenv(3) unsafe.
+    static subscript(_ name: String) -> String? {
+        getenv(name).map { String(cString: $0) }
+    }
+}
+
+/// Writes to standard output as things come, without a buffer.
+enum StandardOutput {
+    /// - Throws: ``ClientError`` if not all of it could be written.
+    static func write(_ bytes: [UInt8]) throws(ClientError) {
+        guard let code = writeAll(bytes, to: STDOUT_FILENO) else { return }
+        if code == EPIPE { throw ClientError(.readerGone, "the reader of the output has gone") }
+        throw ClientError(.output, "standard output cannot be written (\(String(cString: strerror(code))))")
+    }
+
+    static func write(line: String) throws(ClientError) {
+        try write(Array((line + "\n").utf8))
+    }
+
+    static var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
+}
+
+/// Nil, or the error's number when the rest could not be written.
+private func writeAll(_ bytes: [UInt8], to descriptor: CInt) -> CInt? {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+        let written = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+        if written > 0 {
+            rest = rest.dropFirst(written)
+        } else if errno == EAGAIN {
+            // Another program has made the shared stream non-blocking.
+            var waiting = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+            poll(&waiting, 1, -1)
+        } else if errno != EINTR {
+            return errno
+        }
+    }
+    return nil
+}
+
+extension Timestamp {
+    /// `16:31:47` in the zone of whoever reads it.
+    var localTime: String {
+        var seconds = time_t(milliseconds / 1000)
+        var parts = tm()
+        localtime_r(&seconds, &parts)
+        return [parts.tm_hour, parts.tm_min, parts.tm_sec]
+            .map { ($0 < 10 ? "0" : "") + String($0) }
+            .joined(separator: ":")
+    }
+}

@@ -1,0 +1,22 @@
+import ArgumentParser
+
+@main
+struct Inferq: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "inferq",
+        abstract: "An asynchronous inference gateway for one host.",
+        version: version,
+        subcommands: [ServeCommand.self, CheckCommand.self, SubmitCommand.self, WatchCommand.self]
+    )
+
+    static let version = "0.1.0"
+}
+
+/// Exit codes, after sysexits.h.
+enum Exit {
+    static let usage = ExitCode(64)
+    static let storeDamaged = ExitCode(65)
+    static let unavailable = ExitCode(69)
+    static let cannotCreate = ExitCode(73)
+    static let configuration = ExitCode(78)
+}

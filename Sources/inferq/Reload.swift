@@ -1,0 +1,51 @@
+import InferqCore
+import InferqHTTP
+import Logging
+import ServiceLifecycle
+import UnixSignals
+
+/// Reads the configuration again at SIGHUP. A broken one is refused, and the old settings stay.
+struct Reload: Service {
+    let flags: SettingsFlags
+    let environment: [String: String]
+    let live: LiveSettings
+    let queue: JobQueue
+    let http: LiveHTTPSettings
+    let worker: Worker
+    let threshold: LogThreshold
+    let logger: Logger
+
+    func run() async throws {
+        for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() {
+            await reload()
+        }
+    }
+
+    private func reload() async {
+        do {
+            let new = try Settings.load(environment: environment, flags: flags)
+            let old = live.current
+            try await queue.store.add(models: new.modelList.map(\.name))
+            live.current = new
+            threshold.level = new.logLevel
+            http.current = new.http
+            queue.configure(new.modelList)
+            worker.modelsChanged()
+            let fixed = new.changesNeedingRestart(from: old)
+            if !fixed.isEmpty {
+                logger.warning(
+                    "some changed settings take effect at the next start only",
+                    metadata: ["settings": "\(fixed.joined(separator: ", "))"]
+                )
+            }
+            for warning in new.warnings { logger.warning("\(warning)") }
+            logger.notice("configuration reloaded", metadata: ["models": "\(new.models.count)"])
+        } catch let problems as SettingsProblems {
+            for problem in problems.all {
+                logger.error("the new configuration is refused, the old one stays", metadata: ["problem": "\(problem)"])
+            }
+        } catch {
+            logger.error("the reload failed, the old settings stay", metadata: ["error": "\(error)"])
+        }
+    }
+}

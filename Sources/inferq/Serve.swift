@@ -1,0 +1,202 @@
+import Glibc
+import InferqCore
+import InferqHTTP
+import Logging
+import ServiceLifecycle
+import Synchronization
+import UnixSignals
+
+/// The wiring of the gateway: what there is, what needs what, and in which order it stops.
+struct Serve {
+    let settings: Settings
+    let flags: SettingsFlags
+    let environment: [String: String]
+
+    /// Runs until SIGTERM or SIGINT has been obeyed.
+    ///
+    /// - Throws: ``StoreError``, or ``Listener/Unusable``.
+    func run() async throws {
+        let threshold = LogOutput.bootstrap(
+            format: settings.logFormat, level: settings.logLevel, environment: environment, journal: Systemd.send
+        )
+        let logger = Logger(label: "inferq")
+        OpenFiles.raiseLimit()
+        for warning in settings.warnings { logger.warning("\(warning)") }
+
+        let store = try openStore(logger)
+        let live = LiveSettings(settings)
+        let broker = RingBroker(capacity: settings.broker.ringCapacity)
+        let queue = try JobQueue(store: store, broker: broker, models: settings.modelList)
+        let wheel = TimerWheel()
+        let publicURL = PublicURL(settings)
+        let modelServer = ModelServer(store: store, wheel: wheel, publicURL: { publicURL.text }, logger: logger)
+        let worker = Worker(
+            queue: queue, wheel: wheel, drainTimeout: { live.current.drainTimeout }, logger: logger,
+            call: modelServer.attempt
+        )
+        let http = LiveHTTPSettings(settings.http)
+        let server = HTTPServer(
+            listeners: listeners(),
+            gateway: Gateway(queue: queue, wheel: wheel, settings: http, version: Inferq.version),
+            logger: logger
+        ) { addresses in
+            publicURL.choose(from: addresses)
+            worker.start()
+            logger.info("ready", metadata: ["listen": .array(addresses.map { "\($0)" })])
+            Systemd.notify("READY=1")
+        }
+        let reload = Reload(
+            flags: flags, environment: environment, live: live, queue: queue, http: http, worker: worker,
+            threshold: threshold, logger: logger
+        )
+        // Stopped from last to first, each awaited: the worker drains while clients are still served; then the server
+        // answers what it has accepted; the wheel goes last, since everybody waits by it.
+        let services: [any Service] = [
+            wheel, queue.scheduler, Sweeper(queue: queue, wheel: wheel, logger: logger), server, worker, reload,
+        ]
+        let group = ServiceGroup(
+            configuration: ServiceGroupConfiguration(
+                services: services.map {
+                    ServiceGroupConfiguration.ServiceConfiguration(
+                        service: $0,
+                        successTerminationBehavior: .gracefullyShutdownGroup,
+                        failureTerminationBehavior: .gracefullyShutdownGroup
+                    )
+                },
+                gracefulShutdownSignals: [.sigterm, .sigint],
+                logger: Logger(label: "inferq.services") { _ in SwiftLogNoOpLogHandler() }
+            )
+        )
+        let result = await Result { try await group.run() }
+        Systemd.notify("STOPPING=1")
+        try await modelServer.shutdown()
+        await store.close()
+        try result.get()
+        logger.info("stopped")
+    }
+
+    private func openStore(_ logger: Logger) throws -> JobStore {
+        var chosen = JobStore.Settings(path: settings.store.path)
+        chosen.synchronous = settings.store.synchronous == .full ? .full : .normal
+        chosen.readers = settings.store.readers
+        chosen.walLimit = settings.store.walLimit / 4
+        let store = try JobStore(
+            chosen, models: settings.modelList.map(\.name), bootID: KernelBoot.id, now: .now
+        ) { error in
+            logger.critical("the store cannot go on, ending the process", metadata: ["error": "\(error)"])
+            // Nothing may be acknowledged any more, and no clean-up may touch the file: EX_IOERR of sysexits.h.
+            _exit(74)
+        }
+        let recovery = store.recovery
+        logger.info(
+            "store opened",
+            metadata: [
+                "path": "\(settings.store.path)", "sqlite": "\(recovery.sqliteVersion)", "epoch": "\(recovery.epoch)",
+                "interrupted": "\(recovery.interrupted)", "poisoned": "\(recovery.poisoned)",
+                "orphans": "\(recovery.orphans)",
+            ]
+        )
+        return store
+    }
+
+    /// Sockets from systemd replace the setting.
+    private func listeners() -> [Listener] {
+        let inherited = Systemd.inheritedSockets()
+        guard inherited.isEmpty else { return inherited.map { .inherited(descriptor: $0.descriptor) } }
+        return settings.listen.map { address in
+            switch address {
+            case .tcp(let host, let port): .tcp(host: host, port: port)
+            case .unix(let path): .unix(path: path)
+            }
+        }
+    }
+}
+
+extension Result where Failure == any Error {
+    fileprivate init(_ body: () async throws -> Success) async {
+        do {
+            self = .success(try await body())
+        } catch {
+            self = .failure(error)
+        }
+    }
+}
+
+/// The settings in force; a reload replaces them.
+final class LiveSettings: Sendable {
+    private let value: Mutex<Settings>
+
+    init(_ settings: Settings) {
+        value = Mutex(settings)
+    }
+
+    var current: Settings {
+        get { value.withLock { $0 } }
+        set { value.withLock { $0 = newValue } }
+    }
+}
+
+/// How model servers reach the gateway: as configured, or the first TCP listener once that is known.
+private final class PublicURL: Sendable {
+    private let value: Mutex<String>
+
+    init(_ settings: Settings) {
+        value = Mutex(settings.publicURL)
+    }
+
+    var text: String { value.withLock { $0 } }
+
+    func choose(from addresses: [String]) {
+        value.withLock { value in
+            guard value.isEmpty, let address = addresses.first(where: { !$0.hasPrefix("unix:") }) else { return }
+            let reachable = address.replacing("0.0.0.0:", with: "127.0.0.1:").replacing("[::]:", with: "[::1]:")
+            value = "http://" + reachable
+        }
+    }
+}
+
+/// The boot id of the kernel: differs after every start of the machine.
+private enum KernelBoot {
+    static var id: String {
+        guard let file = fopen("/proc/sys/kernel/random/boot_id", "re") else { return "unknown" }
+        defer { fclose(file) }
+        var buffer = [CChar](repeating: 0, count: 64)
+        guard fgets(&buffer, CInt(buffer.count), file) != nil else { return "unknown" }
+        return String(decoding: buffer.prefix { $0 != 0 && $0 != 10 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}
+
+/// File descriptors are what listeners cost first: as many as the host allows this process.
+private enum OpenFiles {
+    static func raiseLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+}
+
+extension Settings {
+    var modelList: [ModelSettings] {
+        models.values.sorted { $0.name < $1.name }
+    }
+
+    var http: HTTPSettings {
+        var http = HTTPSettings()
+        http.hosts = hosts.map { $0.lowercased() }
+        http.origins = origins
+        http.syncWait = syncWait
+        http.maxBody = maxBody
+        http.heartbeat = heartbeat
+        http.connections = limits.connections
+        http.headTimeout = limits.headTimeout
+        http.head = limits.head
+        http.headerFields = limits.headerFields
+        http.target = limits.target
+        http.bodyMinRate = limits.bodyMinRate
+        http.idleTimeout = limits.idleTimeout
+        http.listenerTimeout = limits.listenerTimeout
+        http.bodiesInFlight = limits.bodiesInFlight
+        return http
+    }
+}

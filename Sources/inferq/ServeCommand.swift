@@ -1,0 +1,51 @@
+import ArgumentParser
+import Foundation
+import Glibc
+import InferqCore
+import InferqHTTP
+
+/// `inferq serve`: the gateway.
+struct ServeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "serve",
+        abstract: "Run the gateway.",
+        discussion: """
+            Exit codes: 0 stopped, 65 the store is damaged, foreign or newer, 73 the store cannot be opened or is held, \
+            74 the disk failed, 78 the configuration is wrong.
+            """
+    )
+
+    @Option(help: "The one file to read, in place of /etc/inferq.")
+    var config: String?
+
+    @Option(help: "An address to listen on, in place of the setting listen; may be given again.")
+    var listen: [String] = []
+
+    func run() async throws {
+        signal(SIGPIPE, SIG_IGN)
+        let flags = SettingsFlags(config: config, listen: listen)
+        let environment = ProcessInfo.processInfo.environment
+        do {
+            let settings = try Settings.load(environment: environment, flags: flags)
+            try await Serve(settings: settings, flags: flags, environment: environment).run()
+        } catch let problems as SettingsProblems {
+            for problem in problems.all { StandardError.write("inferq: \(problem)") }
+            throw Exit.configuration
+        } catch let error as StoreError {
+            StandardError.write("inferq: \(error)")
+            throw error.exitCode
+        } catch let error as Listener.Unusable {
+            StandardError.write("inferq: \(error)")
+            throw Exit.unavailable
+        }
+    }
+}
+
+extension StoreError {
+    fileprivate var exitCode: ExitCode {
+        switch self {
+        case .corrupt, .foreign, .newer: Exit.storeDamaged
+        case .unusable, .held, .full, .failed, .closed: Exit.cannotCreate
+        }
+    }
+}

@@ -1,0 +1,106 @@
+/// The rules of settings that hold addresses.
+enum AddressRules {
+    static var listen: SettingRule<ListenAddress> {
+        SettingRule { value throws(Refusal) in
+            guard case .text(let text) = value else {
+                throw Refusal("expected an address, found \(value.found)", "write for example \"127.0.0.1:8484\"")
+            }
+            return try ListenAddress(text)
+        }
+    }
+
+    /// How model servers reach the gateway; without a slash at the end, so that paths can be appended.
+    static func publicURL(_ text: String) throws(Refusal) -> String {
+        if text.isEmpty { return text }
+        let example = "http://gateway.example:8484"
+        let address = try WebAddress(text, example: example)
+        guard ["http", "https"].contains(address.scheme) else {
+            throw Refusal("the URL's scheme is not http or https", "write for example \"\(example)\"")
+        }
+        try refuseCredentials(address, "model servers are not asked for a password")
+        guard address.query == nil else { throw Refusal("the URL has a query", "leave out the part from ? on") }
+        var trimmed = address.lowercasingScheme(of: text)
+        while trimmed.hasSuffix("/") { trimmed.removeLast() }
+        return trimmed
+    }
+
+    static func modelURL(_ text: String) throws(Refusal) -> String {
+        let example = "http://127.0.0.1:9001/predict"
+        let address = try WebAddress(text, example: example)
+        try refuseCredentials(address, "add a header under `headers`, its value as \"$CREDENTIAL:name\"")
+        switch address.scheme {
+        case "http", "https":
+            return address.lowercasingScheme(of: text)
+        case "http+unix":
+            guard let path = address.host.percentDecoded, path.hasPrefix("/"), !path.hasSuffix("/"),
+                address.port == nil,
+                !path.unicodeScalars.contains(where: \.isInvisible), path.utf8.count <= HostText.longestSocketPath
+            else {
+                let advice = "escape its slashes, for example \"http+unix://%2Frun%2Focr.sock/predict\""
+                throw Refusal("the URL names no absolute path of a Unix socket", advice)
+            }
+            return address.lowercasingScheme(of: text)
+        default:
+            throw Refusal("the URL's scheme is not http, https or http+unix", "write for example \"\(example)\"")
+        }
+    }
+
+    /// `redis://[user:password@]host[:port][/database]` or `unix:/path`; no sentence quotes it.
+    static func redis(_ text: String) throws(Refusal) -> String {
+        if text.isEmpty { return text }
+        let advice = "write for example \"redis://127.0.0.1:6379/0\" or \"unix:/run/redis/redis-server.sock\""
+        if text.hasPrefix("unix:") {
+            let path = text.dropFirst(5)
+            guard path.hasPrefix("/"), !path.hasPrefix("//"), !path.hasSuffix("/"),
+                path.utf8.count <= HostText.longestSocketPath
+            else {
+                throw Refusal("the address names no absolute path of a Unix socket", advice)
+            }
+            return text
+        }
+        if text.lowercased().hasPrefix("rediss:") {
+            let advice = "use a Unix socket, a loopback address or a tunnel such as stunnel"
+            throw Refusal("TLS to Redis is not available, since Debian's hiredis is used without it", advice)
+        }
+        let address = try WebAddress(text, example: "redis://127.0.0.1:6379/0")
+        guard address.scheme == "redis" else { throw Refusal("the scheme is not redis or unix", advice) }
+        guard address.query == nil else { throw Refusal("the URL has a query", advice) }
+        if let credentials = address.credentials {
+            guard credentials.percentDecoded != nil else { throw Refusal("user or password is badly escaped", advice) }
+        }
+        let database = address.path.dropFirst()
+        guard address.path.isEmpty || database.isEmpty || HostText.port(database, in: 0...65_535) != nil else {
+            throw Refusal("the path is not the number of a database", advice)
+        }
+        return address.lowercasingScheme(of: text)
+    }
+
+    /// What a browser sends as Origin; in the form in which it sends it.
+    static func origin(_ text: String) throws(Refusal) -> String {
+        let advice = "write for example \"https://app.example\""
+        if text == "*" || text == "null" {
+            throw Refusal("\(text.quoted()) would let every web site call", "name each origin, or proxy the gateway")
+        }
+        let address = try WebAddress(text, example: "https://app.example")
+        guard address.credentials == nil, address.path.isEmpty, address.query == nil, address.scheme != "http+unix"
+        else {
+            throw Refusal("\(text.quoted()) is more than an origin", advice + ", without a path")
+        }
+        return address.origin
+    }
+
+    /// A name that clients may send as Host, in lower case.
+    static func hostName(_ text: String) throws(Refusal) -> String {
+        guard HostText.isName(text) else {
+            let advice = "write the name alone, for example \"gateway.example\", without scheme and port"
+            throw Refusal("\(text.quoted()) is not a host name", advice)
+        }
+        return text.lowercased()
+    }
+
+    private static func refuseCredentials(_ address: WebAddress, _ advice: String) throws(Refusal) {
+        guard address.credentials == nil else {
+            throw Refusal("the URL holds a user or a password", "leave it out; \(advice)")
+        }
+    }
+}

@@ -1,0 +1,27 @@
+/// What the command line says about the configuration.
+struct SettingsFlags: Sendable, Equatable {
+    /// `--config`: the one file to read.
+    var config: String?
+    /// `--listen`, as often as it was given; replaces the list of the file.
+    var listen: [String] = []
+}
+
+extension Settings {
+    /// Reads the configuration: a flag wins over the environment, the environment over the files, these over the
+    /// defaults. An empty variable counts as not set.
+    ///
+    /// - Throws: Every problem there is, not the first alone.
+    static func load(
+        files: SettingsFiles = SettingsFiles(),
+        environment: [String: String],
+        flags: SettingsFlags = SettingsFlags()
+    ) throws(SettingsProblems) -> Settings {
+        let problems = ProblemList()
+        let set = environment.filter { !$0.value.isEmpty }
+        let tree = files.read(only: flags.config ?? set["INFERQ_CONFIG"], problems: problems)
+        let reader = SettingsReader(tree: tree, credentials: Credentials(folder: set["CREDENTIALS_DIRECTORY"]))
+        let settings = reader.read(environment: set, flags: flags, problems: problems)
+        guard problems.all.isEmpty else { throw SettingsProblems(all: problems.all) }
+        return settings
+    }
+}

@@ -1,0 +1,89 @@
+import InferqCore
+import Logging
+
+extension Settings {
+    /// What `inferq check` prints when all is right: a line per subject, secrets masked.
+    func summary() -> String {
+        var lines = [
+            ("listen", listen.map(\.description).joined(separator: ", ")),
+            ("public url", publicURL.isEmpty ? "that of the first TCP listener" : publicURL),
+        ]
+        if !hosts.isEmpty { lines.append(("hosts", hosts.joined(separator: ", "))) }
+        if !origins.isEmpty { lines.append(("origins", origins.joined(separator: ", "))) }
+        lines += [
+            ("limits", "\(limits.connections) connections, \(limits.listeners) listeners, \(bodies)"),
+            ("store", storeLine),
+            ("broker", brokerLine),
+            ("log", "\(logLevel.rawValue), \(logFormat.rawValue)"),
+        ]
+        for model in models.values.sorted(by: { $0.name < $1.name }) {
+            lines.append(("model", "\(model.name): \(Self.line(model))"))
+        }
+        let rows = lines.map { name, text in
+            name + String(repeating: " ", count: 12 - name.count) + text.visible()
+        }
+        return rows.joined(separator: "\n")
+    }
+
+    /// What is allowed and probably not meant, one sentence each.
+    var warnings: [String] {
+        var sentences: [String] = []
+        if models.isEmpty {
+            sentences.append(
+                "no model is configured, so every submit is refused; add a table [models.NAME] with its url")
+        }
+        if broker.kind == .ring && !broker.redis.isEmpty {
+            sentences.append(
+                "broker.redis is set and not used, since broker.kind is \"ring\"; choose \"auto\" to use it")
+        }
+        return sentences
+    }
+
+    private var bodies: String {
+        let size = ByteSizeText.format
+        return "bodies up to \(size(maxBody)), \(size(limits.bodiesInFlight)) in flight"
+    }
+
+    private var storeLine: String {
+        let age = store.retention == .zero ? "for ever" : "for \(DurationText.format(store.retention))"
+        let size = ByteSizeText.format(store.maxBytes)
+        return "\(store.path), synchronous \(store.synchronous.rawValue), keeps ended jobs \(age) and up to \(size)"
+    }
+
+    private var brokerLine: String {
+        let ring = "ring of \(broker.ringCapacity) slots"
+        switch broker.kind {
+        case .auto where broker.redis.isEmpty: return "auto: \(ring), no Redis is configured"
+        case .auto: return "auto: \(Self.masked(broker.redis)), with a \(ring) in its place while it is away"
+        case .ring: return ring
+        case .redis: return Self.masked(broker.redis)
+        }
+    }
+
+    private static func line(_ model: ModelSettings) -> String {
+        var parts = [
+            masked(model.url), "\(model.concurrency) at a time", "\(DurationText.format(model.timeout)) each",
+            model.maxAttempts == 1 ? "1 attempt" : "\(model.maxAttempts) attempts",
+        ]
+        if !model.headers.isEmpty {
+            parts.append("adds " + model.headers.map { "\($0.name): ***" }.joined(separator: ", "))
+        }
+        if !model.health.isEmpty { parts.append("health \(model.health)") }
+        return parts.joined(separator: ", ")
+    }
+
+    /// A URL without what may be secret in it: the password, or all before the @ if there is none, and the query.
+    static func masked(_ url: String) -> String {
+        guard let address = try? WebAddress(url, example: "") else {
+            // Not a URL: a Unix socket's path, which holds no secret. The checks let nothing else through.
+            return url.hasPrefix("unix:") ? url : "***"
+        }
+        let user = address.credentials.map { credentials in
+            let name = credentials.firstIndex(of: ":").map { credentials[..<$0] } ?? ""
+            return "\(name):***@"
+        }
+        let port = address.port.map { ":\($0)" }
+        let query = address.query.map { _ in "?***" }
+        return "\(address.scheme)://\(user ?? "")\(address.host)\(port ?? "")\(address.path)\(query ?? "")"
+    }
+}
