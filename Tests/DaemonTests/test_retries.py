@@ -1,0 +1,225 @@
+"""Attempts that fail: which are repeated and when, which end the job at once, and a model that loads."""
+
+import email.utils
+import time
+
+import pytest
+
+import answers
+from contract import KIB, SLACK, when
+from modelserver import ModelServer
+from waiting import until
+
+
+def gaps(calls):
+    """Seconds between the end of each call and the start of the next one."""
+    return [after.started - before.ended for before, after in zip(calls, calls[1:])]
+
+
+# Answers that are repeated, and those that are not
+
+REPEATED = {
+    "408": (answers.status(408), "http_error"),
+    "425": (answers.status(425), "http_error"),
+    "429": (answers.status(429), "http_error"),
+    "500": (answers.status(500), "http_error"),
+    "502": (answers.status(502), "http_error"),
+    "503": (answers.status(503), "http_error"),
+    "504": (answers.status(504), "http_error"),
+    "599": (answers.status(599), "http_error"),
+    "closed": (answers.closed(), "bad_response"),
+    "reset": (answers.reset(), "bad_response"),
+    "half a head": (answers.half_head(), "bad_response"),
+    "half a body": (answers.half_body(), "bad_response"),
+    "half a chunk": (answers.half_chunked(), "bad_response"),
+    "not HTTP": (answers.garbage(), "bad_response"),
+    "two lengths": (answers.two_lengths(), "bad_response"),
+    "silence": (answers.hang(), "timeout"),
+    "a dribble": (answers.dribble(), "timeout"),
+}
+
+
+@pytest.mark.parametrize("cause", REPEATED)
+def test_an_attempt_is_repeated_after(gateway, model, cause):
+    answer, code = REPEATED[cause]
+    model.route.answer_with(answer, answers.ok())
+    job = gateway.submit(model.name, timeout="300ms")
+    record = gateway.ended(job)
+    assert (record["status"], record["attempt"], record["error"]) == ("COMPLETED", 2, None)
+    assert len(model.calls) == 2
+    error = next(event for event in gateway.events(job) if event.detail_type == "Inf:Task:Error").data["error"]
+    assert (error["code"], error["attempt"], error["retryable"]) == (code, 1, True)
+    assert error["message"]
+    if code == "http_error":
+        assert (error["status"], error["body"]) == (int(cause), '{"reason":"scripted"}')
+
+
+@pytest.mark.parametrize("cause", ["500", "closed", "silence"])
+def test_the_job_ends_in_error_after_max_attempts(gateway, model, cause):
+    answer, code = REPEATED[cause]
+    model.route.answer_with(answer)
+    record = gateway.ended(gateway.submit(model.name, timeout="300ms", max_attempts=2))
+    assert (record["status"], record["attempt"]) == ("ERROR", 2)
+    assert (record["error"]["code"], record["error"]["attempt"]) == (code, 2)
+    assert record["finished_at"] and record["output"] is None and len(model.calls) == 2
+
+
+@pytest.mark.parametrize("code", [300, 301, 302, 307, 400, 401, 403, 404, 409, 413, 422])
+def test_any_other_status_ends_the_job_at_once(gateway, model, code):
+    model.route.answer_with(answers.status(code, body=b"x" * 5000))
+    record = gateway.ended(gateway.submit(model.name))
+    assert (record["status"], record["attempt"]) == ("ERROR", 1)
+    error = record["error"]
+    assert (error["code"], error["status"], error["retryable"]) == ("http_error", code, False)
+    assert error["body"] == "x" * 4096, "the first 4 KiB"
+    assert len(model.calls) == 1
+
+
+def test_redirects_are_not_followed(gateway, model, _shared_server):
+    elsewhere = _shared_server.route("/elsewhere")
+    model.route.answer_with(answers.redirect(_shared_server.url("/elsewhere")))
+    record = gateway.ended(gateway.submit(model.name))
+    assert (record["status"], record["error"]["status"]) == ("ERROR", 302)
+    assert not elsewhere.calls
+
+
+def test_a_refused_connection_is_repeated_until_the_server_is_there(make_gateway):
+    server = ModelServer(listening=False)
+    try:
+        gateway = make_gateway({"ocr": {"url": server.url(), "max_attempts": 25}})
+        failing = gateway.submit("ocr", max_attempts=1)
+        record = gateway.ended(failing)
+        assert (record["status"], record["error"]["code"]) == ("ERROR", "connect_failed")
+        job = gateway.submit("ocr")
+        until(lambda: gateway.record(job)["error"], "one failed attempt")
+        assert gateway.record(job)["error"]["code"] == "connect_failed"
+        server.listen()
+        assert gateway.ended(job)["status"] == "COMPLETED"
+    finally:
+        server.close()
+
+
+def test_a_server_that_never_reads_is_a_timeout(make_gateway):
+    server = ModelServer(accepting=False)
+    try:
+        gateway = make_gateway({"ocr": {"url": server.url(), "timeout": "300ms", "max_attempts": 2}})
+        record = gateway.ended(gateway.submit("ocr"))
+        assert (record["status"], record["attempt"], record["error"]["code"]) == ("ERROR", 2, "timeout")
+    finally:
+        server.close()
+
+
+def test_the_models_timeout_holds_for_each_attempt_and_drops_the_call(make_gateway, model_server):
+    gateway = make_gateway({"ocr": {"timeout": "300ms", "max_attempts": 2}})
+    route = model_server.route("/ocr")
+    route.answer_with(answers.hang())
+    record = gateway.ended(gateway.submit("ocr"))
+    assert record["error"]["code"] == "timeout"
+    for call in route.calls:
+        assert call.dropped.wait(5)
+        assert 0.25 < call.ended - call.started < 0.3 + SLACK
+
+
+@pytest.mark.parametrize("answer", [answers.ok(bytes(64 * KIB + 1)), answers.endless()], ids=["one byte", "endless"])
+def test_an_answer_over_max_answer_ends_the_job_at_once(make_gateway, model_server, answer):
+    gateway = make_gateway({"ocr": {"max_answer": "64KiB"}})
+    route = model_server.route("/ocr")
+    route.answer_with(answer)
+    record = gateway.ended(gateway.submit("ocr"))
+    assert (record["status"], record["attempt"], record["error"]["code"]) == ("ERROR", 1, "too_large")
+    until(lambda: route.active == 0, "the rest of the answer to be refused")
+
+
+def test_an_answer_of_max_answer_completes(make_gateway, model_server):
+    gateway = make_gateway({"ocr": {"max_answer": "64KiB"}})
+    model_server.route("/ocr").answer_with(answers.ok(bytes(64 * KIB), "application/octet-stream"))
+    assert gateway.ended(gateway.submit("ocr"))["status"] == "COMPLETED"
+
+
+# When the next attempt starts
+
+
+def test_the_backoff_doubles_up_to_its_cap_with_full_jitter(gateway, model):
+    model.route.answer_with(answers.status(500))
+    job = gateway.submit(model.name, max_attempts=6)
+    gateway.ended(job)
+    found = gaps(model.calls)
+    assert len(found) == 5
+    for gap, most in zip(found, [0.05, 0.1, 0.2, 0.2, 0.2]):
+        assert -0.05 < gap < most + SLACK
+    assert sum(found) < 0.75 + SLACK
+
+
+@pytest.mark.parametrize("status", [429, 500])
+def test_retry_after_in_seconds_replaces_the_backoff(gateway, model, status):
+    model.route.answer_with(answers.status(status, retry_after=1), answers.ok())
+    job = gateway.submit(model.name)
+    assert gateway.ended(job)["attempt"] == 2
+    assert 0.98 < gaps(model.calls)[0] < 1.1 + SLACK
+
+
+def test_retry_after_may_be_a_date(gateway, model):
+    date = email.utils.formatdate(int(time.time()) + 2, usegmt=True)
+    model.route.answer_with(answers.status(429, retry_after=date), answers.ok())
+    job = gateway.submit(model.name)
+    assert gateway.ended(job)["attempt"] == 2
+    assert 0.9 < gaps(model.calls)[0] < 2.2 + SLACK
+
+
+def test_retry_after_is_obeyed_up_to_an_hour(gateway, model):
+    model.route.answer_with(answers.status(429, retry_after=999_999))
+    job = gateway.submit(model.name)
+    until(lambda: gateway.record(job)["error"], "the first attempt to fail")
+    record = gateway.record(job)
+    assert 3590 < when(record["run_at"]).timestamp() - time.time() < 3600 * 1.1 + SLACK
+    gateway.cancel(job)
+
+
+def test_retry_after_holds_for_this_job_alone(gateway, model):
+    model.route.answer_with(answers.status(429, retry_after=3600), answers.ok())
+    waiting = gateway.submit(model.name)
+    until(lambda: gateway.record(waiting)["error"], "the first attempt to fail")
+    assert gateway.ended(gateway.submit(model.name))["status"] == "COMPLETED"
+    gateway.cancel(waiting)
+
+
+# A model that is loading
+
+
+def test_503_with_retry_after_from_a_fresh_model_means_loading(gateway, model):
+    model.route.answer_with(answers.status(503, retry_after=1), answers.ok())
+    job = gateway.submit(model.name, max_attempts=1)
+    record = gateway.ended(job)
+    assert (record["status"], record["attempt"]) == ("COMPLETED", 1)
+    assert [event.status for event in gateway.events(job)] == ["PENDING", "RUNNING", "COMPLETED"]
+    assert [call.header("X-Attempt") for call in model.calls] == ["1", "1"]
+    assert gaps(model.calls)[0] > 0.95
+
+
+def test_503_from_a_model_that_has_answered_before_is_a_failed_attempt(gateway, model):
+    model.route.answer_with(answers.ok(), answers.status(503, retry_after=1), answers.ok())
+    gateway.ended(gateway.submit(model.name))
+    assert gateway.ended(gateway.submit(model.name))["attempt"] == 2
+
+
+def test_503_without_retry_after_is_a_failed_attempt(gateway, model):
+    model.route.answer_with(answers.status(503), answers.ok())
+    assert gateway.ended(gateway.submit(model.name))["attempt"] == 2
+
+
+def test_loading_ends_with_ready_timeout(make_gateway, model_server):
+    gateway = make_gateway({"ocr": {"ready_timeout": "1s", "max_attempts": 1}})
+    route = model_server.route("/ocr")
+    route.answer_with(answers.status(503, retry_after=1))
+    record = gateway.ended(gateway.submit("ocr"), timeout=10)
+    assert (record["status"], record["attempt"], record["error"]["status"]) == ("ERROR", 1, 503)
+
+
+def test_a_job_can_be_cancelled_while_its_model_loads(gateway, model):
+    model.route.answer_with(answers.status(503, retry_after=3600), answers.ok())
+    job = gateway.submit(model.name)
+    assert model.route.wait_calls(1)[0].answered.wait(5)
+    assert gateway.record(job)["status"] == "RUNNING"
+    assert gateway.cancel(job).json()["status"] == "CANCELLED"
+    gateway.ended(gateway.submit(model.name))
+    assert len(model.calls) == 2
