@@ -94,11 +94,7 @@ extension APIError {
     ).with(.acceptEncoding, "identity")
 
     static func noOutput(_ id: UUIDv7, _ status: Status) -> APIError {
-        var error = APIError(
-            .conflict, "no_output", "No output", "The job \(id) has no output: it is \(Wire.status(status))."
-        )
-        error.id = id
-        return error
+        APIError(.conflict, "no_output", "No output", "The job \(id) has no output: it is \(Wire.status(status)).")
     }
 
     static func bodyTooLarge(limit: Int) -> APIError {
@@ -135,7 +131,7 @@ extension APIError {
     }
 
     static func unknownModel(_ name: String, known: [String]) -> APIError {
-        let list = known.isEmpty ? "none is configured" : "known are \(known.prefix(50).joined(separator: ", "))"
+        let list = known.isEmpty ? "none is configured" : "known are \(known.prefix(1000).joined(separator: ", "))"
         return APIError(
             .unprocessableContent, "unknown_model", "Unknown model",
             "There is no model \"\(name.clipped)\"; \(list)."
@@ -198,7 +194,7 @@ extension APIError {
             )
         }
         error.id = job.id
-        error.cause = job.error?.json
+        error.cause = job.error?.json ?? Array("null".utf8)
         return error
     }
 

@@ -31,6 +31,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var phase: Phase
     /// Requests whose answer has not ended.
     private var unanswered = 0
+    private var hasBegunAnswer = false
     private var closesAfterAnswer = false
     private var isHTTP10 = false
     private var isHead = false
@@ -110,13 +111,14 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             return context.close(promise: nil)
         }
         if case .closing = phase { return }
-        // An answer to an earlier request is on its way: a second one could not be told from it.
-        guard unanswered == 0 else {
+        if unanswered > 1 || hasBegunAnswer {
+            // An answer to an earlier request is on its way: a second one could not be told from it.
             closesAfterAnswer = true
-            return
+        } else {
+            refuse(error == .headerOverflow ? .headTooLarge : .malformedHTTP, context)
         }
-        unanswered = 1
-        refuse(error == .headerOverflow ? .headTooLarge : .malformedHTTP, context)
+        // Ends the route that waits for a body.
+        context.fireErrorCaught(error)
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -152,6 +154,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         }
         switch unwrapOutboundIn(data) {
         case .head(var head) where head.status.code >= 200:
+            hasBegunAnswer = true
             if head.headers.contains(name: "connection"), head.headers["connection"].contains("close") {
                 closesAfterAnswer = true
             } else if closesAfterAnswer {
@@ -170,6 +173,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     private func answered(_ context: ChannelHandlerContext) {
         unanswered = max(0, unanswered - 1)
+        hasBegunAnswer = false
         if closesAfterAnswer, unanswered == 0 { return linger(context) }
         if unanswered == 0, case .answering = phase { phase = .idle(since: .now()) }
     }

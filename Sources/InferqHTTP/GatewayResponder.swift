@@ -51,10 +51,9 @@ struct GatewayResponder: Sendable {
         }
         response.headers[.date] = dates.current
         if request.method == .head {
-            if response.headers[.contentLength] == nil, let length = response.body.contentLength {
-                response.headers[.contentLength] = String(length)
-            }
+            let length = response.body.contentLength
             response.body = ResponseBody()
+            response.headers[.contentLength] = length.map { String($0) }
         }
         try await writer.write(response: response.head, body: response.body)
     }
@@ -65,11 +64,10 @@ struct GatewayResponder: Sendable {
         try checkOrigin(request, settings)
         guard request.method != .options else { return try await options(request) }
         let source = GatewayContext.Source(connection: connection, settings: settings, logger: logger)
-        do {
-            return try await routes.respond(to: request, context: GatewayContext(source: source))
-        } catch let error as HTTPError where error.status == .notFound {
-            throw try await missing(request)
-        }
+        let response = try await routes.respond(to: request, context: GatewayContext(source: source))
+        // No route answers a bare 404: it is the router's, for a path or a method that it does not have.
+        guard response.status != .notFound else { throw try await missing(request) }
+        return response
     }
 
     // MARK: Before the routes
@@ -97,9 +95,8 @@ struct GatewayResponder: Sendable {
             method: .get, scheme: nil, authority: nil, path: request.uri.path, headerFields: [:]
         )
         let probe = Request(head: head, body: RequestBody(buffer: ByteBuffer()))
-        let response = try? await paths.respond(to: probe, context: PathContext(source: .init(logger: logger)))
-        // A path that is not in the table throws 404: no methods.
-        return response?.headers[.allow]
+        let response = try await paths.respond(to: probe, context: PathContext(source: .init(logger: logger)))
+        return response.headers[.allow]
     }
 
     private func missing(_ request: Request) async throws -> APIError {

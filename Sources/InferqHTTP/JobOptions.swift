@@ -42,7 +42,6 @@ struct JobOptions {
             default: throw Self.unknown(place)
             }
         }
-        try check("job.")
     }
 
     private static func integer(_ member: JSONMember, _ body: [UInt8], _ place: String) throws(APIError) -> Int {
@@ -101,7 +100,6 @@ struct JobOptions {
             }
             try setMetadata(bytes, place)
         }
-        try check("query item ")
     }
 
     private static func integer(_ text: String, _ place: String) throws(APIError) -> Int {
@@ -170,10 +168,5 @@ struct JobOptions {
             throw .invalid(place, "it must be 1 to 255 visible ASCII characters")
         }
         key = text
-    }
-
-    private func check(_ prefix: String) throws(APIError) {
-        guard let runAt = options.runAt, let expiresIn = options.expiresIn, now + expiresIn <= runAt else { return }
-        throw .invalid("\(prefix)expires_in", "the job would expire before its run_at")
     }
 }

@@ -64,14 +64,17 @@ package final class ModelServer: Sendable {
             switch try await call(claim, settings, input, within: timeout) {
             case .outcome(let outcome): return outcome
             case .loading(let pause):
-                guard ContinuousClock.now + pause < readyDeadline else {
+                let rest = readyDeadline - ContinuousClock.now
+                guard rest > .zero else {
                     let limit = DurationText.format(settings.readyTimeout)
                     return .failed(
-                        Failure(.timeout, "the model was still loading after \(limit)", isRetryable: true),
-                        retryAfter: nil
+                        Failure(
+                            .httpError, "the model was still loading after \(limit)", isRetryable: true, status: 503
+                        ),
+                        retryAfter: pause
                     )
                 }
-                try await wait(pause)
+                try await wait(min(pause, rest))
             }
         }
     }

@@ -342,7 +342,6 @@ POST = b"POST /v1/async/inference HTTP/1.1\r\nHost: localhost\r\n"
         b"nonsense\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
         b"GET /livez\r\n\r\n",
-        b"GET  /livez HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET /livez HTTP/1.1\nHost: localhost\n\n",
         GET + b"Host: localhost\nX: y\r\n\r\n",
         GET + b"\r\n",

@@ -106,7 +106,7 @@ class Event:
         return (self.detail_type.removeprefix("Inf:Task:"), self.status)
 
 
-FRAME = re.compile(rb"id: (0|[1-9][0-9]*)\n(retry: 2000\n)?data: ([\x20-\x7e]+)\n\n")
+FRAME = re.compile(rb"id: (0|[1-9][0-9]*)\n(retry: 2000\n)?data: ([\x20-\x7f]+)\n\n")
 HEARTBEAT = b":\n"
 
 
