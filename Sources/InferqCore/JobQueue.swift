@@ -62,27 +62,61 @@ package final class JobQueue: Sendable {
         case unknownModel(known: [String])
         /// - Parameter retryAfter: whole seconds until there is room, from the measured rate.
         case queueFull(limit: Int, retryAfter: Int)
+        /// The idempotency key was used before with another request.
+        case keyReused
+    }
+
+    /// What became of a submission.
+    package enum Receipt: Sendable {
+        case stored(Job)
+        /// The key was used before, with the same request: the job of then, as it is now.
+        case replayed(UUIDv7)
+
+        package var job: Job? {
+            if case .stored(let job) = self { job } else { nil }
+        }
     }
 
     /// Stores a job. When this returns, it is on disk.
     ///
     /// - Throws: ``Refusal`` or ``StoreError``; then nothing was left behind.
-    package func submit(_ submission: Submission, now: Timestamp = .now) async throws -> Job {
+    package func submit(_ submission: Submission, now: Timestamp = .now) async throws -> Receipt {
+        var isStored = false
         do {
-            guard let model = model(submission.model) else {
-                throw Refusal.unknownModel(known: models.map(\.name))
-            }
-            guard backlog.reserve(model.name) else { throw full(model, now) }
-            let (id, eventID) = store.ids.next(at: now)
-            let job = submission.job(id: id, eventID: eventID, maxAttempts: model.maxAttempts, now: now)
-            do {
-                return try await store.insert(job) { self.applied($0) }.job
-            } catch {
+            let receipt = try await store(submission, now)
+            isStored = receipt.job != nil
+            if !isStored { await removeInput(of: submission) }
+            return receipt
+        } catch {
+            if !isStored { await removeInput(of: submission) }
+            throw error
+        }
+    }
+
+    private func removeInput(of submission: Submission) async {
+        if case .file(let name) = submission.input.content { await store.blobs.remove(name) }
+    }
+
+    private func store(_ submission: Submission, _ now: Timestamp) async throws -> Receipt {
+        guard let model = model(submission.model) else {
+            throw Refusal.unknownModel(known: models.map(\.name))
+        }
+        guard backlog.reserve(model.name) else {
+            // A repeated request is answered even now: it starts nothing.
+            guard let key = submission.key, let known = try await store.jobOf(key) else { throw full(model, now) }
+            return .replayed(known)
+        }
+        let (id, eventID) = store.ids.next(at: now)
+        let job = submission.job(id: id, eventID: eventID, maxAttempts: model.maxAttempts, now: now)
+        do {
+            switch try await store.insert(job, key: submission.key, then: { self.applied($0) }) {
+            case .inserted(let change): return .stored(change.job)
+            case .known(let id):
                 backlog.release(model.name)
-                throw error
+                return .replayed(id)
             }
         } catch {
-            if case .file(let name) = submission.input.content { await store.blobs.remove(name) }
+            backlog.release(model.name)
             throw error
         }
     }
@@ -158,24 +192,25 @@ package final class JobQueue: Sendable {
     /// Stores how a claimed attempt ended. An outcome that comes too late is dropped, with its blob.
     func finish(_ claim: Claim, with outcome: Outcome, retry: RetryPolicy, now: Timestamp = .now) async throws {
         let jitter = Double.random(in: 0..<1)
-        try await end(claim, dropping: outcome) { job in
+        try await end(claim, dropping: outcome, now) { job in
             try job.finish(claim.lease, with: outcome, retry: retry, jitter: jitter, now: now)
         }
     }
 
     /// Puts a claimed job back whose attempt was cut short: it does not count as a failure.
     func interrupt(_ claim: Claim, reason: String, now: Timestamp = .now) async throws {
-        try await end(claim, dropping: nil) { job in try job.interrupt(claim.lease, reason: reason, now: now) }
+        try await end(claim, dropping: nil, now) { job in try job.interrupt(claim.lease, reason: reason, now: now) }
     }
 
     private func end(
         _ claim: Claim,
         dropping outcome: Outcome?,
+        _ now: Timestamp,
         _ transition: @escaping @Sendable (inout Job) throws -> [JobEvent.Draft]
     ) async throws {
         do {
             _ = try await store.change(
-                claim.job.key, rank: .outcome, now: .now, then: { self.applied($0) }, transition
+                claim.job.key, rank: .outcome, now: now, then: { self.applied($0) }, transition
             )
         } catch is IllegalTransition {
             if case .answered(let answer) = outcome, case .file(let name) = answer.payload.content {
@@ -246,6 +281,7 @@ package struct Submission: Sendable {
     package var model: String
     package var options: Options
     package var input: Payload
+    package var key: IdempotencyKey?
 
     package struct Options: Sendable, Equatable {
         package var priority = 0

@@ -284,6 +284,31 @@ extension SQL {
     }
 }
 
+// MARK: Idempotency keys
+
+extension SQL {
+    /// The job that a key belongs to.
+    ///
+    /// - Throws: ``JobQueue/Refusal/keyReused`` when it belongs to another request.
+    static func jobOf(_ db: Database, _ key: IdempotencyKey) throws -> UUIDv7? {
+        let statement = try db.cachedStatement(
+            sql: """
+                SELECT idempotency.digest, job.id FROM idempotency JOIN job ON job.key = idempotency.job \
+                WHERE idempotency.key = ?
+                """
+        )
+        return try Row.fetchCursor(statement, arguments: [key.text]).first { row in
+            guard row[0] as Data == Data(key.digest) else { throw JobQueue.Refusal.keyReused }
+            return UUIDv7(data: row[1])
+        } ?? nil
+    }
+
+    static func insertKey(_ db: Database, _ key: IdempotencyKey, of job: JobKey, at now: Timestamp) throws {
+        try db.cachedStatement(sql: "INSERT INTO idempotency (key, digest, job, at) VALUES (?, ?, ?, ?)")
+            .execute(arguments: [key.text, Data(key.digest), job.value, now.milliseconds])
+    }
+}
+
 // MARK: Models and meta data
 
 extension SQL {

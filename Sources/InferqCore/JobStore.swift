@@ -108,22 +108,49 @@ package final class JobStore: Sendable {
 
     // MARK: Changes
 
-    /// Stores a new job and its first event.
+    /// What a submission met.
+    enum Insertion: Sendable {
+        case inserted(Change)
+        /// Its key belongs to this job already, and the request is the same.
+        case known(UUIDv7)
+    }
+
+    /// Stores a new job and its first event, unless its key is known.
     ///
-    /// - Parameter then: called on the writer after the commit, in commit order.
-    /// - Throws: ``StoreError``.
-    func insert(_ job: Job, then: @escaping @Sendable (Change) -> Void) async throws -> Change {
+    /// - Parameter then: called on the writer after the commit of a new job, in commit order.
+    /// - Throws: ``JobQueue/Refusal/keyReused``, or ``StoreError``.
+    func insert(
+        _ job: Job,
+        key: IdempotencyKey?,
+        then: @escaping @Sendable (Change) -> Void
+    ) async throws -> Insertion {
         guard let model = names.id(of: job.model) else {
             throw StoreError.corrupt(path: job.model, reason: "the model was not announced")
         }
-        return try await commits.perform(.submit, byteCount: job.inlineByteCount, then: then) { [now = Timestamp.now] db in
-            var job = job
-            let event = try SQL.insertEvent(db, job.key, job.accepted(), at: now)
-            job.lastEvent = event.id
-            try SQL.insertJob(db, job, model: model)
-            job.input.content = .unread
-            return Change(job: job, before: nil, events: [event])
-        }
+        return try await commits.perform(
+            .submit,
+            byteCount: job.inlineByteCount,
+            then: { insertion in if case .inserted(let change) = insertion { then(change) } },
+            { [now = Timestamp.now] db in
+                if let key {
+                    if let known = try SQL.jobOf(db, key) { return .known(known) }
+                    try SQL.insertKey(db, key, of: job.key, at: now)
+                }
+                var job = job
+                let event = try SQL.insertEvent(db, job.key, job.accepted(), at: now)
+                job.lastEvent = event.id
+                try SQL.insertJob(db, job, model: model)
+                job.input.content = .unread
+                return .inserted(Change(job: job, before: nil, events: [event]))
+            }
+        )
+    }
+
+    /// The job of a key that was used before with the same request; nil when it was not used.
+    ///
+    /// - Throws: ``JobQueue/Refusal/keyReused``, or ``StoreError``.
+    func jobOf(_ key: IdempotencyKey) async throws -> UUIDv7? {
+        try await pool.read { db in try SQL.jobOf(db, key) }
     }
 
     /// Changes one job and appends the events that say so, in one transaction.

@@ -87,6 +87,16 @@ enum Schema {
                 ) STRICT;
 
                 CREATE INDEX event_of_job ON event (job);
+
+                -- a key lives as long as its job
+                CREATE TABLE idempotency (
+                    key TEXT PRIMARY KEY,
+                    digest BLOB NOT NULL CHECK (length(digest) = 32),
+                    job INTEGER NOT NULL REFERENCES job (key) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+                    at INTEGER NOT NULL
+                ) STRICT, WITHOUT ROWID;
+
+                CREATE INDEX idempotency_of_job ON idempotency (job);
                 """
         )
     }

@@ -138,6 +138,11 @@ extension APIError {
         )
     }
 
+    static let keyReused = APIError(
+        .unprocessableContent, "key_reused", "Idempotency key reused",
+        "The idempotency key was used before, with another body, content type or query."
+    )
+
     static func queueFull(_ model: String, limit: Int, retryAfter: Int) -> APIError {
         APIError(
             .tooManyRequests, "queue_full", "Queue full",

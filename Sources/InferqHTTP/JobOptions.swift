@@ -164,9 +164,25 @@ struct JobOptions {
     }
 
     private mutating func setKey(_ text: String, _ place: String) throws(APIError) {
+        try Self.checkKey(text, place)
+        key = text
+    }
+
+    private static func checkKey(_ text: String, _ place: String) throws(APIError) {
         guard (1...255).contains(text.utf8.count), text.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
             throw .invalid(place, "it must be 1 to 255 visible ASCII characters")
         }
-        key = text
+    }
+
+    /// The key of a request, from its header or from its options.
+    ///
+    /// - Throws: 400 for a header that is no key, or that differs from the options' one.
+    func key(orHeader header: String?) throws(APIError) -> String? {
+        guard let header else { return key }
+        try Self.checkKey(header, "header Idempotency-Key")
+        guard key == nil || key == header else {
+            throw .invalid("header Idempotency-Key", "it differs from the key in the options")
+        }
+        return header
     }
 }

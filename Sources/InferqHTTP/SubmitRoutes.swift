@@ -27,15 +27,30 @@ struct SubmitRoutes: Sendable {
         }
         let now = Timestamp.now
         let submission = try await submission(request, reader, now)
-        let job = try await store(submission, now)
-        guard mayWait, !preference.respondsAsync else { return accepted(job, preference) }
-        return try await answer(job, within: preference.wait(at: context.settings.syncWait), context, preference)
+        let receipt = try await store(submission, now)
+        switch receipt {
+        case .stored(let job):
+            guard mayWait, !preference.respondsAsync else { return accepted(job, submission.input, preference) }
+            return try await answer(job.id, within: preference.wait(at: context.settings.syncWait), context, preference)
+        case .replayed(let id):
+            var response: Response
+            if mayWait, !preference.respondsAsync {
+                response = try await answer(
+                    id, within: preference.wait(at: context.settings.syncWait), context, preference
+                )
+            } else {
+                response = try await current(id, preference)
+            }
+            response.headers[.idempotencyReplayed] = "true"
+            return response
+        }
     }
 
-    private func store(_ submission: Submission, _ now: Timestamp) async throws -> (job: Job, input: [UInt8]?) {
-        let input: [UInt8]? = if case .inline(let bytes) = submission.input.content { bytes } else { nil }
+    private func store(_ submission: Submission, _ now: Timestamp) async throws -> JobQueue.Receipt {
         do {
-            return (try await gateway.queue.submit(submission, now: now), input)
+            return try await gateway.queue.submit(submission, now: now)
+        } catch JobQueue.Refusal.keyReused {
+            throw APIError.keyReused
         } catch JobQueue.Refusal.unknownModel(let known) {
             throw APIError.unknownModel(submission.model, known: known)
         } catch JobQueue.Refusal.queueFull(let limit, let retryAfter) {
@@ -43,10 +58,10 @@ struct SubmitRoutes: Sendable {
         }
     }
 
-    private func accepted(_ stored: (job: Job, input: [UInt8]?), _ preference: Preference) -> Response {
-        let job = stored.job
+    private func accepted(_ job: Job, _ input: Payload, _ preference: Preference) -> Response {
         let ahead = job.isDue ? gateway.queue.aheadOfNewest(job) : nil
-        let record = Wire.record(job, bodies: Wire.Bodies(input: stored.input), ahead: ahead)
+        let bytes: [UInt8]? = if case .inline(let bytes) = input.content { bytes } else { nil }
+        let record = Wire.record(job, bodies: Wire.Bodies(input: bytes), ahead: ahead)
         var headers = HTTPFields()
         headers[.location] = "/v1/inference/\(job.id)"
         preference.note(in: &headers)
@@ -57,26 +72,28 @@ struct SubmitRoutes: Sendable {
 
     /// 200 and the record when the job ends in time, 202 and the record when it does not, or when the gateway stops.
     private func answer(
-        _ stored: (job: Job, input: [UInt8]?),
+        _ id: UUIDv7,
         within limit: Duration,
         _ context: GatewayContext,
         _ preference: Preference
     ) async throws -> Response {
-        let job = stored.job
-        let ended = try await JobWait(gateway: gateway, connection: context.connection).end(of: job.id, within: limit)
-        guard let ended else {
-            guard let current = try await gateway.store.job(job.id) else { throw APIError.noSuchJob(job.id) }
-            let record = try await ReadRoutes(gateway: gateway).record(current)
-            var headers = HTTPFields()
-            headers[.location] = "/v1/inference/\(job.id)"
-            preference.note(in: &headers)
-            return .json(record, status: .accepted, headers: headers)
-        }
+        let waiting = JobWait(gateway: gateway, connection: context.connection)
+        guard let ended = try await waiting.end(of: id, within: limit) else { return try await current(id, preference) }
         guard ended.status == .completed else { throw APIError.jobEnded(ended) }
+        return try await answer(ended, .ok, preference)
+    }
+
+    /// 202 and the record as it is now.
+    private func current(_ id: UUIDv7, _ preference: Preference) async throws -> Response {
+        guard let job = try await gateway.store.job(id) else { throw APIError.noSuchJob(id) }
+        return try await answer(job, .accepted, preference)
+    }
+
+    private func answer(_ job: Job, _ status: HTTPResponse.Status, _ preference: Preference) async throws -> Response {
         var headers = HTTPFields()
         headers[.location] = "/v1/inference/\(job.id)"
         preference.note(in: &headers)
-        return .json(try await ReadRoutes(gateway: gateway).record(ended), headers: headers)
+        return .json(try await ReadRoutes(gateway: gateway).record(job), status: status, headers: headers)
     }
 
     // MARK: What was sent
@@ -94,22 +111,29 @@ struct SubmitRoutes: Sendable {
                     "query item \(query.items[0].name.clipped)", "a JSON body takes its options in the member job"
                 )
             }
-            return try await json(body, contentType, traceparent, now)
+            return try await json(body, request, contentType, traceparent, now)
         }
     }
 
     private func json(
         _ body: [UInt8],
+        _ request: Request,
         _ contentType: String,
         _ traceparent: String,
         _ now: Timestamp
     ) async throws -> Submission {
         let parsed = try JSONSubmission(body, now: now)
-        return Submission(
+        let key = try parsed.job.key(orHeader: request.headers[.idempotencyKey])
+        guard gateway.queue.model(parsed.model) != nil else {
+            throw APIError.unknownModel(parsed.model, known: gateway.queue.models.map(\.name))
+        }
+        var submission = Submission(
             model: parsed.model,
             options: parsed.options(traceparent),
             input: try await .json(parsed.input, contentType: contentType, gateway.store.blobs)
         )
+        submission.key = key.map { IdempotencyKey($0, contentType: contentType, query: nil, body: body) }
+        return submission
     }
 
     /// A body that is not JSON: the options are query items.
@@ -132,13 +156,20 @@ struct SubmitRoutes: Sendable {
         guard gateway.queue.model(model) != nil else {
             throw APIError.unknownModel(model, known: gateway.queue.models.map(\.name))
         }
+        let key = try parsed.key(orHeader: request.headers[.idempotencyKey])
         var options = parsed.options
         options.traceparent = traceparent
-        return Submission(
+        var submission = Submission(
             model: model,
             options: options,
             input: try await reader.receive(request, contentType: contentType)
         )
+        submission.key = key.map {
+            IdempotencyKey(
+                $0, contentType: contentType, query: request.uri.query, bodyDigest: submission.input.digest ?? []
+            )
+        }
+        return submission
     }
 }
 
@@ -147,7 +178,7 @@ struct JSONSubmission {
     let model: String
     /// The body of the call, byte for byte.
     let input: [UInt8]
-    private let parsed: JobOptions
+    let job: JobOptions
 
     init(_ body: [UInt8], now: Timestamp) throws(APIError) {
         let found: [JSONMember]?
@@ -170,9 +201,9 @@ struct JSONSubmission {
         self.model = model
         let job = try single("job")
         if let job {
-            parsed = try JobOptions(job: job.member.value, in: body, now: now)
+            self.job = try JobOptions(job: job.member.value, in: body, now: now)
         } else {
-            parsed = JobOptions(now: now)
+            self.job = JobOptions(now: now)
         }
         if let input = try single("input") {
             self.input = Array(body[input.member.value])
@@ -191,7 +222,7 @@ struct JSONSubmission {
     }
 
     func options(_ traceparent: String) -> Submission.Options {
-        var options = parsed.options
+        var options = job.options
         options.traceparent = traceparent
         return options
     }

@@ -6,7 +6,8 @@ struct GatewayAddressTests {
     @Test(arguments: [
         ("http://127.0.0.1:8484", "http://127.0.0.1:8484"), ("http://127.0.0.1:8484/", "http://127.0.0.1:8484"),
         ("HTTP://Gateway.example", "http://Gateway.example"), ("http://[::1]:8484", "http://[::1]:8484"),
-        ("https://proxy.example/inferq//", "https://proxy.example/inferq"), ("http://localhost:80", "http://localhost:80"),
+        ("https://proxy.example/inferq//", "https://proxy.example/inferq"),
+        ("http://localhost:80", "http://localhost:80"),
         ("unix:/run/inferq/inferq.sock", "unix:/run/inferq/inferq.sock"), ("unix:/tmp/a b%", "unix:/tmp/a b%"),
     ])
     func anAddressReadsBack(_ text: String, _ address: String) throws {

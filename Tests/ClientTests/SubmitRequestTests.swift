@@ -14,7 +14,8 @@ struct SubmitRequestTests {
         let options = try SubmitOptions(priority: -7, timeout: "90")
         let envelope = #"{"model":"o\"cr","job":{"priority":-7,"timeout":"90s"},"input":{ "a" : 1.50 }}"#
         #expect(text(SubmitRequest.envelope("o\"cr", input, options)) == envelope)
-        #expect(text(SubmitRequest.envelope("ocr", input, try SubmitOptions())) == #"{"model":"ocr","input":{ "a" : 1.50 }}"#)
+        let plain = #"{"model":"ocr","input":{ "a" : 1.50 }}"#
+        #expect(text(SubmitRequest.envelope("ocr", input, try SubmitOptions())) == plain)
     }
 
     @Test
@@ -24,19 +25,21 @@ struct SubmitRequestTests {
         #expect(SubmitRequest.path("ocr", try SubmitOptions()) == "/v1/async/inference?model=ocr")
     }
 
-    @Test(arguments: [
-        (101, nil, nil), (-101, nil, nil), (nil, "soon", nil), (nil, "0s", nil), (nil, "-1s", nil), (nil, "", nil),
-        (nil, nil, ""), (nil, nil, "a b"), (nil, nil, "é"), (nil, nil, String(repeating: "k", count: 256)),
-    ] as [(Int?, String?, String?)])
+    @Test(
+        arguments: [
+            (101, nil, nil), (-101, nil, nil), (nil, "soon", nil), (nil, "0s", nil), (nil, "-1s", nil), (nil, "", nil),
+            (nil, nil, ""), (nil, nil, "a b"), (nil, nil, "é"), (nil, nil, String(repeating: "k", count: 256)),
+        ] as [(Int?, String?, String?)])
     func optionsOutOfRangeAreUsageErrors(_ priority: Int?, _ timeout: String?, _ key: String?) {
         let error = #expect(throws: ClientError.self) {
             try SubmitOptions(priority: priority, timeout: timeout, key: key)
         }
-        #expect(error?.exitCode.rawValue == 64)
+        #expect(error?.cause == .usage)
     }
 
     @Test(arguments: [
-        ("page.png", "image/png"), ("a/b.c/PAGE.JPG", "image/jpeg"), ("x.json", "application/json"), ("x.tar.pdf", "application/pdf"),
+        ("page.png", "image/png"), ("a/b.c/PAGE.JPG", "image/jpeg"), ("x.json", "application/json"),
+        ("x.tar.pdf", "application/pdf"),
         ("x", nil), (".png", nil), ("x.", nil), ("a.png/x", nil), ("x.unknown", nil), ("", nil),
     ])
     func theExtensionTellsTheType(_ path: String, _ type: String?) {
@@ -74,23 +77,25 @@ struct SubmitRequestTests {
     private func read(_ bytes: [UInt8], named name: String, type: String? = nil) async throws -> JobInput {
         let folder = FileManager.default.temporaryDirectory.appending(path: "inferq-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        // A folder that stays behind in the temporary one spoils no test.
         defer { try? FileManager.default.removeItem(at: folder) }
         let file = folder.appending(path: name)
         try Data(bytes).write(to: file)
         return try await JobInput.read(file.path(), type: type)
     }
 
-    @Test(arguments: [
-        (#"{"a":1}"#, "x.json", nil, Kind.json, "application/json"),
-        ("5", "x.json", nil, .json, "application/json"),
-        (" [1]\n", "x", nil, .json, "application/json"),
-        (#"{"a":1}"#, "x", "application/geo+json", .json, "application/geo+json"),
-        (#"{"a":1}"#, "x", "text/plain", .bytes, "text/plain"),
-        (#"{"a":1}"#, "x.txt", nil, .bytes, "text/plain"),
-        ("{a}", "x", nil, .bytes, "application/octet-stream"),
-        ("5", "x", nil, .bytes, "application/octet-stream"),
-        ("", "x.png", nil, .bytes, "image/png"),
-    ] as [(String, String, String?, Kind, String)])
+    @Test(
+        arguments: [
+            (#"{"a":1}"#, "x.json", nil, Kind.json, "application/json"),
+            ("5", "x.json", nil, .json, "application/json"),
+            (" [1]\n", "x", nil, .json, "application/json"),
+            (#"{"a":1}"#, "x", "application/geo+json", .json, "application/geo+json"),
+            (#"{"a":1}"#, "x", "text/plain", .bytes, "text/plain"),
+            (#"{"a":1}"#, "x.txt", nil, .bytes, "text/plain"),
+            ("{a}", "x", nil, .bytes, "application/octet-stream"),
+            ("5", "x", nil, .bytes, "application/octet-stream"),
+            ("", "x.png", nil, .bytes, "image/png"),
+        ] as [(String, String, String?, Kind, String)])
     private func aFileIsJSONByTypeOrNameOrElseByGrammar(
         _ text: String,
         _ name: String,
@@ -113,13 +118,16 @@ struct SubmitRequestTests {
         }
         #expect(chunks.byteCount == 3_000_000)
         var sent: [UInt8] = []
-        for try await chunk in chunks { sent += Array(buffer: chunk) }
+        var iterator = chunks.makeAsyncIterator()
+        while let bytes = try await iterator.nextBytes() { sent += bytes }
         #expect(sent == bytes)
     }
 
-    @Test(arguments: [("{", nil), ("{} x", nil), ("{1}", "application/json"), ("/nowhere/x", nil), ("/", nil), ("x", "y")])
+    @Test(arguments: [
+        ("{", nil), ("{} x", nil), ("{1}", "application/json"), ("/nowhere/x", nil), ("/", nil), ("x", "y"),
+    ])
     func whatCannotBeReadIsAUsageError(_ argument: String, _ type: String?) async {
         let error = await #expect(throws: ClientError.self) { try await JobInput.read(argument, type: type) }
-        #expect(error?.exitCode.rawValue == 64)
+        #expect(error?.cause == .usage)
     }
 }

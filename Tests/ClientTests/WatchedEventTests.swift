@@ -22,14 +22,20 @@ struct WatchedEventTests {
         ("Notify", "RUNNING", #"{"message":"\u001b[2Jx\r\n"}"#, "\\u001b[2Jx\\r\\n"),
         ("LayerReady", "RUNNING", #"{"predicted_layers":[{}]}"#, "1 predicted layer is ready"),
         ("LayerReady", "RUNNING", #"{"predicted_layers":[{"a":[1]},2,null]}"#, "3 predicted layers are ready"),
-        ("Error", "RUNNING", #"{"error":{"code":"timeout","message":"too slow"},"attempt":2}"#,
-            "attempt 2 failed (timeout: too slow)"),
-        ("Updated", "COMPLETED",
+        (
+            "Error", "RUNNING", #"{"error":{"code":"timeout","message":"too slow"},"attempt":2}"#,
+            "attempt 2 failed (timeout: too slow)"
+        ),
+        (
+            "Updated", "COMPLETED",
             #"{"created_at":"2026-11-23T16:31:47.123Z","finished_at":"2026-11-23T16:31:50.000Z","output":{"message":1}}"#,
-            "completed in 2.8 s"),
+            "completed in 2.8 s"
+        ),
         ("Updated", "COMPLETED", #"{"created_at":5}"#, "completed"),
-        ("Failed", "ERROR", #"{"error":{"code":"http_error","message":"it answered 400"}}"#,
-            "http_error: it answered 400"),
+        (
+            "Failed", "ERROR", #"{"error":{"code":"http_error","message":"it answered 400"}}"#,
+            "http_error: it answered 400"
+        ),
         ("Failed", "ERROR", #"{"error":null}"#, "failed"),
         ("Updated", "CANCELLED", "{}", "cancelled"),
     ]
@@ -39,7 +45,9 @@ struct WatchedEventTests {
         #expect(try event(sample.type, sample.status, sample.data).text == sample.text)
     }
 
-    @Test(arguments: [("PENDING", false), ("RUNNING", false), ("COMPLETED", true), ("ERROR", true), ("CANCELLED", true)])
+    @Test(arguments: [
+        ("PENDING", false), ("RUNNING", false), ("COMPLETED", true), ("ERROR", true), ("CANCELLED", true),
+    ])
     func threeStatusesAreFinal(_ status: String, _ isLast: Bool) throws {
         #expect(try event("Updated", status, "{}").isLast == isLast)
     }
@@ -70,7 +78,10 @@ struct WatchedEventTests {
         content.take(try event("Notify", "RUNNING", #"{"message":"page 3","progress":0.5}"#))
         #expect(content.parts(elapsed: .seconds(75)) == ["1:15", "50 %", "page 3"])
         content.take(try event("Updated", "RUNNING", #"{"message":"attempt 2 started","attempt":2}"#))
-        #expect(content.parts(elapsed: .seconds(5)) == ["0:05", "attempt 2", "attempt 2 started"])
+        #expect(content.parts(elapsed: .seconds(5)) == ["0:05", "attempt 2 started"])
+        content.take(try event("Notify", "RUNNING", #"{"progress":0.1}"#))
+        content.take(try event("Notify", "RUNNING", #"{"message":"page 1"}"#))
+        #expect(content.parts(elapsed: .seconds(6)) == ["0:06", "attempt 2", "10 %", "page 1"])
     }
 
     @Test(arguments: [("abc", 3, "abc"), ("abc", 2, "ab"), ("abc", -1, ""), ("日本", 3, "日"), ("é😀", 3, "é😀")])

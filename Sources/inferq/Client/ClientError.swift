@@ -7,8 +7,10 @@ struct ClientError: Error, Sendable {
         case usage
         /// No connection to the gateway came about.
         case unreachable
-        /// The connection to the gateway broke, or what came was no answer of a gateway.
+        /// The connection to the gateway broke.
         case broken
+        /// What came is not what a gateway sends; asking again would give the same.
+        case unreadable
         /// The gateway's answer was an error.
         case refused(status: Int, retryAfter: Duration?)
         /// The job ended in ERROR or was cancelled.
@@ -33,8 +35,8 @@ struct ClientError: Error, Sendable {
     var exitCode: ExitCode {
         switch cause {
         case .usage: ExitCode(64)
-        case .unreachable, .broken: ExitCode(69)
-        case .refused: isTemporary ? ExitCode(69) : ExitCode(64)
+        case .unreachable, .broken, .unreadable: ExitCode(69)
+        case .refused(let status, _): isTemporary || status >= 500 ? ExitCode(69) : ExitCode(64)
         case .jobEnded: ExitCode(1)
         case .output: ExitCode(74)
         // What a shell shows for a program that SIGPIPE ended: 128 and the signal's number.
@@ -46,8 +48,8 @@ struct ClientError: Error, Sendable {
     var isTemporary: Bool {
         switch cause {
         case .unreachable, .broken: true
-        case .refused(let status, _): status == 408 || status == 429 || status >= 500
-        case .usage, .jobEnded, .output, .readerGone: false
+        case .refused(let status, _): [408, 429, 500, 502, 503, 504, 507].contains(status)
+        case .usage, .unreadable, .jobEnded, .output, .readerGone: false
         }
     }
 

@@ -2,9 +2,9 @@ import AsyncHTTPClient
 import NIOCore
 import NIOHTTP1
 
-/// Speaks HTTP with one gateway. Answers with an error's status, and connections that fail, are thrown as ``ClientError``.
+/// Speaks HTTP with one gateway. Answers that are errors, and connections that fail, are thrown as ``ClientError``.
 struct GatewayClient: Sendable {
-    /// An answer with a status below 400, whose body is still to be read.
+    /// An answer that is no error, whose body is still to be read.
     struct Answer: Sendable {
         let status: Int
         let headers: HTTPHeaders
@@ -73,7 +73,7 @@ struct GatewayClient: Sendable {
         var bytes: [UInt8] = []
         try await read(answer) { chunk in
             guard bytes.count + chunk.count <= limit else {
-                throw ClientError(.broken, "the gateway at \(address) answered with more than \(limit) bytes")
+                throw ClientError(.unreadable, "the gateway at \(address) answered with more than \(limit) bytes")
             }
             bytes.append(contentsOf: chunk)
             return true

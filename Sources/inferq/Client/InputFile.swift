@@ -92,15 +92,20 @@ struct FileChunks: AsyncSequence, Sendable {
         fileprivate var left: Int64
 
         mutating func next() async throws -> ByteBuffer? {
+            try await nextBytes().map { ByteBuffer(bytes: $0) }
+        }
+
+        /// Nil at the end.
+        mutating func nextBytes() async throws -> [UInt8]? {
             if let first = start {
                 start = nil
                 left -= Int64(first.count)
-                return ByteBuffer(bytes: first)
+                return first
             }
             guard left > 0 else { return nil }
             let bytes = try await rest.read(upTo: Int(Swift.min(left, 256 << 10)))
             left -= Int64(bytes.count)
-            return bytes.isEmpty ? nil : ByteBuffer(bytes: bytes)
+            return bytes.isEmpty ? nil : bytes
         }
     }
 }

@@ -18,7 +18,7 @@ struct JobRecord: Decodable, Sendable, Equatable {
             UUIDv7(record.id) != nil, UUIDv7(record.eventID) != nil
         else {
             let sentence = "what answers at \(client.address) is no inferq gateway; name another with --url"
-            throw ClientError(.usage, sentence)
+            throw ClientError(.unreadable, sentence)
         }
         self = record
     }

@@ -67,17 +67,24 @@ struct JobWatch {
         if !stream.lastEventID.isEmpty { headers.add(name: "Last-Event-ID", value: stream.lastEventID) }
         let answer = try await client.get("/v1/async/notify/\(eventID)", headers: headers)
         guard answer.status != 204 else {
-            throw ClientError(.broken, "the job has ended, but the gateway does not give its final event")
+            throw ClientError(.unreadable, "the job has ended, but the gateway does not give its final event")
         }
         guard answer.contentType.lowercased().hasPrefix("text/event-stream") else {
-            throw ClientError(.usage, "what answers at \(client.address) is no inferq gateway; name another with --url")
+            let sentence = "what answers at \(client.address) is no inferq gateway; name another with --url"
+            throw ClientError(.unreadable, sentence)
         }
         opened()
         var last: WatchedEvent?
         var parser = stream
         defer { stream = parser }
         try await client.read(answer) { chunk in
-            for event in try parser.push(chunk) {
+            let events: [EventStream.Event]
+            do {
+                events = try parser.push(chunk)
+            } catch {
+                throw ClientError(.unreadable, "the gateway sent an event that is too long to be one of its own")
+            }
+            for event in events {
                 let event = try WatchedEvent(event)
                 try hear(event)
                 if event.isLast { last = event }

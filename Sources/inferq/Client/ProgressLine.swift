@@ -17,6 +17,7 @@ final class ProgressLine: Sendable {
                 self.attempt = attempt
             }
             status = event.status
+            if status != "RUNNING" { progress = nil }
             if event.progress != nil || event.note != nil {
                 progress = event.progress ?? progress
                 note = event.note?.visible(limit: 400) ?? note
@@ -28,8 +29,8 @@ final class ProgressLine: Sendable {
         func parts(elapsed: Duration) -> [String] {
             let seconds = max(0, elapsed.components.seconds)
             let clock = "\(seconds / 60):" + (seconds % 60 < 10 ? "0" : "") + "\(seconds % 60)"
-            // The first attempt needs no number.
-            let number = attempt.flatMap { $0 > 1 ? "attempt \($0)" : nil }
+            // The first attempt needs no number, nor does one that the note names.
+            let number = attempt.flatMap { $0 > 1 && !note.hasPrefix("attempt ") ? "attempt \($0)" : nil }
             return [clock, number, progress.map(WatchedEvent.percent), note.isEmpty ? nil : note].compactMap(\.self)
         }
     }

@@ -105,7 +105,8 @@ struct SubmitCommand: ClientCommand {
             let place = watch.client.address.url(path)
             throw ClientError(.broken, "the output broke off after \(count) bytes; read it again at \(place)")
         }
-        if StandardOutput.isTerminal, MediaType.isText(answer.contentType), let lastByte, lastByte != UInt8(ascii: "\n") {
+        if StandardOutput.isTerminal, MediaType.isText(answer.contentType), let lastByte, lastByte != UInt8(ascii: "\n")
+        {
             try StandardOutput.write(line: "")
         }
     }

@@ -85,7 +85,7 @@ struct WatchedEvent: Sendable {
 }
 
 extension ClientError {
-    fileprivate static let noEvent = ClientError(.broken, "the gateway sent an event that cannot be read")
+    fileprivate static let noEvent = ClientError(.unreadable, "the gateway sent an event that cannot be read")
 }
 
 private struct Envelope: Decodable {
