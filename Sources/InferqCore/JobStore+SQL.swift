@@ -241,7 +241,9 @@ extension SQL {
 
 extension SQL {
     /// Appends an event and returns it with its id.
-    static func insertEvent(_ db: Database, _ job: JobKey, _ draft: JobEvent.Draft, at now: Timestamp) throws -> JobEvent {
+    static func insertEvent(_ db: Database, _ job: JobKey, _ draft: JobEvent.Draft, at now: Timestamp) throws
+        -> JobEvent
+    {
         try db.cachedStatement(
             sql: """
                 INSERT INTO event (job, kind, status, at, attempt, run_at, text, error, detail) \

@@ -39,7 +39,8 @@ enum StoreOpening {
             return try Int.fetchOne(db, sql: "PRAGMA synchronous")
         }
         guard found == wanted else {
-            throw StoreError.unusable(path: settings.path, reason: "SQLite refuses synchronous = \(settings.synchronous)")
+            throw StoreError.unusable(
+                path: settings.path, reason: "SQLite refuses synchronous = \(settings.synchronous)")
         }
         let version = try pool.read { try Int32.fetchOne($0, sql: "PRAGMA user_version") } ?? 0
         guard version <= Schema.version else {

@@ -1,5 +1,5 @@
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #endif
 
 /// A moment of the wall clock in whole milliseconds since 1970-01-01T00:00:00Z: what the store keeps and clients see.

@@ -36,7 +36,11 @@ package struct UUIDv7: Sendable, Hashable {
             case 97...102: digit = byte - 87
             default: return nil
             }
-            if digits < 16 { halves.0 = halves.0 << 4 | UInt64(digit) } else { halves.1 = halves.1 << 4 | UInt64(digit) }
+            if digits < 16 {
+                halves.0 = halves.0 << 4 | UInt64(digit)
+            } else {
+                halves.1 = halves.1 << 4 | UInt64(digit)
+            }
             digits += 1
         }
         (high, low) = halves

@@ -119,7 +119,9 @@ struct JobOptions {
     }
 
     private static func notADuration(_ place: String) -> APIError {
-        .invalid(place, "it must be a duration, a number of seconds or a text such as \"250ms\", \"30s\", \"5m\", \"2h\", \"1d\"")
+        .invalid(
+            place,
+            "it must be a duration, a number of seconds or a text such as \"250ms\", \"30s\", \"5m\", \"2h\", \"1d\"")
     }
 
     private mutating func setPriority(_ value: Int, _ place: String) throws(APIError) {

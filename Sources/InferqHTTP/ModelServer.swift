@@ -55,7 +55,8 @@ package final class ModelServer: Sendable {
         do {
             input = try await store.bytes(of: claim.job.input) ?? []
         } catch {
-            logger.error("the input of a job cannot be read", metadata: ["job_id": "\(claim.job.id)", "error": "\(error)"])
+            logger.error(
+                "the input of a job cannot be read", metadata: ["job_id": "\(claim.job.id)", "error": "\(error)"])
             return .failed(Failure(.badResponse, "the stored input cannot be read", isRetryable: true), retryAfter: nil)
         }
         let timeout = claim.job.options.timeout ?? settings.timeout
@@ -110,7 +111,9 @@ package final class ModelServer: Sendable {
                 guard await bell.wait().contains(.deadline) else { return nil }
                 let limit = DurationText.format(timeout)
                 return .outcome(
-                    .failed(Failure(.timeout, "the model server took longer than \(limit)", isRetryable: true), retryAfter: nil)
+                    .failed(
+                        Failure(.timeout, "the model server took longer than \(limit)", isRetryable: true),
+                        retryAfter: nil)
                 )
             }
             let first = await group.next() ?? nil
@@ -134,7 +137,9 @@ package final class ModelServer: Sendable {
         } catch let error as StoreError {
             logger.error("an answer could not be stored", metadata: ["job_id": "\(claim.job.id)", "error": "\(error)"])
             return .outcome(
-                .failed(Failure(.badResponse, "the answer could not be stored: \(error)", isRetryable: true), retryAfter: nil)
+                .failed(
+                    Failure(.badResponse, "the answer could not be stored: \(error)", isRetryable: true),
+                    retryAfter: nil)
             )
         } catch {
             guard !Task.isCancelled else { return nil }
@@ -201,17 +206,22 @@ package final class ModelServer: Sendable {
             return Failure(.connectFailed, "no connection to the model server: \(reason)", isRetryable: true)
         }
         switch error {
-        case let error as HTTPClientError where error == .connectTimeout: return noConnection("it did not answer in time")
+        case let error as HTTPClientError where error == .connectTimeout:
+            return noConnection("it did not answer in time")
         case let error as NIOConnectionError:
             return noConnection(error.connectionErrors.isEmpty ? "its name does not resolve" : "refused or unreachable")
-        case let error as IOError where [ECONNREFUSED, ENOENT, EACCES, EHOSTUNREACH, ENETUNREACH].contains(error.errnoCode):
+        case let error as IOError
+        where [ECONNREFUSED, ENOENT, EACCES, EHOSTUNREACH, ENETUNREACH].contains(error.errnoCode):
             return noConnection("refused or unreachable")
         case let error as HTTPClientError where error == .remoteConnectionClosed:
-            return Failure(.badResponse, "the model server closed the connection before its answer was complete", isRetryable: true)
+            return Failure(
+                .badResponse, "the model server closed the connection before its answer was complete", isRetryable: true
+            )
         case is HTTPParserError:
             return Failure(.badResponse, "the model server's answer is not HTTP", isRetryable: true)
         default:
-            return Failure(.badResponse, "the exchange with the model server broke: \(Self.brief(error))", isRetryable: true)
+            return Failure(
+                .badResponse, "the exchange with the model server broke: \(Self.brief(error))", isRetryable: true)
         }
     }
 
