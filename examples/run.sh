@@ -99,7 +99,7 @@ for program in python3 curl tesseract; do
     command -v "$program" >/dev/null ||
         fail "$program is missing; install it with: packaging/install-deps.sh python3 curl tesseract-ocr"
 done
-[ -x "$inferq" ] || fail "there is no $inferq; build it with: make build"
+[ -x "$inferq" ] || fail "there is no $inferq; build it with: make run"
 work=$(mktemp -d "${TMPDIR:-/tmp}/inferq-run.XXXXXX")
 cd "$root"
 

@@ -11,9 +11,13 @@ package final class Blobs: Sendable {
     /// File calls block; they get threads of their own, never the cooperative pool's.
     private let queue = DispatchQueue(label: "inferq.blobs", attributes: .concurrent)
 
+    /// Called when a sync has failed: nothing can be promised any more, and it is never tried again.
+    private let onFatal: @Sendable (StoreError) -> Void
+
     /// - Throws: ``StoreError/unusable(path:reason:)`` when the folder cannot be made.
-    init(folder: String) throws {
+    init(folder: String, onFatal: @escaping @Sendable (StoreError) -> Void) throws {
         self.folder = folder
+        self.onFatal = onFatal
         guard mkdir(folder, 0o700) == 0 || errno == EEXIST else {
             throw StoreError.unusable(path: folder, reason: String(cString: strerror(errno)))
         }
@@ -104,6 +108,12 @@ package final class Blobs: Sendable {
         return count
     }
 
+    private func failedSync(_ code: Int32) -> StoreError {
+        let error = StoreError.atFile(code)
+        if error != .full { onFatal(error) }
+        return error
+    }
+
     private func path(of name: BlobName) -> String {
         folder + "/" + name.text
     }
@@ -144,11 +154,11 @@ package final class Blobs: Sendable {
         /// Syncs the bytes and the folder's entry. After this a row may name the blob.
         package func finish() async throws -> BlobName {
             try await blobs.blocking { [blobs, descriptor] in
-                guard fsync(descriptor) == 0 else { throw StoreError.atFile(errno) }
+                guard fsync(descriptor) == 0 else { throw blobs.failedSync(errno) }
                 let folder = open(blobs.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
                 guard folder >= 0 else { throw StoreError.atFile(errno) }
                 defer { close(folder) }
-                guard fsync(folder) == 0 else { throw StoreError.atFile(errno) }
+                guard fsync(folder) == 0 else { throw blobs.failedSync(errno) }
             }
             return name
         }

@@ -6,9 +6,9 @@ package struct Failure: Error, Sendable, Equatable {
         case connectFailed = "connect_failed"
         /// The answer broke, was not HTTP or stopped half way.
         case badResponse = "bad_response"
-        /// A status other than 2xx.
+        /// A status other than 2xx, also the 503 of a model that was still loading after `ready_timeout`.
         case httpError = "http_error"
-        /// The attempt took longer than `timeout`, or loading longer than `ready_timeout`.
+        /// The attempt took longer than `timeout`.
         case timeout
         /// The answer was larger than `max_answer`.
         case tooLarge = "too_large"

@@ -40,6 +40,8 @@ final class GroupCommit: Sendable {
         var waiting: [Operation] = []
         var isDraining = false
         var stopped: StoreError?
+        /// Nothing more is written, and above all nothing is synced: see ``StoreError/fatal(_:)``.
+        var hasFailed = false
         var figures = Figures()
     }
 
@@ -63,6 +65,9 @@ final class GroupCommit: Sendable {
     }
 
     var figures: Figures { state.withLock { $0.figures } }
+
+    /// Operations that wait for the transaction after the one that is being written.
+    var waitingCount: Int { state.withLock { $0.waiting.count } }
 
     /// Runs `operation` in the next transaction and returns once that is on disk.
     ///
@@ -204,13 +209,16 @@ final class GroupCommit: Sendable {
     }
 
     private func abandon(_ batch: [Operation], _ error: StoreError) {
-        let rest = state.withLock { state -> [Operation] in
-            state.stopped = state.stopped ?? error
-            defer { state.waiting = [] }
-            return state.waiting
+        let (rest, isFirst) = state.withLock { state -> ([Operation], Bool) in
+            state.stopped = error
+            defer {
+                state.waiting = []
+                state.hasFailed = true
+            }
+            return (state.waiting, !state.hasFailed)
         }
         for operation in batch + rest { operation.fail(error) }
-        onFatal(error)
+        if isFirst { onFatal(error) }
     }
 
     // MARK: Checkpoints
@@ -223,6 +231,7 @@ final class GroupCommit: Sendable {
     }
 
     private func checkpoint(_ db: Database, _ mode: Database.CheckpointMode) {
+        guard !state.withLock({ $0.hasFailed }) else { return }
         do {
             try db.checkpoint(mode)
             walEstimate.withLock { $0 = 0 }

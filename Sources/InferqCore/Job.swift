@@ -38,6 +38,8 @@ package struct Job: Sendable, Equatable, Identifiable {
     package internal(set) var error: Failure?
     package internal(set) var output: Payload?
     package internal(set) var layers = Layers.none
+    /// Progress reports of the model server, over all attempts.
+    package internal(set) var reports = 0
     /// The id of the newest event.
     package internal(set) var lastEvent: Int64 = 0
 
@@ -167,6 +169,26 @@ extension Job {
         startedAt = startedAt ?? now
         state = .running(lease)
         return [draft(.updated, text: "attempt \(attempt) started")]
+    }
+
+    /// The model server tells of its progress, or hands over layers.
+    ///
+    /// - Throws: ``IllegalTransition`` when the attempt is over, or ``ReportRefusal``.
+    mutating func report(_ claimed: Lease, _ report: Report, limit: Int) throws -> [JobEvent.Draft] {
+        guard case .running(claimed) = state else { throw IllegalTransition(self, "report") }
+        guard reports < limit else { throw ReportRefusal.tooMany(limit: limit) }
+        reports += 1
+        if let handedOver = report.layers {
+            var all: [UInt8] = []
+            if case .early(let before) = layers { all = before }
+            all = all.isEmpty ? handedOver : JSONScanner.joined(all, handedOver)
+            guard all.count <= Report.layersLimit else { throw ReportRefusal.tooLarge(limit: Report.layersLimit) }
+            layers = .early(all)
+        }
+        var told = draft(report.layers == nil ? .progress : .layersReady)
+        told.error = nil
+        told.detail = report.detail
+        return [told]
     }
 
     /// Ends the claimed attempt: completed, failed for good, or pending again when `retry` allows one more.

@@ -8,6 +8,7 @@ package final class JobQueue: Sendable {
     package let hub: EventHub
     package let scheduler: Scheduler
     package let broker: any Broker
+    package let health = ModelHealth()
     let backlog = Backlog()
     /// Rings when a job was stored that becomes due or expires later.
     let deadlines = Bell()
@@ -20,8 +21,14 @@ package final class JobQueue: Sendable {
     private struct State {
         var models: [String: ModelSettings] = [:]
         var running: [JobKey: Running] = [:]
+        /// Offers that a worker has taken and not yet claimed.
+        var taking = 0
+        /// Attempts are told to stop as soon as they begin: the service must go.
+        var isInterrupting = false
         /// Rung once nothing runs any more.
         var idle: Bell?
+
+        var isIdle: Bool { running.isEmpty && taking == 0 }
     }
 
     private let state = Mutex(State())
@@ -36,6 +43,7 @@ package final class JobQueue: Sendable {
             backlog.add(row.count, of: row.model, priority: row.priority, isDue: row.isDue)
         }
         configure(models)
+        for model in try store.pausedModels() { scheduler.setPaused(true, model) }
     }
 
     /// Takes over the configured models; running attempts keep what they began with.
@@ -87,6 +95,9 @@ package final class JobQueue: Sendable {
             isStored = receipt.job != nil
             if !isStored { await removeInput(of: submission) }
             return receipt
+        } catch StoreError.failed(let reason) {
+            // The row may be on disk all the same and name the input; the next start sweeps what no row names.
+            throw StoreError.failed(reason: reason)
         } catch {
             if !isStored { await removeInput(of: submission) }
             throw error
@@ -162,7 +173,10 @@ package final class JobQueue: Sendable {
     /// - Returns: nil when there is nothing to do any more: cancelled, expired, or taken already.
     /// - Throws: ``StoreError``; then the job is as it was.
     func claim(_ offer: Offer, now: Timestamp = .now) async throws -> Claim? {
+        guard !scheduler.isPaused(offer.model) else { return nil }
         let bell = Bell()
+        state.withLock { $0.taking += 1 }
+        defer { tookOne() }
         do {
             let change = try await store.change(
                 offer.job,
@@ -171,7 +185,11 @@ package final class JobQueue: Sendable {
                 readsInput: true,
                 then: { change in
                     if case .running(let lease) = change.job.state {
-                        self.state.withLock { $0.running[offer.job] = Running(lease: lease, bell: bell) }
+                        let isInterrupting = self.state.withLock { state in
+                            state.running[offer.job] = Running(lease: lease, bell: bell)
+                            return state.isInterrupting
+                        }
+                        if isInterrupting { bell.ring(.stop) }
                     }
                     self.applied(change)
                 },
@@ -192,9 +210,26 @@ package final class JobQueue: Sendable {
     /// Stores how a claimed attempt ended. An outcome that comes too late is dropped, with its blob.
     func finish(_ claim: Claim, with outcome: Outcome, retry: RetryPolicy, now: Timestamp = .now) async throws {
         let jitter = Double.random(in: 0..<1)
+        health.note(outcome, of: claim.job.model)
         try await end(claim, dropping: outcome, now) { job in
             try job.finish(claim.lease, with: outcome, retry: retry, jitter: jitter, now: now)
         }
+    }
+
+    /// Stores what a model server tells while it works.
+    ///
+    /// - Parameter limit: reports that one job may have.
+    /// - Returns: the event; nil when the job is gone.
+    /// - Throws: ``IllegalTransition`` when the token's attempt is over, ``ReportRefusal``, or ``StoreError``.
+    package func report(
+        _ token: NotifyToken,
+        _ report: Report,
+        limit: Int,
+        now: Timestamp = .now
+    ) async throws -> JobEvent? {
+        try await store.change(token.job, rank: .change, now: now, then: { self.applied($0) }) { job in
+            try job.report(token.lease, report, limit: limit)
+        }?.events.first
     }
 
     /// Puts a claimed job back whose attempt was cut short: it does not count as a failure.
@@ -224,7 +259,15 @@ package final class JobQueue: Sendable {
     func forget(_ claim: Claim) {
         let idle = state.withLock { state -> Bell? in
             if state.running[claim.job.key]?.lease == claim.lease { state.running[claim.job.key] = nil }
-            return state.running.isEmpty ? state.idle : nil
+            return state.isIdle ? state.idle : nil
+        }
+        idle?.ring(.event)
+    }
+
+    private func tookOne() {
+        let idle = state.withLock { state -> Bell? in
+            state.taking -= 1
+            return state.isIdle ? state.idle : nil
         }
         idle?.ring(.event)
     }
@@ -233,14 +276,17 @@ package final class JobQueue: Sendable {
     func ringWhenIdle(_ bell: Bell) {
         let isIdle = state.withLock { state in
             state.idle = bell
-            return state.running.isEmpty
+            return state.isIdle
         }
         if isIdle { bell.ring(.event) }
     }
 
-    /// Tells all running attempts to stop; their workers put them back.
+    /// Tells all running attempts to stop, and those that are just beginning; their workers put them back.
     func interruptAll() {
-        let bells = state.withLock { $0.running.values.map(\.bell) }
+        let bells = state.withLock { state in
+            state.isInterrupting = true
+            return state.running.values.map(\.bell)
+        }
         for bell in bells { bell.ring(.stop) }
     }
 

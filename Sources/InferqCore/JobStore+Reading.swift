@@ -28,19 +28,19 @@ package struct JobFilter: Sendable, Equatable {
 extension JobStore {
     /// The job with this `id`, its bodies read as far as they lie in its row; nil when there is none.
     package func job(_ id: UUIDv7) async throws -> Job? {
-        let job = try await pool.read { [names] db in try SQL.selectWholeJob(db, id.key, names) }
+        let job = try await reads.perform { [names] db in try SQL.selectWholeJob(db, id.key, names) }
         return job?.id == id ? job : nil
     }
 
     /// The job with this `id`, its bodies unread; nil when there is none.
     package func head(_ id: UUIDv7) async throws -> Job? {
-        let job = try await pool.read { [names] db in try SQL.selectJob(db, id.key, names) }
+        let job = try await reads.perform { [names] db in try SQL.selectJob(db, id.key, names) }
         return job?.id == id ? job : nil
     }
 
     /// The job of this `event_id`, its bodies unread; nil when there is none.
     package func job(ofEvents eventID: UUIDv7) async throws -> Job? {
-        let job = try await pool.read { [names] db in try SQL.selectJob(db, eventID.key, names) }
+        let job = try await reads.perform { [names] db in try SQL.selectJob(db, eventID.key, names) }
         return job?.eventID == eventID ? job : nil
     }
 
@@ -48,7 +48,7 @@ extension JobStore {
     ///
     /// The job's bodies are read along with its final event.
     package func history(_ key: JobKey, after id: Int64, limit: Int) async throws -> (job: Job, events: [JobEvent])? {
-        try await pool.read { [names] db in
+        try await reads.perform { [names] db in
             let events = try SQL.events(db, of: key, after: id, limit: limit)
             let found =
                 try events.last?.isLast == true
@@ -62,7 +62,7 @@ extension JobStore {
         let counts = backlog.due(of: job.model, priority: job.options.priority)
         guard let model = names.id(of: job.model) else { return counts.higher }
         let limit = 1000
-        let older = try await pool.read { db in
+        let older = try await reads.perform { db in
             try SQL.olderDueJobs(db, model: model, priority: job.options.priority, key: job.key, limit: limit)
         }
         return counts.higher + (older < limit ? older : max(limit, counts.same / 2))

@@ -12,9 +12,9 @@ extension SQL {
         key, id, event_id, model, phase, priority, run_at, expires_at, timeout, max_attempts, attempt, failures, lease, \
         crashes, started_at, finished_at, last_event, retry_of, traceparent, metadata, error, input_type, input_size, \
         input_json, input_digest, input_file, output_type, output_size, output_json, output_digest, output_file, \
-        layers_from, layers_to, layers
+        layers_from, layers_to, layers, reports
         """
-    private static let headCount = 34
+    private static let headCount = 35
 
     static func insertJob(_ db: Database, _ job: Job, model: Int64) throws {
         let (input, inputFile) = columns(job.input)
@@ -57,12 +57,12 @@ extension SQL {
         try db.cachedStatement(
             sql: """
                 UPDATE job SET phase = ?, run_at = ?, attempt = ?, failures = ?, lease = ?, crashes = ?, \
-                started_at = ?, finished_at = ?, last_event = ?, error = ?, layers = ? WHERE key = ?
+                started_at = ?, finished_at = ?, last_event = ?, error = ?, layers = ?, reports = ? WHERE key = ?
                 """
         ).execute(arguments: [
             phase(job.state), job.runAt.milliseconds, job.attempt, job.failures, job.lease.number, job.crashes,
             job.startedAt?.milliseconds, job.finishedAt?.milliseconds, job.lastEvent, job.error.map { Data($0.json) },
-            layers.early, job.key.value,
+            layers.early, job.reports, job.key.value,
         ])
     }
 
@@ -81,12 +81,6 @@ extension SQL {
             output.contentType, output.byteCount, output.isJSON, output.digest.map { Data($0) }, file, bytes,
             layers.from, layers.to, layers.early, job.key.value,
         ])
-    }
-
-    /// Stores layers that were handed over early.
-    static func updateLayers(_ db: Database, _ job: Job) throws {
-        try db.cachedStatement(sql: "UPDATE job SET layers = ?, last_event = ? WHERE key = ?")
-            .execute(arguments: [columns(job.layers).early, job.lastEvent, job.key.value])
     }
 
     static func lastKey(_ db: Database) throws -> JobKey? {
@@ -322,6 +316,21 @@ extension SQL {
         try Row.fetchCursor(db, sql: "SELECT id, name, paused FROM model").array { ($0[0], $0[1], $0[2]) }
     }
 
+    static func setPaused(_ db: Database, _ isPaused: Bool, model: Int64) throws {
+        try db.execute(sql: "UPDATE model SET paused = ? WHERE id = ?", arguments: [isPaused, model])
+    }
+
+    /// The oldest pending job of a model.
+    static func oldestPending(_ db: Database, model: Int64) throws -> JobKey? {
+        let statement = try db.cachedStatement(
+            sql: """
+                SELECT min(key) FROM (SELECT min(key) AS key FROM job WHERE model = ?1 AND phase = 0 \
+                UNION ALL SELECT min(key) FROM job WHERE model = ?1 AND phase = 1)
+                """
+        )
+        return try Int64.fetchOne(statement, arguments: [model]).map(JobKey.init(value:))
+    }
+
     static func meta(_ db: Database, _ name: String) throws -> Data? {
         try Data.fetchOne(db, sql: "SELECT value FROM meta WHERE name = ?", arguments: [name])
     }
@@ -415,6 +424,7 @@ extension SQL {
                 digest: (row[29] as Data?).map { [UInt8]($0) }
             )
         }
+        job.reports = row[34]
         let early = row[33] as Data?
         if let from = row[31] as Int?, let to = row[32] as Int?, from <= to {
             job.layers = early == nil ? .array(from..<to) : .object(from..<to)

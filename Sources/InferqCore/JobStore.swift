@@ -51,6 +51,7 @@ package final class JobStore: Sendable {
 
     let pool: DatabasePool
     let commits: GroupCommit
+    let reads: GroupRead
     let names: ModelNames
     let ids: IDGenerator
     /// Held as long as the store is open.
@@ -76,7 +77,7 @@ package final class JobStore: Sendable {
         lock = try StoreLock(path: settings.path)
         do {
             pool = try StoreOpening.open(settings)
-            blobs = try Blobs(folder: StoreOpening.blobFolder(of: settings.path))
+            blobs = try Blobs(folder: StoreOpening.blobFolder(of: settings.path), onFatal: onFatal)
             names = ModelNames()
             let start = try StoreOpening.begin(
                 pool, settings, models: models, names: names, blobs: blobs, bootID: bootID, now: now
@@ -88,6 +89,7 @@ package final class JobStore: Sendable {
             throw StoreOpening.explained(error, path: settings.path)
         }
         commits = GroupCommit(pool: pool, walLimit: settings.walLimit, onFatal: onFatal)
+        reads = GroupRead(pool: pool, lanes: max(1, settings.readers - 1))
     }
 
     /// Refuses new work, waits for what was accepted, empties the WAL and closes.
@@ -150,7 +152,7 @@ package final class JobStore: Sendable {
     ///
     /// - Throws: ``JobQueue/Refusal/keyReused``, or ``StoreError``.
     func jobOf(_ key: IdempotencyKey) async throws -> UUIDv7? {
-        try await pool.read { db in try SQL.jobOf(db, key) }
+        try await reads.perform { db in try SQL.jobOf(db, key) }
     }
 
     /// Changes one job and appends the events that say so, in one transaction.
@@ -210,8 +212,6 @@ package final class JobStore: Sendable {
         if let last = events.last { job.lastEvent = last.id }
         if let output = job.output, before.output == nil {
             try SQL.completeJob(db, job, output: output)
-        } else if job.state == before.state, job.layers != before.layers {
-            try SQL.updateLayers(db, job)
         } else if job != before {
             try SQL.updateJob(db, job)
         }

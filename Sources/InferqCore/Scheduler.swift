@@ -41,9 +41,15 @@ package final class Scheduler: Service {
 
     func setPaused(_ isPaused: Bool, _ model: String) {
         state.withLock { state in
-            state.lines[model]?.isPaused = isPaused
+            state.lines[model, default: Line()].isPaused = isPaused
+            // What was offered before the pause was given up when a worker took it.
+            if !isPaused { state.lines[model]?.forget() }
             pump(model, &state)
         }
+    }
+
+    func isPaused(_ model: String) -> Bool {
+        state.withLock { $0.lines[model]?.isPaused ?? false }
     }
 
     /// Jobs of a model have become due. Called after the commit that made them so.

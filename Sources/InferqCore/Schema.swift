@@ -57,6 +57,7 @@ enum Schema {
                     layers_from INTEGER,
                     layers_to INTEGER,
                     layers BLOB,
+                    reports INTEGER NOT NULL DEFAULT 0,
                     input BLOB,
                     output BLOB,
                     CHECK (phase < 3 OR phase = 4 OR error IS NULL)

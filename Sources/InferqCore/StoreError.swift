@@ -54,6 +54,13 @@ extension StoreError {
         }
     }
 
+    /// A read that the database refused: said to the client, who may try again. Nothing was promised by it, so the
+    /// process goes on; a disk that has failed shows at the next commit.
+    static func ofRead(_ error: any Error) -> any Error {
+        guard let error = error as? DatabaseError else { return error }
+        return StoreError.failed(reason: "\(error.extendedResultCode): \(error.message ?? "no message")")
+    }
+
     /// Database errors that the caller can act on become ours; its own errors pass.
     static func wrapped(_ error: any Error) -> any Error {
         guard let database = error as? DatabaseError else { return error }

@@ -84,12 +84,18 @@ enum StoreOpening {
         guard header.count == 100, header.starts(with: Array("SQLite format 3\0".utf8)) else {
             throw StoreError.corrupt(path: path, reason: "it does not begin as a database does")
         }
-        // The file format's "application ID" (https://www.sqlite.org/fileformat2.html, section 1.3).
-        let application = header[68..<72].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-        guard application == UInt32(bitPattern: Schema.applicationID) else { throw StoreError.foreign(path: path) }
+        // "Application ID" and "user version" (https://www.sqlite.org/fileformat2.html, section 1.3).
+        guard number(header, at: 68) == Schema.applicationID else { throw StoreError.foreign(path: path) }
+        // Before GRDB opens it, which writes to the file; the log may hold a newer page, so `open` looks again.
+        let version = number(header, at: 60)
+        guard version <= Schema.version else { throw StoreError.newer(path: path, version: Int(version)) }
         guard manager.isWritableFile(atPath: path) else {
             throw StoreError.unusable(path: path, reason: "it cannot be written")
         }
+    }
+
+    private static func number(_ header: [UInt8], at offset: Int) -> Int32 {
+        Int32(bitPattern: header[offset..<offset + 4].reduce(0) { $0 << 8 | UInt32($1) })
     }
 
     private static func create(_ path: String) throws {

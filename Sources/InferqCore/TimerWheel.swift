@@ -100,7 +100,7 @@ package final class TimerWheel: Service {
     private func takeDue() -> [@Sendable () -> Void] {
         let now = Int64(((ContinuousClock.now - start) / tick).rounded(.down))
         return state.withLock { state in
-            let due = state.slots.keys.filter { $0 <= now }
+            let due = state.slots.keys.filter { $0 <= now }.sorted()
             return due.flatMap { state.slots.removeValue(forKey: $0).map { Array($0.values) } ?? [] }
         }
     }

@@ -32,6 +32,8 @@ package struct Timestamp: Sendable, Hashable, Comparable {
 
     /// 9999-12-31T23:59:59.999Z, the last moment that RFC 3339 can write.
     package static let latest = Timestamp(milliseconds: 253_402_300_799_999)
+    /// 0000-01-01T00:00:00Z, the first one.
+    private static let earliest = Timestamp(milliseconds: -62_167_219_200_000)
 }
 
 extension Duration {
@@ -132,6 +134,8 @@ extension Timestamp {
         let days = Self.days(fromCivil: year, month, day)
         let seconds = days * 86_400 + Int64(hour * 3600 + (minute - offset) * 60 + second)
         milliseconds = seconds * 1000 + Int64(fraction)
+        // An offset may lead out of the years that RFC 3339 can write.
+        guard (Self.earliest...Self.latest).contains(self) else { return nil }
     }
 
     /// Days since the epoch to a date of the proleptic Gregorian calendar (Howard Hinnant, "chrono-compatible

@@ -10,6 +10,8 @@ package final class Worker: Service {
     private let wheel: TimerWheel
     private let drainTimeout: @Sendable () -> Duration
     private let call: Call
+    /// Where slots run, in turn; none: the global pool.
+    private let executors: [any TaskExecutor]
     private let logger: Logger
     private let (reloads, reload) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
@@ -19,6 +21,7 @@ package final class Worker: Service {
         wheel: TimerWheel,
         drainTimeout: @escaping @Sendable () -> Duration,
         logger: Logger,
+        executors: [any TaskExecutor] = [],
         call: @escaping Call
     ) {
         self.queue = queue
@@ -26,6 +29,7 @@ package final class Worker: Service {
         self.drainTimeout = drainTimeout
         self.logger = logger
         self.call = call
+        self.executors = executors
     }
 
     /// Begins to take jobs: once model servers can be told where the gateway is.
@@ -45,7 +49,8 @@ package final class Worker: Service {
             for await _ in reloads.cancelOnGracefulShutdown() {
                 for model in queue.models {
                     for slot in slots[model.name, default: 0]..<max(slots[model.name, default: 0], model.concurrency) {
-                        group.addTask { await self.runSlot(slot, of: model.name) }
+                        let executor = executors.isEmpty ? nil : executors[slot % executors.count]
+                        group.addTask(executorPreference: executor) { await self.runSlot(slot, of: model.name) }
                     }
                     slots[model.name] = max(slots[model.name, default: 0], model.concurrency)
                 }
@@ -140,6 +145,12 @@ package final class Worker: Service {
             group.addTask { .stopped(await claim.bell.wait()) }
             let first = await group.next() ?? .stopped(.stop)
             group.cancelAll()
+            // An answer that came just as the attempt was stopped is dropped, with its file.
+            if case .stopped = first, case .called(.answered(let answer)) = await group.next(),
+                case .file(let name) = answer.payload.content
+            {
+                await queue.store.blobs.remove(name)
+            }
             return first
         }
     }

@@ -69,8 +69,38 @@ extension APIError {
         )
     }
 
+    static let wrongToken = APIError(
+        .forbidden, "wrong_token", "Wrong token",
+        "The header X-Notify-Token does not hold the token that this job's attempt was called with."
+    )
+
+    static func attemptOver(_ status: Status) -> APIError {
+        APIError(
+            .conflict, "attempt_over", "Attempt over",
+            "The attempt that this token was given for is over; the job is \(Wire.status(status))."
+        )
+    }
+
+    static func detailTooLarge(limit: Int) -> APIError {
+        APIError(
+            .contentTooLarge, "detail_too_large", "Detail too large",
+            "What a listener would get is larger than \(limit) bytes; hand over less, or a link."
+        )
+    }
+
+    static func tooManyReports(limit: Int) -> APIError {
+        APIError(
+            .tooManyRequests, "too_many_events", "Too many events",
+            "The job has \(limit) reports already, the setting limits.events_per_job; it takes no more."
+        )
+    }
+
     static func noSuchPath(_ path: String) -> APIError {
         APIError(.notFound, "no_such_path", "No such path", "There is nothing at \"\(path.clipped)\".")
+    }
+
+    static func noSuchModel(_ name: String) -> APIError {
+        APIError(.notFound, "no_such_model", "No such model", "There is no model \"\(name.clipped)\".")
     }
 
     static func noSuchJob(_ id: UUIDv7) -> APIError {
@@ -87,6 +117,10 @@ extension APIError {
     static func notAcceptable(_ offered: String) -> APIError {
         APIError(.notAcceptable, "not_acceptable", "Not acceptable", "The answer is only offered as \(offered).")
     }
+
+    static let notJSON = APIError(
+        .unsupportedMediaType, "not_json", "Unsupported media type", "The body must be application/json."
+    )
 
     static let contentEncoding = APIError(
         .unsupportedMediaType, "content_encoding", "Unsupported content encoding",

@@ -47,6 +47,8 @@ struct AcceptedConnection: HTTPChannelHandler {
         }
     }
 
+    var eventLoop: any EventLoop { asyncChannel.channel.eventLoop }
+
     func serve(logger: Logger) async {
         await handleHTTP(asyncChannel: asyncChannel, logger: logger)
     }

@@ -8,6 +8,7 @@ extension HTTPField.Name {
     static let idempotencyKey = named("Idempotency-Key")
     static let idempotencyReplayed = named("Idempotency-Replayed")
     static let lastEventID = named("Last-Event-ID")
+    static let notifyToken = named("X-Notify-Token")
     static let accelBuffering = named("X-Accel-Buffering")
     static let link = named("Link")
 

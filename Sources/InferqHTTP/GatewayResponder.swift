@@ -135,6 +135,8 @@ struct RouteTable {
         SubmitRoutes(gateway: gateway).add(to: self)
         ReadRoutes(gateway: gateway).add(to: self)
         NotifyRoute(gateway: gateway).add(to: self)
+        NotificationRoutes(gateway: gateway).add(to: self)
+        ModelRoutes(gateway: gateway).add(to: self)
         OperatorRoutes(gateway: gateway).add(to: self)
     }
 

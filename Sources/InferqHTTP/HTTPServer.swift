@@ -27,6 +27,7 @@ package final class HTTPServer: Service {
     private let responder: GatewayResponder
     private let hub: EventHub
     private let group: any EventLoopGroup
+    private let executors: [EventLoopExecutor]
     private let logger: Logger
     private let state = Mutex(State())
     /// Told the addresses once every listener accepts.
@@ -36,12 +37,14 @@ package final class HTTPServer: Service {
         listeners: [Listener],
         gateway: Gateway,
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        executors: [EventLoopExecutor],
         logger: Logger,
         onReady: @escaping @Sendable ([String]) async -> Void
     ) {
         self.listeners = listeners
         self.settings = gateway.settings
         self.group = group
+        self.executors = executors
         self.logger = logger
         self.onReady = onReady
         hub = gateway.queue.hub
@@ -128,7 +131,8 @@ package final class HTTPServer: Service {
             try await accepting.executeThenClose { inbound in
                 try await withThrowingDiscardingTaskGroup { group in
                     for try await accepted in inbound {
-                        group.addTask { await accepted.serve(logger: self.logger) }
+                        let executor = executors.first { $0.runs(on: accepted.eventLoop) }
+                        group.addTask(executorPreference: executor) { await accepted.serve(logger: self.logger) }
                     }
                 }
             }

@@ -24,6 +24,8 @@ package struct HTTPSettings: Sendable, Equatable {
     package var listenerTimeout: Duration = .seconds(10)
     /// Bytes of request bodies that are held in memory at a time.
     package var bodiesInFlight = 128 << 20
+    /// Progress reports that one job may have.
+    package var eventsPerJob = 10_000
 
     /// `GET ?wait=` waits at most this long: longer polls die in proxies.
     static let longestWait: Duration = .seconds(120)

@@ -61,8 +61,8 @@ struct NotifyRoute: Sendable {
             var isFirst = true
             while let (job, events) = try await gateway.store.history(key, after: cursor, limit: page) {
                 if let last = events.last {
-                    let frames = try await self.frames(events, of: job, isFirst: isFirst)
-                    try await write(frames, to: &writer)
+                    let output = try await EventFrames.output(of: job, for: events, gateway.store)
+                    try await write(EventFrames.bytes(events, of: job, output: output, isFirst: isFirst), to: &writer)
                     cursor = last.id
                     isFirst = false
                     if last.isLast { return }
@@ -85,26 +85,6 @@ struct NotifyRoute: Sendable {
                 // No empty line after it: several clients would take that for an event.
                 try await write(ByteBuffer(string: ":\n"), to: &writer)
             }
-        }
-
-        private func frames(_ events: [JobEvent], of job: Job, isFirst: Bool) async throws -> ByteBuffer {
-            var output: [UInt8]?
-            if events.last?.isLast == true, let payload = job.output, payload.byteCount <= Payload.inlineLimit {
-                output = try await gateway.store.bytes(of: payload)
-            } else if events.last?.isLast == true, case .file = job.output?.content, job.layers != .none,
-                let payload = job.output, payload.byteCount <= Wire.outputLimit
-            {
-                output = try await gateway.store.bytes(of: payload)
-            }
-            var buffer = ByteBuffer()
-            for (index, event) in events.enumerated() {
-                buffer.writeString("id: \(event.id)\n")
-                if isFirst, index == 0 { buffer.writeString("retry: 2000\n") }
-                buffer.writeString("data: ")
-                buffer.writeBytes(Wire.event(event, of: job, output: event.isLast ? output : nil))
-                buffer.writeString("\n\n")
-            }
-            return buffer
         }
 
         /// Cuts the listener off when it does not read for `listener_timeout`.

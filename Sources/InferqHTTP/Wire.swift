@@ -223,9 +223,7 @@ extension Wire {
     /// - Parameter output: the bytes of the job's output if it has one that was read; only looked at for a final event.
     static func event(_ event: JobEvent, of job: Job, output: [UInt8]?) -> [UInt8] {
         guard event.isLast else { return self.event(event, of: job, output: nil, omitting: []) }
-        // An output that cannot fit is not even encoded.
-        var omitted: [String] = []
-        if (job.output?.byteCount ?? 0) > eventLimit, job.output?.isJSON == true { omitted = ["output"] }
+        var omitted = omission(of: job)
         while true {
             let bytes = self.event(event, of: job, output: output, omitting: omitted)
             if bytes.count <= eventLimit || omitted.count == 2 { return bytes }
@@ -233,9 +231,41 @@ extension Wire {
         }
     }
 
+    /// An output that cannot fit is not even encoded.
+    private static func omission(of job: Job) -> [String] {
+        (job.output?.byteCount ?? 0) > eventLimit && job.output?.isJSON == true ? ["output"] : []
+    }
+
+    /// The event in the history as JSON: the same, with its id and time beside it.
+    static func historyEntry(_ writer: inout JSONWriter, _ event: JobEvent, of job: Job, output: [UInt8]?) {
+        let json = self.event(event, of: job, output: output)
+        writer.beginObject()
+        writer.name("id")
+        writer.value(event.id)
+        writer.name("timestamp")
+        writer.value(event.at.rfc3339)
+        for member in JSONScanner.members(of: json, in: json.indices) {
+            writer.name(member.name)
+            writer.raw(json, member.value)
+        }
+        writer.endObject()
+    }
+
     private static func event(_ event: JobEvent, of job: Job, output: [UInt8]?, omitting: [String]) -> [UInt8] {
         var writer = JSONWriter(capacity: 1024)
         writer.beginObject()
+        members(&writer, event, of: job, output: output, omitting: omitting)
+        writer.endObject()
+        return writer.bytes
+    }
+
+    private static func members(
+        _ writer: inout JSONWriter,
+        _ event: JobEvent,
+        of job: Job,
+        output: [UInt8]?,
+        omitting: [String]
+    ) {
         writer.name("detail_type")
         writer.value(detailType(event.kind))
         writer.name("status")
@@ -269,7 +299,5 @@ extension Wire {
             }
             writer.endObject()
         }
-        writer.endObject()
-        return writer.bytes
     }
 }

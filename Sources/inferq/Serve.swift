@@ -2,6 +2,7 @@ import Glibc
 import InferqCore
 import InferqHTTP
 import Logging
+import NIOPosix
 import ServiceLifecycle
 import Synchronization
 import UnixSignals
@@ -22,6 +23,9 @@ struct Serve {
         let logger = Logger(label: "inferq")
         OpenFiles.raiseLimit()
         for warning in settings.warnings { logger.warning("\(warning)") }
+        if settings.broker.kind == .redis || !settings.broker.redis.isEmpty {
+            logger.warning("this version has no Redis broker yet: jobs go through the internal ring")
+        }
 
         let store = try openStore(logger)
         let live = LiveSettings(settings)
@@ -30,14 +34,16 @@ struct Serve {
         let wheel = TimerWheel()
         let publicURL = PublicURL(settings)
         let modelServer = ModelServer(store: store, wheel: wheel, publicURL: { publicURL.text }, logger: logger)
+        let executors = EventLoopExecutor.all(of: MultiThreadedEventLoopGroup.singleton)
         let worker = Worker(
             queue: queue, wheel: wheel, drainTimeout: { live.current.drainTimeout }, logger: logger,
-            call: modelServer.attempt
+            executors: executors, call: modelServer.attempt
         )
         let http = LiveHTTPSettings(settings.http)
         let server = HTTPServer(
             listeners: listeners(),
             gateway: Gateway(queue: queue, wheel: wheel, settings: http, version: Inferq.version),
+            executors: executors,
             logger: logger
         ) { addresses in
             publicURL.choose(from: addresses)
@@ -197,6 +203,7 @@ extension Settings {
         http.idleTimeout = limits.idleTimeout
         http.listenerTimeout = limits.listenerTimeout
         http.bodiesInFlight = limits.bodiesInFlight
+        http.eventsPerJob = limits.eventsPerJob
         return http
     }
 }

@@ -1,0 +1,85 @@
+import GRDB
+
+/// What is known of the models, and their pause.
+extension JobQueue {
+    /// One model as operators see it.
+    package struct ModelFigures: Sendable, Equatable {
+        package enum State: String, Sendable {
+            case up, down, paused
+            /// No longer configured, but with jobs.
+            case removed
+        }
+
+        package var name: String
+        package var concurrency: Int
+        package var running: Int
+        package var pending: Int
+        package var oldestPending: Duration?
+        package var state: State
+        package var lastError: String?
+    }
+
+    /// All configured models, and those that are no longer configured and still have jobs, by name.
+    package func modelFigures(now: Timestamp = .now) async throws -> [ModelFigures] {
+        let rows = try await store.modelRows()
+        return rows.compactMap { row in
+            let settings = model(row.name)
+            let figures = backlog.figures(of: row.name, now: now)
+            guard settings != nil || figures.pending + figures.running > 0 else { return nil }
+            let verdict = health.verdict(on: row.name)
+            let state: ModelFigures.State =
+                settings == nil ? .removed : row.isPaused ? .paused : verdict.isUp ? .up : .down
+            return ModelFigures(
+                name: row.name,
+                concurrency: settings?.concurrency ?? 0,
+                running: figures.running,
+                pending: figures.pending,
+                oldestPending: row.oldestPending.map { max(now - $0.createdAt, .zero) },
+                state: state,
+                lastError: verdict.lastError
+            )
+        }
+    }
+
+    /// Stops or starts taking jobs of a model, across restarts; submits go on.
+    ///
+    /// - Returns: false when there is no such model.
+    package func setPaused(_ isPaused: Bool, _ name: String) async throws -> Bool {
+        guard model(name) != nil, try await store.setPaused(isPaused, name) else { return false }
+        scheduler.setPaused(isPaused, name)
+        return true
+    }
+}
+
+extension JobStore {
+    struct ModelRow: Sendable {
+        let name: String
+        let isPaused: Bool
+        let oldestPending: JobKey?
+    }
+
+    /// Every model that the store knows, by name.
+    func modelRows() async throws -> [ModelRow] {
+        try await pool.read { db in
+            try SQL.models(db).map { model in
+                ModelRow(
+                    name: model.name,
+                    isPaused: model.isPaused,
+                    oldestPending: try SQL.oldestPending(db, model: model.id)
+                )
+            }.sorted { $0.name < $1.name }
+        }
+    }
+
+    /// - Returns: false when the store does not know the model.
+    func setPaused(_ isPaused: Bool, _ name: String) async throws -> Bool {
+        guard let id = names.id(of: name) else { return false }
+        try await commits.perform(.change) { db in try SQL.setPaused(db, isPaused, model: id) }
+        return true
+    }
+
+    /// Models that are paused: read at the start.
+    func pausedModels() throws -> [String] {
+        try pool.read { db in try SQL.models(db).filter(\.isPaused).map(\.name) }
+    }
+}

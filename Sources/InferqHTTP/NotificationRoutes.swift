@@ -1,0 +1,171 @@
+import HTTPTypes
+import Hummingbird
+import InferqCore
+import NIOCore
+
+/// `POST /v1/notifications`, where model servers tell of their progress, and `GET /v1/notifications/{event_id}`, the
+/// history as JSON.
+struct NotificationRoutes: Sendable {
+    let gateway: Gateway
+
+    func add(to table: RouteTable) {
+        table.on("/v1/notifications", [.post: report])
+        table.on("/v1/notifications/{event_id}", [.get: history])
+    }
+
+    // MARK: Reports
+
+    @Sendable private func report(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let reader = BodyReader(gateway: gateway, context: context)
+        guard request.headers[.contentType].flatMap(MediaType.init)?.isJSON == true else { throw APIError.notJSON }
+        try reader.checkHead(request)
+        guard Accept.admits("application/json", request.headers[.accept]) else {
+            throw APIError.notAcceptable("application/json")
+        }
+        let notification = try await reader.collect(request) { body in try Notification(body) }
+        guard let token = request.headers[.notifyToken].flatMap({ NotifyToken($0, gateway.store.secret) }) else {
+            throw APIError.wrongToken
+        }
+        guard let job = try await gateway.store.job(ofEvents: notification.eventID) else {
+            throw APIError.noSuchJob(notification.eventID)
+        }
+        guard job.key == token.job else { throw APIError.wrongToken }
+        let event = try await store(notification.report, token, context)
+        guard let event else { throw APIError.noSuchJob(notification.eventID) }
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.name("event_id")
+        writer.value(notification.eventID.description)
+        writer.name("id")
+        writer.value(event.id)
+        writer.endObject()
+        return .json(writer.bytes, status: .created)
+    }
+
+    private func store(_ report: Report, _ token: NotifyToken, _ context: GatewayContext) async throws -> JobEvent? {
+        do {
+            return try await gateway.queue.report(token, report, limit: context.settings.eventsPerJob)
+        } catch let error as IllegalTransition {
+            throw APIError.attemptOver(error.status)
+        } catch ReportRefusal.tooMany(let limit) {
+            throw APIError.tooManyReports(limit: limit)
+        } catch ReportRefusal.tooLarge(let limit) {
+            throw APIError.detailTooLarge(limit: limit)
+        }
+    }
+
+    // MARK: History
+
+    @Sendable private func history(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let eventID = try context.uuid("event_id")
+        let query = try Query(request.uri.query)
+        try query.allowOnly(["after", "limit"])
+        guard Accept.admits("application/json", request.headers[.accept]) else {
+            throw APIError.notAcceptable("application/json")
+        }
+        let after = try Self.number(query, "after", in: 0...Int.max) ?? 0
+        let limit = try Self.number(query, "limit", in: 1...1000) ?? 100
+        guard let job = try await gateway.store.job(ofEvents: eventID),
+            let (current, events) = try await gateway.store.history(job.key, after: Int64(after), limit: limit)
+        else { throw APIError.noSuchJob(eventID) }
+        let output = try await EventFrames.output(of: current, for: events, gateway.store)
+        var writer = JSONWriter(capacity: 1024 * (events.count + 1))
+        writer.beginObject()
+        writer.name("results")
+        writer.beginArray()
+        for event in events { Wire.historyEntry(&writer, event, of: current, output: output) }
+        writer.endArray()
+        writer.name("next")
+        if events.last?.isLast == true || (events.isEmpty && current.status.isFinal && after >= current.lastEvent) {
+            writer.null()
+        } else {
+            writer.value(events.last?.id ?? Int64(after))
+        }
+        writer.endObject()
+        return .json(writer.bytes)
+    }
+
+    private static func number(_ query: Query, _ name: String, in range: ClosedRange<Int>) throws(APIError) -> Int? {
+        guard let text = try query.single(name) else { return nil }
+        guard let value = Int(text), range.contains(value) else {
+            let upper = range.upperBound == .max ? "on" : "to \(range.upperBound)"
+            throw .invalid("query item \(name)", "it must be a whole number from \(range.lowerBound) \(upper)")
+        }
+        return value
+    }
+}
+
+/// The body of a model server's report.
+struct Notification: Sendable {
+    let eventID: UUIDv7
+    let report: Report
+
+    init(_ body: [UInt8]) throws {
+        let found: [JSONMember]?
+        do {
+            found = try JSONScanner.members(of: body)
+        } catch {
+            throw APIError.malformedJSON(error)
+        }
+        guard let members = found else { throw APIError.invalid("body", "it must be a JSON object") }
+        func member(_ name: String, _ kind: JSONKind, isRequired: Bool) throws(APIError) -> Range<Int>? {
+            let matches = members.filter { $0.name == name }
+            guard matches.count <= 1 else { throw .invalid(name, "it is given twice") }
+            guard let match = matches.first else {
+                guard !isRequired else { throw .invalid(name, "it is missing") }
+                return nil
+            }
+            guard match.kind == kind else { throw .invalid(name, "it is of the wrong type") }
+            return match.value
+        }
+        _ = try member("source", .string, isRequired: false)
+        _ = try member("timestamp", .string, isRequired: false)
+        guard let idRange = try member("event_id", .string, isRequired: true),
+            let typeRange = try member("detail_type", .string, isRequired: true),
+            let detail = try member("detail", .object, isRequired: true),
+            let idText = JSONScanner.string(in: body, idRange), let type = JSONScanner.string(in: body, typeRange)
+        else { throw APIError.invalid("body", "a member is missing") }
+        guard let eventID = UUIDv7(idText) else { throw APIError.invalid("event_id", "it is not a UUID") }
+        self.eventID = eventID
+        var compact: [UInt8] = []
+        JSONScanner.appendCompactASCII(body, detail, to: &compact)
+        guard compact.count <= Report.detailLimit else { throw APIError.detailTooLarge(limit: Report.detailLimit) }
+        switch type {
+        case Wire.detailType(.progress):
+            try Self.checkProgress(compact)
+            report = Report(detail: compact, layers: nil)
+        case Wire.detailType(.layersReady):
+            report = Report(detail: compact, layers: try Self.layers(compact))
+        default:
+            throw APIError.invalid(
+                "detail_type", "it must be \(Wire.detailType(.progress)) or \(Wire.detailType(.layersReady))"
+            )
+        }
+    }
+
+    private static func checkProgress(_ detail: [UInt8]) throws(APIError) {
+        for member in JSONScanner.members(of: detail, in: detail.indices) {
+            switch member.name {
+            case "message":
+                guard member.kind == .string else { throw .invalid("detail.message", "it must be a string") }
+            case "progress":
+                guard let value = JSONScanner.double(in: detail, member.value), (0...1).contains(value) else {
+                    throw .invalid("detail.progress", "it must be a number from 0 to 1")
+                }
+            default: break
+            }
+        }
+    }
+
+    private static func layers(_ detail: [UInt8]) throws(APIError) -> [UInt8] {
+        let members = JSONScanner.members(of: detail, in: detail.indices)
+        guard let layers = members.last(where: { $0.name == "predicted_layers" }), layers.kind == .array else {
+            throw .invalid("detail.predicted_layers", "it must be an array of objects")
+        }
+        for element in JSONScanner.elements(of: detail, in: layers.value)
+        where JSONScanner.kind(of: detail, at: element.lowerBound) != .object {
+            throw .invalid("detail.predicted_layers", "it must be an array of objects")
+        }
+        return Array(detail[layers.value])
+    }
+}
