@@ -15,8 +15,6 @@ import Synchronization
 ///
 /// Hummingbird's `Application` cannot serve a socket that it was given, so this binds by itself.
 package final class HTTPServer: Service {
-    private typealias Accepting = NIOAsyncChannel<AcceptedConnection, Never>
-
     private struct State {
         var open: [ObjectIdentifier: any Channel] = [:]
         var isStopping = false
@@ -55,32 +53,41 @@ package final class HTTPServer: Service {
     ///
     /// - Throws: ``Listener/Unusable``.
     package func run() async throws {
-        let accepting = try await bindAll()
-        await onReady(accepting.compactMap { $0.channel.localAddress?.listenText })
+        let (connections, accepted) = AsyncStream.makeStream(of: AcceptedConnection.self)
+        let channels = try await bindAll(accepted)
+        await onReady(channels.compactMap { $0.localAddress?.listenText })
         await withGracefulShutdownHandler {
             await withDiscardingTaskGroup { group in
-                for channel in accepting { group.addTask { await self.accept(channel) } }
+                for await connection in connections {
+                    let executor = executors.first { $0.runs(on: connection.eventLoop) }
+                    group.addTask(executorPreference: executor) { await connection.serve(logger: self.logger) }
+                }
             }
         } onGracefulShutdown: {
-            self.stop(accepting.map(\.channel))
+            self.stop(channels, accepted)
         }
     }
 
     // MARK: Listening
 
-    private func bindAll() async throws -> [Accepting] {
-        var accepting: [Accepting] = []
+    private typealias Accepted = AsyncStream<AcceptedConnection>.Continuation
+
+    private func bindAll(_ accepted: Accepted) async throws -> [any Channel] {
+        let bootstrap = bootstrap.childChannelInitializer { channel in
+            channel.eventLoop.makeCompletedFuture { try self.setUp(channel, accepted) }
+        }
+        var channels: [any Channel] = []
         for listener in listeners {
             do {
-                let channel = try await listener.bind(bootstrap, setUp)
-                accepting.append(channel)
-                try await Self.watchPeers(channel.channel)
+                let channel = try await listener.bind(bootstrap)
+                channels.append(channel)
+                try await Self.watchPeers(channel)
             } catch {
-                for channel in accepting { channel.channel.close(promise: nil) }
+                for channel in channels { channel.close(promise: nil) }
                 throw error
             }
         }
-        return accepting
+        return channels
     }
 
     private var bootstrap: ServerBootstrap {
@@ -107,7 +114,7 @@ package final class HTTPServer: Service {
         }
     }
 
-    private func setUp(_ channel: any Channel) -> EventLoopFuture<AcceptedConnection> {
+    private func setUp(_ channel: any Channel, _ accepted: Accepted) throws {
         let isLocal = channel.parent?.localAddress?.protocol == .unix
         let settings = settings.current
         let (isRefused, isStopping) = state.withLock { state in
@@ -117,40 +124,30 @@ package final class HTTPServer: Service {
         channel.closeFuture.whenComplete { _ in
             self.state.withLock { $0.open[ObjectIdentifier(channel)] = nil }
         }
-        return channel.eventLoop.makeCompletedFuture {
-            let connection = try AcceptedConnection(
-                channel, settings: settings, isLocal: isLocal, isRefused: isRefused, responder: responder
-            )
-            if isStopping { channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
-            return connection
-        }
-    }
-
-    private func accept(_ accepting: Accepting) async {
-        do {
-            try await accepting.executeThenClose { inbound in
-                try await withThrowingDiscardingTaskGroup { group in
-                    for try await accepted in inbound {
-                        let executor = executors.first { $0.runs(on: accepted.eventLoop) }
-                        group.addTask(executorPreference: executor) { await accepted.serve(logger: self.logger) }
-                    }
-                }
-            }
-        } catch {
-            logger.error("a listener failed", metadata: ["error": "\(error)"])
-        }
+        let connection = try AcceptedConnection(
+            channel, settings: settings, isLocal: isLocal, isRefused: isRefused, responder: responder
+        )
+        accepted.yield(connection)
+        if isStopping { channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
     }
 
     // MARK: Stopping
 
+    private func turnOfEveryLoop() -> EventLoopFuture<Void> {
+        EventLoopFuture.andAllComplete(group.makeIterator().map { $0.submit {} }, on: group.any())
+    }
+
     /// No new connection is accepted; every request on one that was accepted is answered; streams and waits end.
-    private func stop(_ channels: [any Channel]) {
-        for channel in channels {
-            // Out of the poll first: closing a listener while an accept is in flight resets that client.
-            channel.setOption(.autoRead, value: false).whenComplete { _ in
-                channel.eventLoop.execute { channel.close(promise: nil) }
-            }
-        }
+    private func stop(_ channels: [any Channel], _ accepted: Accepted) {
+        // Closing a listener while an accept is in flight resets that client. So it is taken out of the poll first; then
+        // every loop has its turn, which sets up what was accepted before, and once more, which hands it on; only a
+        // listener with nothing in flight is closed.
+        let loop = group.any()
+        EventLoopFuture.andAllComplete(channels.map { $0.setOption(.autoRead, value: false) }, on: loop)
+            .flatMap { self.turnOfEveryLoop() }
+            .flatMap { self.turnOfEveryLoop() }
+            .flatMap { EventLoopFuture.andAllComplete(channels.map { $0.close() }, on: loop) }
+            .whenComplete { _ in accepted.finish() }
         hub.stop()
         let open = state.withLock { state in
             state.isStopping = true

@@ -9,20 +9,13 @@ package enum Listener: Sendable, Equatable {
     case inherited(descriptor: CInt)
 
     /// - Throws: ``Unusable`` when the address cannot be bound.
-    func bind<Child: Sendable>(
-        _ bootstrap: ServerBootstrap,
-        _ initializer: @escaping @Sendable (any Channel) -> EventLoopFuture<Child>
-    ) async throws -> NIOAsyncChannel<Child, Never> {
+    func bind(_ bootstrap: ServerBootstrap) async throws -> any Channel {
         do {
             switch self {
-            case .tcp(let host, let port):
-                return try await bootstrap.bind(host: host, port: port, childChannelInitializer: initializer)
+            case .tcp(let host, let port): return try await bootstrap.bind(host: host, port: port).get()
             case .unix(let path):
-                return try await bootstrap.bind(
-                    unixDomainSocketPath: path, cleanupExistingSocketFile: true, childChannelInitializer: initializer
-                )
-            case .inherited(let descriptor):
-                return try await bootstrap.bind(descriptor, childChannelInitializer: initializer)
+                return try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
+            case .inherited(let descriptor): return try await bootstrap.withBoundSocket(descriptor).get()
             }
         } catch {
             throw Unusable(listener: self, reason: (error as? IOError).map { "errno \($0.errnoCode)" } ?? "\(error)")
