@@ -1,0 +1,68 @@
+import Testing
+
+@testable import InferqCore
+
+@Suite(.timeLimit(.minutes(1)))
+struct EventHubTests {
+    private let hub = EventHub()
+    private let job = Job.sample(0).key
+    private let other = Job.sample(1).key
+
+    @Test
+    func everyListenerOfAJobHearsItsEvent() async {
+        let bells = [Bell(), Bell()]
+        for bell in bells { hub.listen(to: job, bell) }
+        hub.ring(job)
+        for bell in bells { #expect(await bell.wait() == .event) }
+    }
+
+    @Test
+    func eventsOfOtherJobsAreNotHeard() async {
+        let bell = Bell()
+        hub.listen(to: job, bell)
+        hub.ring(other)
+        hub.stop()
+        #expect(await bell.wait() == .stop)
+    }
+
+    @Test
+    func whoHasLeftHearsNothing() async {
+        let bell = Bell()
+        hub.listen(to: job, bell)
+        hub.leave(job, bell)
+        hub.ring(job)
+        hub.stop()
+        bell.ring(.hangUp)
+        #expect(await bell.wait() == .hangUp)
+    }
+
+    @Test
+    func oneThatLeavesLeavesTheOthers() async {
+        let (bell, rest) = (Bell(), Bell())
+        hub.listen(to: job, bell)
+        hub.listen(to: job, rest)
+        hub.leave(job, bell)
+        hub.ring(job)
+        #expect(await rest.wait() == .event)
+    }
+
+    @Test
+    func whoListensAfterTheStopIsToldAtOnce() async {
+        let bell = Bell()
+        hub.stop()
+        hub.listen(to: job, bell)
+        #expect(await bell.wait() == .stop)
+    }
+
+    @Test
+    func listenersAreCountedOnce() {
+        let bell = Bell()
+        hub.listen(to: job, bell)
+        hub.listen(to: job, bell)
+        hub.listen(to: other, bell)
+        #expect(hub.listenerCount == 2)
+        hub.leave(job, bell)
+        hub.leave(job, bell)
+        #expect(hub.listenerCount == 1)
+    }
+}

@@ -1,0 +1,59 @@
+@testable import InferqCore
+
+/// Jobs and outcomes as tests need them; every value that does not matter is the same everywhere.
+extension Job {
+    static let submitted = Timestamp(milliseconds: 1_800_000_000_000)
+
+    /// - Parameters:
+    ///   - number: which of the jobs of one moment; 0 to 4095.
+    ///   - delay: from the submission to the earliest start.
+    static func sample(
+        _ number: Int64 = 0,
+        model: String = "a",
+        priority: Int = 0,
+        maxAttempts: Int = 3,
+        delay: Duration = .zero,
+        expiresAt: Timestamp? = nil,
+        input: Payload = .json("{}"),
+        at now: Timestamp = submitted
+    ) -> Job {
+        var options = Options(maxAttempts: maxAttempts)
+        options.priority = priority
+        options.expiresAt = expiresAt
+        let key = JobKey(value: JobKey.first(at: now).value + number)
+        return Job(
+            id: UUIDv7(key: key, random: 1),
+            eventID: UUIDv7(key: key, random: 2),
+            model: model,
+            options: options,
+            input: input,
+            runAt: now + delay,
+            now: now
+        )
+    }
+}
+
+extension Payload {
+    static func json(_ text: String) -> Payload {
+        Payload(
+            content: .inline(Array(text.utf8)),
+            byteCount: text.utf8.count,
+            contentType: "application/json",
+            isJSON: true
+        )
+    }
+}
+
+extension Outcome {
+    static func answered(_ text: String) -> Outcome {
+        .answered(Answer(payload: .json(text), layers: .none))
+    }
+
+    static func failed(isRetryable: Bool = true, retryAfter: Duration? = nil) -> Outcome {
+        .failed(Failure(.timeout, "too slow", isRetryable: isRetryable), retryAfter: retryAfter)
+    }
+}
+
+extension RetryPolicy {
+    static let sample = RetryPolicy(base: .seconds(1), cap: .seconds(120), maxAttempts: 3)
+}

@@ -1,0 +1,180 @@
+import GRDB
+import Testing
+
+@testable import InferqCore
+
+/// Rows and events: what was stored comes back, and every change has its event.
+@Suite(.timeLimit(.minutes(1)))
+struct JobStoreTests {
+    @Test
+    func aJobComesBackAsItWasStored() async throws {
+        try await withStore { store in
+            var options = Job.Options(maxAttempts: 7)
+            options.priority = -100
+            options.expiresAt = Job.submitted + .seconds(60)
+            options.timeout = .milliseconds(1500)
+            options.metadata = Array(#"{"a": 1}"#.utf8)
+            options.retryOf = UUIDv7(high: .max, low: 0)
+            options.traceparent = "00-1-2-03"
+            let sample = Job.sample()
+            var job = Job(
+                id: sample.id,
+                eventID: sample.eventID,
+                model: "b",
+                options: options,
+                input: Payload(content: .inline([0, 255]), byteCount: 2, contentType: nil, isJSON: false, digest: [9]),
+                runAt: Job.submitted + .seconds(1),
+                now: Job.submitted
+            )
+            job.lastEvent = try await store.insert(job).lastEvent
+            #expect(try await store.job(job.id) == job)
+        }
+    }
+
+    @Test
+    func anEndedJobComesBackWithItsOutput() async throws {
+        try await withStore { store in
+            try await store.insert(.sample())
+            try await store.claim(.sample())
+            try await store.complete(.sample(), "[2]")
+            let job = try #require(try await store.job(Job.sample().id))
+            #expect(job.state == .completed(finishedAt: Job.submitted))
+            #expect(job.output == .json("[2]"))
+            #expect(job.attempt == 1)
+        }
+    }
+
+    @Test
+    func aJobIsFoundByEitherIdentifierAndByNoOtherOfTheSameKey() async throws {
+        try await withStore { store in
+            let job = try await store.insert(.sample())
+            #expect(try await store.head(job.id)?.id == job.id)
+            #expect(try await store.job(ofEvents: job.eventID)?.id == job.id)
+            #expect(try await store.head(job.eventID) == nil)
+            #expect(try await store.job(ofEvents: job.id) == nil)
+            #expect(try await store.head(UUIDv7(key: job.key, random: 3)) == nil)
+        }
+    }
+
+    @Test
+    func everyChangeHasItsEvent() async throws {
+        try await withStore { store in
+            try await store.insert(.sample())
+            try await store.claim(.sample())
+            try await store.complete(.sample())
+            let (job, events) = try #require(try await store.history(Job.sample().key, after: 0, limit: 10))
+            #expect(events.map(\.status) == [.pending, .running, .completed])
+            #expect(job.lastEvent == events.last?.id)
+        }
+    }
+
+    @Test
+    func aRefusedChangeLeavesNoEvent() async throws {
+        try await withStore { store in
+            try await store.insert(.sample())
+            await #expect(throws: IllegalTransition.self) { try await store.complete(.sample()) }
+            #expect(try await store.history(Job.sample().key, after: 0, limit: 10)?.events.count == 1)
+        }
+    }
+
+    @Test
+    func aChangeOfAJobThatIsNotThereIsNone() async throws {
+        try await withStore { store in
+            let claimed = try await store.claim(.sample())
+            #expect(claimed == nil)
+        }
+    }
+
+    @Test
+    func theHistoryGoesOnAfterTheEventThatWasSeen() async throws {
+        try await withStore { store in
+            let first = try await store.insert(.sample()).lastEvent
+            try await store.claim(.sample())
+            let rest = try await store.history(Job.sample().key, after: first, limit: 10)?.events
+            #expect(rest?.map(\.status) == [.running])
+        }
+    }
+
+    @Test
+    func aStoreThatIsClosedRefuses() async throws {
+        let folder = try TemporaryFolder()
+        let store = try folder.open()
+        await store.close()
+        await #expect(throws: StoreError.closed) { try await store.insert(.sample()) }
+    }
+
+    @Test
+    func aModelThatWasAddedTakesJobs() async throws {
+        try await withStore { store in
+            try await store.add(models: ["c"])
+            #expect(try await store.insert(.sample(model: "c")).model == "c")
+        }
+    }
+
+    // MARK: Idempotency keys
+
+    private func key(_ text: String = "key", body: [UInt8] = []) -> IdempotencyKey {
+        IdempotencyKey(text, contentType: nil, query: nil, body: body)
+    }
+
+    private func id(_ insertion: JobStore.Insertion) -> UUIDv7 {
+        switch insertion {
+        case .inserted(let change): change.job.id
+        case .known(let id): id
+        }
+    }
+
+    @Test
+    func theSameKeyGivesTheSameJob() async throws {
+        try await withStore { store in
+            _ = try await store.insert(.sample(0), key: key()) { _ in }
+            let second = try await store.insert(.sample(1), key: key()) { _ in Issue.record("told of a new job") }
+            #expect(id(second) == Job.sample(0).id)
+            #expect(try await store.jobs(JobFilter()).count == 1)
+        }
+    }
+
+    @Test
+    func aKeyOfAnotherRequestIsRefusedAndStoresNothing() async throws {
+        try await withStore { store in
+            _ = try await store.insert(.sample(0), key: key()) { _ in }
+            await #expect(throws: JobQueue.Refusal.keyReused) {
+                try await store.insert(.sample(1), key: key(body: [1])) { _ in }
+            }
+            #expect(try await store.jobs(JobFilter()).count == 1)
+        }
+    }
+
+    @Test
+    func aKeyIsKnownAfterARestart() async throws {
+        let folder = try TemporaryFolder()
+        try await withStore(in: folder) { store in _ = try await store.insert(.sample(0), key: key()) { _ in } }
+        try await withStore(in: folder) { store in
+            let second = try await store.insert(.sample(1), key: key()) { _ in }
+            #expect(id(second) == Job.sample(0).id)
+        }
+    }
+
+    @Test
+    func sixteenAtOnceWithOneKeyMakeOneJob() async throws {
+        try await withStore { store in
+            let ids = try await withThrowingTaskGroup(of: UUIDv7.self) { group in
+                for number in 0..<16 {
+                    group.addTask { id(try await store.insert(.sample(Int64(number)), key: key()) { _ in }) }
+                }
+                return try await group.reduce(into: Set<UUIDv7>()) { $0.insert($1) }
+            }
+            #expect(ids.count == 1)
+            #expect(try await store.jobs(JobFilter()).map(\.id) == Array(ids))
+        }
+    }
+
+    @Test
+    func aKeyGoesWithItsJob() async throws {
+        try await withStore { store in
+            _ = try await store.insert(.sample(0), key: key()) { _ in }
+            try await store.pool.write { try $0.execute(sql: "DELETE FROM job") }
+            #expect(id(try await store.insert(.sample(1), key: key()) { _ in }) == Job.sample(1).id)
+        }
+    }
+}

@@ -1,0 +1,72 @@
+import Logging
+import ServiceLifecycle
+
+@testable import InferqCore
+
+/// A gateway's middle that runs, without HTTP: a closure stands where model servers are called.
+struct RunningQueue: Sendable {
+    let queue: JobQueue
+    let group: ServiceGroup
+
+    /// Stores a job of the model "a".
+    func submit(
+        at now: Timestamp = .now,
+        _ prepare: (inout Submission.Options) -> Void = { _ in }
+    ) async throws -> Job {
+        var options = Submission.Options()
+        prepare(&options)
+        let submission = Submission(model: "a", options: options, input: .json("1"))
+        let receipt = try await queue.submit(submission, now: now)
+        guard let job = receipt.job else { throw StoreError.closed }
+        return job
+    }
+
+    /// Waits until the job is so, and returns it.
+    func wait(for job: Job, until condition: (Job) -> Bool) async throws -> Job {
+        let bell = Bell()
+        queue.hub.listen(to: job.key, bell)
+        defer { queue.hub.leave(job.key, bell) }
+        while true {
+            guard let found = try await queue.store.job(job.id) else { throw StoreError.closed }
+            if condition(found) { return found }
+            try Task.checkCancellation()
+            _ = await bell.wait()
+        }
+    }
+
+    /// Waits until the job has ended, and returns it.
+    func end(of job: Job) async throws -> Job {
+        try await wait(for: job) { $0.status.isFinal }
+    }
+}
+
+/// Runs `body` beside a worker, a sweeper and a scheduler, and stops them afterwards if `body` has not.
+///
+/// - Parameter model: the one model, "a".
+func withRunningQueue(
+    in folder: TemporaryFolder,
+    model prepare: (inout ModelSettings) -> Void = { _ in },
+    drainTimeout: Duration = .seconds(30),
+    call: @escaping Worker.Call,
+    _ body: @Sendable (RunningQueue) async throws -> Void
+) async throws {
+    var model = ModelSettings(name: "a", url: "")
+    model.backoffBase = .zero
+    prepare(&model)
+    try await withStore(in: folder) { store in
+        let queue = try JobQueue(store: store, broker: RingBroker(capacity: 64), models: [model])
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        let wheel = TimerWheel(tick: .milliseconds(5))
+        let worker = Worker(queue: queue, wheel: wheel, drainTimeout: { drainTimeout }, logger: logger, call: call)
+        let sweeper = Sweeper(queue: queue, wheel: wheel, logger: logger)
+        let group = ServiceGroup(services: [wheel, queue.scheduler, sweeper, worker], logger: logger)
+        worker.start()
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { try await group.run() }
+            try await body(RunningQueue(queue: queue, group: group))
+            await group.triggerGracefulShutdown()
+            try await tasks.waitForAll()
+        }
+    }
+}

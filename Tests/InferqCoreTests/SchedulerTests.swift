@@ -1,0 +1,334 @@
+import Synchronization
+import Testing
+
+@testable import InferqCore
+
+/// Remembers what was offered, and lets a test wait for it.
+private final class Ledger: Broker {
+    let name = "ledger"
+    private let kept = Record<Offer>()
+    private let bell = Bell()
+
+    func offer(_ offer: Offer) -> Bool {
+        kept.add(offer)
+        bell.ring(.event)
+        return true
+    }
+
+    func take(_ model: String) async -> Offer? { nil }
+
+    func close() {}
+
+    var offers: [Offer] { kept.entries }
+
+    /// Returns once so many offers were made.
+    func waitForOffers(_ count: Int) async {
+        while kept.entries.count < count, !Task.isCancelled { _ = await bell.wait() }
+    }
+}
+
+/// The due jobs as a store would tell them.
+private final class Shelf: Sendable {
+    private let due: Mutex<[String: [Candidate]]>
+
+    init(_ due: [String: [Candidate]]) {
+        self.due = Mutex(due)
+    }
+
+    func read(_ model: String, _ limit: Int) -> [Candidate] {
+        due.withLock { Array($0[model, default: []].sorted().prefix(limit)) }
+    }
+
+    func add(_ candidate: Candidate, of model: String) {
+        due.withLock { $0[model, default: []].append(candidate) }
+    }
+
+    func remove(_ offer: Offer) {
+        due.withLock { $0[offer.model]?.removeAll { $0.key == offer.job } }
+    }
+}
+
+private func candidate(_ number: Int64, priority: Int = 0, isSuspect: Bool = false) -> Candidate {
+    Candidate(key: JobKey(value: number), priority: priority, isSuspect: isSuspect)
+}
+
+@Suite(.timeLimit(.minutes(1)))
+struct SchedulerTests {
+    /// A running scheduler over some due jobs.
+    private struct Bed: Sendable {
+        let ledger = Ledger()
+        let shelf: Shelf
+        let scheduler: Scheduler
+
+        init(_ due: [String: [Candidate]]) {
+            let shelf = Shelf(due)
+            self.shelf = shelf
+            scheduler = Scheduler(broker: ledger) { shelf.read($0, $1) }
+        }
+
+        /// What was offered once at least `count` were, by number; exact, since a step offers all that it can.
+        func offers(_ count: Int) async -> [Int64] {
+            await ledger.waitForOffers(count)
+            _ = scheduler.running("")
+            return ledger.offers.map(\.job.value)
+        }
+
+        func take(_ number: Int64, of model: String = "a") {
+            let offer = Offer(model: model, job: JobKey(value: number))
+            shelf.remove(offer)
+            scheduler.taken(offer)
+        }
+
+        func end(_ number: Int64, of model: String = "a") {
+            scheduler.ended(Offer(model: model, job: JobKey(value: number)))
+        }
+
+        func add(_ candidate: Candidate, of model: String = "a") {
+            shelf.add(candidate, of: model)
+            scheduler.becameDue([candidate], of: model)
+        }
+    }
+
+    private func withBed(
+        _ due: [String: [Candidate]],
+        concurrency: [String: Int],
+        _ body: @Sendable (Bed) async -> Void
+    ) async throws {
+        let bed = Bed(due)
+        bed.scheduler.configure(concurrency)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await bed.scheduler.run() }
+            await body(bed)
+            group.cancelAll()
+            try await group.waitForAll()
+        }
+    }
+
+    @Test
+    func jobsAreOfferedByPriorityThenAge() async throws {
+        let due = [candidate(1), candidate(2, priority: 5), candidate(3, priority: -5), candidate(4, priority: 5)]
+        try await withBed(["a": due], concurrency: ["a": 3]) { bed in
+            #expect(await bed.offers(4) == [2, 4, 1, 3])
+        }
+    }
+
+    @Test(arguments: [1, 2, 8])
+    func noMoreAreOfferedThanThereAreFreeSlotsPlusOne(_ slots: Int) async throws {
+        try await withBed(["a": (1...50).map { candidate($0) }], concurrency: ["a": slots]) { bed in
+            #expect(await bed.offers(slots + 1).count == slots + 1)
+            for number in 1...slots { bed.take(Int64(number)) }
+            #expect(await bed.offers(0).count == slots + 1)
+            bed.end(1)
+            #expect(await bed.offers(0).count == slots + 2)
+        }
+    }
+
+    @Test
+    func aHigherPriorityThatComesLaterPasses() async throws {
+        try await withBed(["a": (1...9).map { candidate($0) }], concurrency: ["a": 1]) { bed in
+            _ = await bed.offers(2)
+            bed.add(candidate(10, priority: 1))
+            bed.take(1)
+            bed.end(1)
+            bed.take(2)
+            bed.end(2)
+            #expect(await bed.offers(4) == [1, 2, 10, 3])
+        }
+    }
+
+    @Test
+    func aDeepQueueIsOfferedInItsOrderAndEachJobOnce() async throws {
+        let total: Int64 = 2000
+        try await withBed(["a": (1...total).reversed().map { candidate($0) }], concurrency: ["a": 4]) { bed in
+            for number in 1...total {
+                await bed.ledger.waitForOffers(Int(number))
+                bed.take(number)
+                bed.end(number)
+            }
+            #expect(await bed.offers(Int(total)) == Array(1...total))
+        }
+    }
+
+    @Test
+    func aJobThatComesWhileTheQueueIsDeepIsNotForgotten() async throws {
+        let total: Int64 = 600
+        try await withBed(["a": (1...total).map { candidate($0) }], concurrency: ["a": 1]) { bed in
+            _ = await bed.offers(2)
+            bed.add(candidate(total + 1))
+            for number in 1...(total + 1) {
+                await bed.ledger.waitForOffers(Int(number))
+                bed.take(number)
+                bed.end(number)
+            }
+            #expect(await bed.offers(Int(total + 1)) == Array(1...(total + 1)))
+        }
+    }
+
+    @Test
+    func modelsDoNotWaitForEachOther() async throws {
+        try await withBed(
+            ["a": (1...5).map { candidate($0) }, "b": (11...15).map { candidate($0) }], concurrency: ["a": 1, "b": 1]
+        ) { bed in
+            #expect(Set(await bed.offers(4)) == [1, 2, 11, 12])
+        }
+    }
+
+    @Test
+    func aModelThatIsNotServedGetsNoOffers() async throws {
+        try await withBed(["a": [candidate(1)], "b": [candidate(2)]], concurrency: ["b": 1]) { bed in
+            #expect(await bed.offers(1) == [2])
+        }
+    }
+
+    // MARK: Suspects
+
+    @Test
+    func aSuspectRunsAlone() async throws {
+        try await withBed(
+            ["a": [candidate(1, isSuspect: true), candidate(2), candidate(3)]], concurrency: ["a": 8]
+        ) { bed in
+            #expect(await bed.offers(1) == [1])
+            bed.take(1)
+            bed.add(candidate(4, priority: 9))
+            #expect(await bed.offers(1) == [1])
+            bed.end(1)
+            #expect(await bed.offers(4) == [1, 4, 2, 3])
+        }
+    }
+
+    @Test
+    func aSuspectWaitsUntilItsModelIsIdleAndNothingPassesIt() async throws {
+        try await withBed(
+            ["a": [candidate(1), candidate(2, isSuspect: true), candidate(3)]], concurrency: ["a": 8]
+        ) { bed in
+            #expect(await bed.offers(1) == [1])
+            bed.take(1)
+            #expect(await bed.offers(1) == [1])
+            bed.end(1)
+            #expect(await bed.offers(2) == [1, 2])
+        }
+    }
+
+    @Test
+    func oneSuspectRunsAtATimeInAllModels() async throws {
+        try await withBed(["a": [candidate(1, isSuspect: true)]], concurrency: ["a": 1, "b": 1]) { bed in
+            _ = await bed.offers(1)
+            bed.take(1)
+            bed.add(candidate(2, isSuspect: true), of: "b")
+            bed.add(candidate(3), of: "b")
+            #expect(await bed.offers(2) == [1, 3])
+            bed.take(3, of: "b")
+            bed.end(3, of: "b")
+            bed.end(1)
+            #expect(await bed.offers(3) == [1, 3, 2])
+        }
+    }
+
+    // MARK: Settings
+
+    @Test
+    func aPausedModelGetsNoOffersUntilItGoesOn() async throws {
+        try await withBed(["a": (1...3).map { candidate($0) }], concurrency: ["a": 1]) { bed in
+            _ = await bed.offers(2)
+            bed.scheduler.setPaused(true, "a")
+            bed.take(1)
+            bed.end(1)
+            #expect(await bed.offers(2) == [1, 2])
+            bed.scheduler.setPaused(false, "a")
+            #expect(await bed.offers(3) == [1, 2, 3])
+        }
+    }
+
+    @Test
+    func aLoweredConcurrencyIsReachedByEndsAlone() async throws {
+        try await withBed(["a": (1...9).map { candidate($0) }], concurrency: ["a": 3]) { bed in
+            _ = await bed.offers(4)
+            for number in 1...3 { bed.take(Int64(number)) }
+            bed.scheduler.configure(["a": 1])
+            bed.end(1)
+            bed.end(2)
+            #expect(await bed.offers(4).count == 4)
+            bed.take(4)
+            bed.end(3)
+            bed.end(4)
+            #expect(await bed.offers(6).count == 6)
+        }
+    }
+
+    @Test
+    func aRaisedConcurrencyIsUsedAtOnce() async throws {
+        try await withBed(["a": (1...9).map { candidate($0) }], concurrency: ["a": 1]) { bed in
+            _ = await bed.offers(2)
+            bed.scheduler.configure(["a": 4])
+            #expect(await bed.offers(5).count == 5)
+        }
+    }
+}
+
+// MARK: One line
+
+/// The window against the whole list of due jobs, over random steps.
+struct LineTests {
+    @Test(arguments: 0..<20)
+    func theWindowsBestIsTheBestOfAll(_ seed: UInt64) {
+        var random = JSONSample.SplitMix64(seed: seed)
+        var all: Set<Candidate> = []
+        var line = Line()
+        line.concurrency = 1
+        var number: Int64 = 0
+
+        func arrive() {
+            number += 1
+            let new = candidate(number, priority: .random(in: -2...2, using: &random))
+            all.insert(new)
+            line.insert(new)
+        }
+
+        for _ in 0..<600 { arrive() }
+        for _ in 0..<2000 {
+            if line.mustRead {
+                line.isReading = true
+                let read = Array(all.sorted().prefix(Scheduler.windowLimit))
+                for _ in 0..<Int.random(in: 0...5, using: &random) { arrive() }
+                line.fill(read, isAll: read.count < Scheduler.windowLimit)
+            } else if Int.random(in: 0..<5, using: &random) < 2 {
+                arrive()
+            } else {
+                let best = line.best(skippingSuspects: false)
+                #expect(best == all.min())
+                guard let best else { continue }
+                line.remove(best)
+                all.remove(best)
+            }
+        }
+    }
+
+    @Test
+    func aReadThatFailedIsRepeated() {
+        var line = Line()
+        line.concurrency = 1
+        line.isReading = true
+        line.fill(nil, isAll: true)
+        #expect(line.mustRead)
+    }
+
+    @Test
+    func moreArrivalsThanAreKeptWhileReadingAreReadAgain() {
+        var line = Line()
+        line.concurrency = 1
+        line.isReading = true
+        for number in 0...Int64(4 * Scheduler.windowLimit) { line.insert(candidate(number)) }
+        line.fill([], isAll: true)
+        #expect(line.mustRead)
+    }
+
+    @Test
+    func whatIsOfferedIsNotOfferedAgain() {
+        var line = Line()
+        line.concurrency = 1
+        line.offered = [JobKey(value: 1)]
+        line.fill([candidate(1), candidate(2)], isAll: true)
+        line.insert(candidate(1))
+        #expect(line.best(skippingSuspects: false) == candidate(2))
+    }
+}

@@ -1,0 +1,86 @@
+import Foundation
+
+@testable import InferqCore
+
+/// A folder of its own, which goes with its last reference.
+final class TemporaryFolder: Sendable {
+    let path: String
+
+    init() throws {
+        path = NSTemporaryDirectory() + "inferq-" + UUID().uuidString
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+
+    deinit {
+        do {
+            try FileManager.default.removeItem(atPath: path)
+        } catch {
+            // Left to whoever cleans the system's temporary folder.
+        }
+    }
+
+    var store: String { path + "/inferq.db" }
+
+    /// Opens the folder's store, as a start of the program does.
+    func open(
+        models: [String] = ["a", "b"],
+        bootID: String = "boot",
+        now: Timestamp = Job.submitted,
+        onFatal: @escaping @Sendable (StoreError) -> Void = { _ in }
+    ) throws -> JobStore {
+        try JobStore(JobStore.Settings(path: store), models: models, bootID: bootID, now: now, onFatal: onFatal)
+    }
+}
+
+/// Runs `body` with a new store, and closes that afterwards.
+func withStore(_ body: (JobStore) async throws -> Void) async throws {
+    let folder = try TemporaryFolder()
+    try await withStore(in: folder, body)
+}
+
+/// Runs `body` with the store of `folder`, and closes that afterwards.
+@discardableResult
+func withStore<Value>(in folder: TemporaryFolder, _ body: (JobStore) async throws -> Value) async throws -> Value {
+    let store = try folder.open()
+    do {
+        let value = try await body(store)
+        await store.close()
+        return value
+    } catch {
+        await store.close()
+        throw error
+    }
+}
+
+extension JobStore {
+    /// Stores a job and returns it as it was committed; for tests without idempotency keys.
+    @discardableResult
+    func insert(_ job: Job) async throws -> Job {
+        switch try await insert(job, key: nil, then: { _ in }) {
+        case .inserted(let change): return change.job
+        case .known(let id): throw StoreError.corrupt(path: "\(id)", reason: "known without a key")
+        }
+    }
+
+    /// Changes a job; for tests that do not look at the commit.
+    @discardableResult
+    func change(
+        _ job: Job,
+        _ rank: GroupCommit.Rank = .change,
+        _ transition: @escaping @Sendable (inout Job) throws -> [JobEvent.Draft]
+    ) async throws -> Job? {
+        try await change(job.key, rank: rank, now: Job.submitted, then: { _ in }, transition)?.job
+    }
+
+    @discardableResult
+    func claim(_ job: Job) async throws -> Job? {
+        try await change(job) { try $0.claim(now: Job.submitted) }
+    }
+
+    @discardableResult
+    func complete(_ job: Job, _ output: String = "1") async throws -> Job? {
+        try await change(job, .outcome) { job in
+            try job.finish(job.lease, with: .answered(output), retry: .sample, jitter: 0, now: Job.submitted)
+        }
+    }
+}
