@@ -54,6 +54,17 @@ package final class Blobs: Sendable {
         }
     }
 
+    /// The same bytes under a new name, to be removed apart; they are not written again.
+    func copy(_ name: BlobName) async throws -> BlobName {
+        var random = SystemRandomNumberGenerator()
+        let copy = BlobName(text: "\(UUIDv7(high: random.next(), low: random.next())).\(Use.input.rawValue)")
+        return try await blocking {
+            guard link(self.path(of: name), self.path(of: copy)) == 0 else { throw StoreError.atFile(errno) }
+            try self.syncFolder()
+            return copy
+        }
+    }
+
     package func read(_ name: BlobName) async throws -> [UInt8] {
         try await blocking { try self.readNow(name) }
     }
@@ -108,6 +119,14 @@ package final class Blobs: Sendable {
         return count
     }
 
+    /// Makes the entries of the folder durable.
+    private func syncFolder() throws {
+        let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw StoreError.atFile(errno) }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw failedSync(errno) }
+    }
+
     private func failedSync(_ code: Int32) -> StoreError {
         let error = StoreError.atFile(code)
         if error != .full { onFatal(error) }
@@ -155,10 +174,7 @@ package final class Blobs: Sendable {
         package func finish() async throws -> BlobName {
             try await blobs.blocking { [blobs, descriptor] in
                 guard fsync(descriptor) == 0 else { throw blobs.failedSync(errno) }
-                let folder = open(blobs.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-                guard folder >= 0 else { throw StoreError.atFile(errno) }
-                defer { close(folder) }
-                guard fsync(folder) == 0 else { throw blobs.failedSync(errno) }
+                try blobs.syncFolder()
             }
             return name
         }

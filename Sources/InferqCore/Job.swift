@@ -177,7 +177,6 @@ extension Job {
     mutating func report(_ claimed: Lease, _ report: Report, limit: Int) throws -> [JobEvent.Draft] {
         guard case .running(claimed) = state else { throw IllegalTransition(self, "report") }
         guard reports < limit else { throw ReportRefusal.tooMany(limit: limit) }
-        reports += 1
         if let handedOver = report.layers {
             var all: [UInt8] = []
             if case .early(let before) = layers { all = before }
@@ -185,6 +184,7 @@ extension Job {
             guard all.count <= Report.layersLimit else { throw ReportRefusal.tooLarge(limit: Report.layersLimit) }
             layers = .early(all)
         }
+        reports += 1
         var told = draft(report.layers == nil ? .progress : .layersReady)
         told.error = nil
         told.detail = report.detail

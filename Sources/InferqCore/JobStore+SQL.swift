@@ -280,66 +280,6 @@ extension SQL {
     }
 }
 
-// MARK: Idempotency keys
-
-extension SQL {
-    /// The job that a key belongs to.
-    ///
-    /// - Throws: ``JobQueue/Refusal/keyReused`` when it belongs to another request.
-    static func jobOf(_ db: Database, _ key: IdempotencyKey) throws -> UUIDv7? {
-        let statement = try db.cachedStatement(
-            sql: """
-                SELECT idempotency.digest, job.id FROM idempotency JOIN job ON job.key = idempotency.job \
-                WHERE idempotency.key = ?
-                """
-        )
-        return try Row.fetchCursor(statement, arguments: [key.text]).first { row in
-            guard row[0] as Data == Data(key.digest) else { throw JobQueue.Refusal.keyReused }
-            return UUIDv7(data: row[1])
-        } ?? nil
-    }
-
-    static func insertKey(_ db: Database, _ key: IdempotencyKey, of job: JobKey, at now: Timestamp) throws {
-        try db.cachedStatement(sql: "INSERT INTO idempotency (key, digest, job, at) VALUES (?, ?, ?, ?)")
-            .execute(arguments: [key.text, Data(key.digest), job.value, now.milliseconds])
-    }
-}
-
-// MARK: Models and meta data
-
-extension SQL {
-    static func insertModel(_ db: Database, _ name: String) throws {
-        try db.execute(sql: "INSERT OR IGNORE INTO model (name) VALUES (?)", arguments: [name])
-    }
-
-    static func models(_ db: Database) throws -> [(id: Int64, name: String, isPaused: Bool)] {
-        try Row.fetchCursor(db, sql: "SELECT id, name, paused FROM model").array { ($0[0], $0[1], $0[2]) }
-    }
-
-    static func setPaused(_ db: Database, _ isPaused: Bool, model: Int64) throws {
-        try db.execute(sql: "UPDATE model SET paused = ? WHERE id = ?", arguments: [isPaused, model])
-    }
-
-    /// The oldest pending job of a model.
-    static func oldestPending(_ db: Database, model: Int64) throws -> JobKey? {
-        let statement = try db.cachedStatement(
-            sql: """
-                SELECT min(key) FROM (SELECT min(key) AS key FROM job WHERE model = ?1 AND phase = 0 \
-                UNION ALL SELECT min(key) FROM job WHERE model = ?1 AND phase = 1)
-                """
-        )
-        return try Int64.fetchOne(statement, arguments: [model]).map(JobKey.init(value:))
-    }
-
-    static func meta(_ db: Database, _ name: String) throws -> Data? {
-        try Data.fetchOne(db, sql: "SELECT value FROM meta WHERE name = ?", arguments: [name])
-    }
-
-    static func setMeta(_ db: Database, _ name: String, _ value: Data) throws {
-        try db.execute(sql: "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", arguments: [name, value])
-    }
-}
-
 // MARK: Rows
 
 extension SQL {
@@ -459,12 +399,12 @@ extension UUIDv7 {
 
 extension Cursor {
     /// The first element, mapped while the cursor still holds it.
-    fileprivate func first<Value>(_ transform: (Element) throws -> Value) throws -> Value? {
+    func first<Value>(_ transform: (Element) throws -> Value) throws -> Value? {
         try withExtendedLifetime(self) { try next().map(transform) }
     }
 
     /// All elements, mapped one by one (a `Row` of a cursor is only valid until the next one).
-    fileprivate func array<Value>(_ transform: (Element) throws -> Value) throws -> [Value] {
+    func array<Value>(_ transform: (Element) throws -> Value) throws -> [Value] {
         var values: [Value] = []
         while let element = try next() { values.append(try transform(element)) }
         return values

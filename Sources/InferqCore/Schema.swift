@@ -97,6 +97,15 @@ enum Schema {
                     at INTEGER NOT NULL
                 ) STRICT, WITHOUT ROWID;
 
+                -- what was deleted: clients hear 410 and not 404 for a while
+                CREATE TABLE tombstone (
+                    number INTEGER PRIMARY KEY AUTOINCREMENT,
+                    job INTEGER NOT NULL UNIQUE,
+                    id BLOB NOT NULL,
+                    event_id BLOB NOT NULL,
+                    at INTEGER NOT NULL
+                ) STRICT;
+
                 CREATE INDEX idempotency_of_job ON idempotency (job);
                 """
         )

@@ -36,6 +36,7 @@ package struct Sweeper: Service {
         do {
             while try await expire() + becomeDue() > 0 {}
             queue.scheduler.askAgain()
+            try await queue.store.forgetDeletions(now: .now)
             guard let next = try await queue.store.nextDeadline() else { return Self.longestSleep }
             return min(max(next - .now, .milliseconds(1)), Self.longestSleep)
         } catch {

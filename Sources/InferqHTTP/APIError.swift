@@ -99,6 +99,16 @@ extension APIError {
         APIError(.notFound, "no_such_path", "No such path", "There is nothing at \"\(path.clipped)\".")
     }
 
+    static func gone(_ id: UUIDv7) -> APIError {
+        APIError(.gone, "gone", "Gone", "The job with the identifier \(id) was deleted.")
+    }
+
+    static func wrongState(_ id: UUIDv7, _ status: Status, _ action: String) -> APIError {
+        APIError(
+            .conflict, "wrong_state", "Wrong state", "The job \(id) cannot be \(action): it is \(Wire.status(status))."
+        )
+    }
+
     static func noSuchModel(_ name: String) -> APIError {
         APIError(.notFound, "no_such_model", "No such model", "There is no model \"\(name.clipped)\".")
     }
@@ -235,6 +245,15 @@ extension APIError {
         error.id = job.id
         error.cause = job.error?.json ?? Array("null".utf8)
         return error
+    }
+
+    /// A submission that was not stored.
+    static func refused(_ refusal: JobQueue.Refusal, model: String) -> APIError {
+        switch refusal {
+        case .unknownModel(let known): .unknownModel(model, known: known)
+        case .queueFull(let limit, let retryAfter): .queueFull(model, limit: limit, retryAfter: retryAfter)
+        case .keyReused: .keyReused
+        }
     }
 
     /// What a client hears of an error that no route has turned into an ``APIError``; nil when nobody foresaw it.

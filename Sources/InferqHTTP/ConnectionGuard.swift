@@ -91,16 +91,20 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         var byteCount = head.uri.utf8.count
         var fieldCount = 0
         var hosts = 0
+        var lengths = 0
         for (name, value) in head.headers {
             byteCount += name.utf8.count + value.utf8.count + 4
             fieldCount += 1
-            if name.utf8.count == 4, name.lowercased() == "host" { hosts += 1 }
+            switch name.utf8.count {
+            case 4 where name.lowercased() == "host": hosts += 1
+            case 14 where name.lowercased() == "content-length": lengths += 1
+            case 17 where name.lowercased() == "transfer-encoding": lengths += 1
+            default: break
+            }
         }
         guard byteCount <= settings.head, fieldCount <= settings.headerFields else { return .headTooLarge }
         guard hosts == 1 || (hosts == 0 && isHTTP10) else { return .malformedHTTP }
-        guard head.headers["content-length"].count + head.headers["transfer-encoding"].count <= 1 else {
-            return .malformedHTTP
-        }
+        guard lengths <= 1 else { return .malformedHTTP }
         guard head.uri.first == "/" || head.uri == "*" || head.uri.contains("://") else { return .malformedHTTP }
         return nil
     }

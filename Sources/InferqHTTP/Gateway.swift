@@ -19,6 +19,11 @@ package struct Gateway: Sendable {
     }
 
     var store: JobStore { queue.store }
+
+    /// Why there is no job with this `id` or `event_id`: never was, or deleted.
+    func missing(_ id: UUIDv7) async throws -> APIError {
+        try await store.isDeleted(id) ? .gone(id) : .noSuchJob(id)
+    }
 }
 
 /// Bytes of request bodies that are in memory at a time, over all connections.

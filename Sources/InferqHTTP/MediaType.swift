@@ -4,6 +4,10 @@ struct MediaType: Sendable, Equatable {
     let essence: String
 
     init?(_ field: String) {
+        if field == "application/json" {
+            essence = field
+            return
+        }
         let text = field.prefix { $0 != ";" }.trimmingSpaces.lowercased()
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
         guard parts.count == 2, parts.allSatisfy({ !$0.isEmpty && !$0.contains(" ") }) else { return nil }
@@ -44,9 +48,11 @@ enum Accept {
 extension StringProtocol {
     /// Without the spaces and tabs at both ends.
     var trimmingSpaces: String {
-        var text = self[startIndex...]
-        while let first = text.first, first == " " || first == "\t" { text = text.dropFirst() }
-        while let last = text.last, last == " " || last == "\t" { text = text.dropLast() }
+        // By bytes: to look for grapheme clusters costs more than all the rest of a field.
+        func isSpace(_ byte: UInt8) -> Bool { byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") }
+        var text = Substring(self)
+        while let first = text.utf8.first, isSpace(first) { text = text[text.utf8.index(after: text.startIndex)...] }
+        while let last = text.utf8.last, isSpace(last) { text = text[..<text.utf8.index(before: text.endIndex)] }
         return String(text)
     }
 }

@@ -27,11 +27,11 @@ struct NotificationRoutes: Sendable {
             throw APIError.wrongToken
         }
         guard let job = try await gateway.store.job(ofEvents: notification.eventID) else {
-            throw APIError.noSuchJob(notification.eventID)
+            throw try await gateway.missing(notification.eventID)
         }
         guard job.key == token.job else { throw APIError.wrongToken }
         let event = try await store(notification.report, token, context)
-        guard let event else { throw APIError.noSuchJob(notification.eventID) }
+        guard let event else { throw try await gateway.missing(notification.eventID) }
         var writer = JSONWriter()
         writer.beginObject()
         writer.name("event_id")
@@ -67,7 +67,7 @@ struct NotificationRoutes: Sendable {
         let limit = try Self.number(query, "limit", in: 1...1000) ?? 100
         guard let job = try await gateway.store.job(ofEvents: eventID),
             let (current, events) = try await gateway.store.history(job.key, after: Int64(after), limit: limit)
-        else { throw APIError.noSuchJob(eventID) }
+        else { throw try await gateway.missing(eventID) }
         let output = try await EventFrames.output(of: current, for: events, gateway.store)
         var writer = JSONWriter(capacity: 1024 * (events.count + 1))
         writer.beginObject()

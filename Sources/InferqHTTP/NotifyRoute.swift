@@ -23,7 +23,7 @@ struct NotifyRoute: Sendable {
         guard Accept.admits("text/event-stream", request.headers[.accept]) else {
             throw APIError.notAcceptable("text/event-stream")
         }
-        guard let job = try await gateway.store.job(ofEvents: eventID) else { throw APIError.noSuchJob(eventID) }
+        guard let job = try await gateway.store.job(ofEvents: eventID) else { throw try await gateway.missing(eventID) }
         let cursor = Self.cursor(try request.headers[.lastEventID] ?? query.single("last_event_id"), of: job)
         guard cursor < job.lastEvent || !job.status.isFinal else { return Response(status: .noContent) }
         var headers = HTTPFields()

@@ -8,10 +8,11 @@ struct ReadRoutes: Sendable {
     let gateway: Gateway
 
     func add(to table: RouteTable) {
-        table.on("/v1/inference/{id}", [.get: show])
+        table.on("/v1/inference/{id}", [.get: show, .delete: delete])
         table.on("/v1/inference/{id}/input", [.get: input])
         table.on("/v1/inference/{id}/output", [.get: output])
         table.on("/v1/inference/{id}/cancel", [.post: cancel])
+        table.on("/v1/inference/{id}/retry", [.post: retry])
     }
 
     // MARK: One record
@@ -22,7 +23,7 @@ struct ReadRoutes: Sendable {
         let query = try Query(request.uri.query)
         try query.allowOnly(["wait"])
         let wait = try waitTime(query)
-        guard var job = try await gateway.store.job(id) else { throw APIError.noSuchJob(id) }
+        guard var job = try await gateway.store.job(id) else { throw try await gateway.missing(id) }
         if let wait, !job.status.isFinal {
             let limit = min(wait, HTTPSettings.longestWait)
             let waiting = JobWait(gateway: gateway, connection: context.connection)
@@ -78,13 +79,13 @@ struct ReadRoutes: Sendable {
 
     @Sendable private func input(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let id = try context.uuid("id")
-        guard let job = try await gateway.store.job(id) else { throw APIError.noSuchJob(id) }
+        guard let job = try await gateway.store.job(id) else { throw try await gateway.missing(id) }
         return try await body(job.input, request)
     }
 
     @Sendable private func output(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let id = try context.uuid("id")
-        guard let job = try await gateway.store.job(id) else { throw APIError.noSuchJob(id) }
+        guard let job = try await gateway.store.job(id) else { throw try await gateway.missing(id) }
         guard let output = job.output else { throw APIError.noOutput(id, job.status) }
         return try await body(output, request)
     }
@@ -183,13 +184,44 @@ struct ReadRoutes: Sendable {
         }
     }
 
-    // MARK: Cancel
+    // MARK: Retry, delete, cancel
+
+    @Sendable private func retry(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let id = try context.uuid("id")
+        try checkAccept(request, "application/json")
+        do {
+            guard let job = try await gateway.queue.retry(id) else { throw try await gateway.missing(id) }
+            // As it was stored, even if a worker has it by now; only the bytes of its input are read again.
+            var bodies = Wire.Bodies()
+            if job.input.isJSON, job.input.byteCount <= Payload.inlineLimit,
+                let stored = try await gateway.store.job(job.id)
+            {
+                bodies.input = try await gateway.store.bytes(of: stored.input)
+            }
+            let record = Wire.record(job, bodies: bodies, ahead: gateway.queue.aheadOfNewest(job))
+            return .json(record, status: .accepted, headers: [.location: "/v1/inference/\(job.id)"])
+        } catch let error as JobQueue.WrongState {
+            throw APIError.wrongState(id, error.status, "retried")
+        } catch let refusal as JobQueue.Refusal {
+            throw APIError.refused(refusal, model: try await gateway.store.head(id)?.model ?? "")
+        }
+    }
+
+    @Sendable private func delete(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let id = try context.uuid("id")
+        do {
+            guard try await gateway.queue.delete(id) else { throw try await gateway.missing(id) }
+            return Response(status: .noContent)
+        } catch let error as JobQueue.WrongState {
+            throw APIError.wrongState(id, error.status, "deleted")
+        }
+    }
 
     @Sendable private func cancel(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let id = try context.uuid("id")
         try checkAccept(request, "application/json")
         guard try await gateway.queue.cancel(id) != nil, let job = try await gateway.store.job(id) else {
-            throw APIError.noSuchJob(id)
+            throw try await gateway.missing(id)
         }
         return .json(try await record(job))
     }

@@ -49,12 +49,8 @@ struct SubmitRoutes: Sendable {
     private func store(_ submission: Submission, _ now: Timestamp) async throws -> JobQueue.Receipt {
         do {
             return try await gateway.queue.submit(submission, now: now)
-        } catch JobQueue.Refusal.keyReused {
-            throw APIError.keyReused
-        } catch JobQueue.Refusal.unknownModel(let known) {
-            throw APIError.unknownModel(submission.model, known: known)
-        } catch JobQueue.Refusal.queueFull(let limit, let retryAfter) {
-            throw APIError.queueFull(submission.model, limit: limit, retryAfter: retryAfter)
+        } catch let refusal as JobQueue.Refusal {
+            throw APIError.refused(refusal, model: submission.model)
         }
     }
 
@@ -85,7 +81,7 @@ struct SubmitRoutes: Sendable {
 
     /// 202 and the record as it is now.
     private func current(_ id: UUIDv7, _ preference: Preference) async throws -> Response {
-        guard let job = try await gateway.store.job(id) else { throw APIError.noSuchJob(id) }
+        guard let job = try await gateway.store.job(id) else { throw try await gateway.missing(id) }
         return try await answer(job, .accepted, preference)
     }
 
