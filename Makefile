@@ -4,8 +4,9 @@ SHELL := /bin/bash
 
 EXAMPLE ?= ocr
 BUILD_PACKAGES := libsqlite3-dev libsystemd-dev
-RUN_PACKAGES := $(BUILD_PACKAGES) curl python3 tesseract-ocr
-TEST_PACKAGES := $(BUILD_PACKAGES) curl e2fsprogs python3 python3-venv tesseract-ocr util-linux
+RUN_PACKAGES := $(BUILD_PACKAGES) curl python3 $(if $(filter ocr,$(EXAMPLE)),tesseract-ocr)
+TEST_PACKAGES := $(BUILD_PACKAGES) chromium curl e2fsprogs python3 python3-venv tesseract-ocr util-linux
+DEB_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev lintian man-db
 SWIFT_SOURCES := Package.swift Sources Tests
 VENV := .build/venv
 
@@ -14,7 +15,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 .PHONY: run
-run: ## install what is missing, build, and show the main job on a scanned page
+run: ## install what is missing, build, and show the main job; EXAMPLE=ocr (a scanned page) or flood (a map)
 	packaging/install-deps.sh $(RUN_PACKAGES)
 	swift build -c release --product inferq
 	INFERQ=.build/release/inferq examples/run.sh --example $(EXAMPLE)
@@ -41,6 +42,29 @@ $(VENV)/ready: Tests/DaemonTests/requirements.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
+
+.PHONY: openapi
+openapi: $(VENV)/ready ## after a change of docs/openapi.yaml: write the JSON that becomes part of the program
+	$(VENV)/bin/python packaging/openapi.py
+
+.PHONY: deb
+deb: ## build the Debian package into dist/ and look at it with lintian
+	packaging/install-deps.sh $(DEB_PACKAGES)
+	mkdir -p dist
+	rm -f dist/inferq_*.changes
+	DIST=dist dpkg-buildpackage --build=binary --no-sign \
+		--buildinfo-option=-udist --buildinfo-file=dist/inferq.buildinfo \
+		--changes-option=-udist --changes-file=dist/inferq_$$(dpkg --print-architecture).changes
+	lintian --allow-root --info --fail-on error,warning dist/inferq_*.changes
+
+.PHONY: repo
+repo: ## make a signed apt repository of the built package in dist/repo
+	packaging/install-deps.sh apt-utils gnupg
+	packaging/make-repo.sh dist/repo dist/inferq_*.deb
+
+.PHONY: test-bed
+test-bed: ## install the built package on a real systemd in a container, and try it there (root)
+	packaging/bed/run.sh
 
 .PHONY: check
 check: lint test ## format, imports, warnings as errors, all tests: what every commit passes

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# The first run: starts a real model server and the gateway on a temporary store, sends a scanned page through
-# them, shows the events and the text, and removes every trace of itself.
+# The first run: starts a real model server and the gateway on a temporary store, sends one job through them, shows
+# the events and the result, and removes every trace of itself.
 #
-#     examples/run.sh [--example ocr]
+#     examples/run.sh [--example ocr|flood]
 #
-# INFERQ names the binary (default: .build/release/inferq).
+# What differs from example to example stands in its demo.sh. INFERQ names the binary (default:
+# .build/release/inferq).
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 inferq=$(realpath -m -- "${INFERQ:-$root/.build/release/inferq}")
-readonly patience=30 page_patience=120 # seconds, for a start and for the page
+readonly patience=30 job_patience=120 # seconds, for a start and for the job
+example=ocr
 export PYTHONDONTWRITEBYTECODE=1 NO_PROXY=127.0.0.1,localhost no_proxy=127.0.0.1,localhost
 unset INFERQ_CONFIG INFERQ_LISTEN INFERQ_LOG_LEVEL INFERQ_REDIS INFERQ_URL # what is set here is for another gateway
 
@@ -72,14 +74,19 @@ is_ready() { curl -fs -m 2 -o "$work/ready" "$url/readyz"; }
 field() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
 shortened() { sed -uE "s/^(.{$1}).{5,}\$/\\1 .../; s/^/    /"; }
 
+usage() {
+    echo "usage: examples/run.sh [--example ocr|flood]" >&2
+    exit 64
+}
+
 while (($#)); do
     case $1 in
         --example=*) set -- --example "${1#*=}" "${@:2}" ;;
         --example)
-            [ "${2:-}" = ocr ] || { echo "run.sh: the only example is ocr" >&2 && exit 64; }
+            case ${2:-} in ocr | flood) example=$2 ;; *) usage ;; esac
             shift 2
             ;;
-        *) echo "usage: examples/run.sh [--example ocr]" >&2 && exit 64 ;;
+        *) usage ;;
     esac
 done
 
@@ -95,17 +102,19 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 trap 'exit 129' HUP
 
-for program in python3 curl tesseract; do
-    command -v "$program" >/dev/null ||
-        fail "$program is missing; install it with: packaging/install-deps.sh python3 curl tesseract-ocr"
-done
-[ -x "$inferq" ] || fail "there is no $inferq; build it with: make run"
 work=$(mktemp -d "${TMPDIR:-/tmp}/inferq-run.XXXXXX")
 cd "$root"
+# shellcheck source=examples/ocr/demo.sh
+source "$root/examples/$example/demo.sh"
+for program in python3 curl "${programs[@]}"; do
+    command -v "$program" >/dev/null ||
+        fail "$program is missing; install it with: packaging/install-deps.sh python3 curl ${packages[*]}"
+done
+[ -x "$inferq" ] || fail "there is no $inferq; build it with: make run"
 
-step "1. A model server: tesseract behind a few lines of Python"
-show "python3 examples/ocr/server.py --listen 127.0.0.1:0"
-python3 examples/ocr/server.py --listen 127.0.0.1:0 >"$work/model-server.out" 2>"$work/model-server.log" &
+step "1. A model server: $model_is"
+show "${server[*]}"
+"${server[@]}" >"$work/model-server.out" 2>"$work/model-server.log" &
 model_server=$!
 until_true "the model server" "$model_server" has_address
 model_url=$(sed -n 's/^listening on //p' "$work/model-server.out")
@@ -116,7 +125,7 @@ port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0));
 url=http://127.0.0.1:$port
 sed -e "s|^listen = .*|listen = [\"127.0.0.1:$port\"]|" \
     -e "s|^path = .*|path = \"$work/store/inferq.db\"|" \
-    -e "s|^url = .*|url = \"$model_url\"|" examples/ocr/inferq.toml >"$work/inferq.toml"
+    -e "s|^url = .*|url = \"$model_url\"|" "examples/$example/inferq.toml" >"$work/inferq.toml"
 mkdir "$work/store"
 show "inferq serve --config inferq.toml"
 "$inferq" serve --config "$work/inferq.toml" >"$work/gateway.log" 2>&1 &
@@ -124,12 +133,11 @@ gateway=$!
 until_true "the gateway" "$gateway" is_ready
 echo "    ready at $url: $(cat "$work/ready")"
 
-step "3. Submit a scanned page: the answer comes at once, the job is on disk"
-page=examples/ocr/page.png
-show "curl --data-binary @$page -H 'Content-Type: image/png' '$url/v1/async/inference?model=ocr'"
-status=$(curl -sS -m 30 -o "$work/job.json" -w '%{http_code}' --data-binary "@$page" \
-    -H 'Content-Type: image/png' "$url/v1/async/inference?model=ocr") || fail "the gateway did not take the page."
-shortened "$width" <"$work/job.json" && echo
+step "3. Submit $job_is: the answer comes at once, the job is on disk"
+show "curl --data-binary @$input -H 'Content-Type: $input_type' '$url/v1/async/inference$query'"
+status=$(curl -sS -m 30 -o "$work/job.json" -w '%{http_code}' --data-binary "@$input" \
+    -H "Content-Type: $input_type" "$url/v1/async/inference$query") || fail "the gateway did not take the job."
+tr '\n' ' ' <"$work/job.json" | shortened "$width" && echo
 [ "$status" = 202 ] || fail "the gateway answered $status instead of 202."
 id=$(field id <"$work/job.json") || fail "the gateway's answer is not the record of a job."
 event_id=$(field event_id <"$work/job.json") || fail "the gateway's answer names no events."
@@ -139,14 +147,14 @@ show "inferq watch $event_id"
 mkfifo "$work/lines"
 shortened "$width" <"$work/lines" &
 printer=$!
-timeout --foreground "$page_patience" "$inferq" watch "$event_id" --url "$url" >"$work/lines" &
+timeout --foreground "$job_patience" "$inferq" watch "$event_id" --url "$url" >"$work/lines" &
 follower=$!
 watched=0
 wait "$follower" || watched=$?
 follower=''
 wait "$printer" || true
 printer=''
-((watched != 124)) || fail "the page was not read within $page_patience seconds."
+((watched != 124)) || fail "the job did not end within $job_patience seconds."
 ((watched == 0)) || fail "the job did not complete (inferq watch ended with status $watched)."
 
 step "5. The same events as they go over the wire; a listener that comes late gets them all"
@@ -154,23 +162,11 @@ show "curl -N $url/v1/async/notify/$event_id"
 curl -sSN -m 30 "$url/v1/async/notify/$event_id" | sed -u '/^$/d' | shortened "$width" ||
     fail "the events could not be read."
 
-step "6. The recognised text"
+step "6. $result_is"
 show "curl $url/v1/inference/$id/output"
 curl -fsS -m 30 "$url/v1/inference/$id/output" >"$work/output.json" || fail "the output could not be read."
-field text <"$work/output.json" | sed 's/^/    /' || fail "the output holds no text."
-python3 - "$work/output.json" <<'END'
-import json, sys
-answer = json.load(open(sys.argv[1]))
-layers = answer["predicted_layers"]
-sure = sum(layer["confidence"] for layer in layers) / max(len(layers), 1)
-print(f"\n    {len(layers)} lines with their boxes, read in {answer['seconds']:.1f} s, with a confidence of {sure:.0%}")
-END
+show_result "$work/output.json" || fail "the output is not what was expected."
 
 step "That was all; both servers end now and the store is removed. To go on by yourself:"
 binary=${inferq#"$root/"} at=http://127.0.0.1:8484
-cat <<END
-    python3 examples/ocr/server.py &
-    $binary serve --config examples/ocr/inferq.toml &
-    $binary submit ocr $page --type image/png --watch
-    curl --data-binary @$page -H 'Content-Type: image/png' '$at/v1/inference?model=ocr'
-END
+go_on

@@ -44,6 +44,9 @@ package final class Bell: Sendable {
         if let (continuation, rung) = waiter { continuation.resume(returning: rung) }
     }
 
+    /// Whether a ring is kept that nobody has waited for yet.
+    package var hasRung: Bool { state.withLock { !$0.rung.isEmpty } }
+
     /// Returns what has rung since the last call, at once or as soon as something does. One task waits at a time.
     package func wait() async -> Rings {
         await withTaskCancellationHandler {

@@ -1,5 +1,6 @@
 import Dispatch
 import Foundation
+import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -10,6 +11,9 @@ package final class Blobs: Sendable {
     private let folder: String
     /// File calls block; they get threads of their own, never the cooperative pool's.
     private let queue = DispatchQueue(label: "inferq.blobs", attributes: .concurrent)
+
+    /// Names that go when the copy that may still need them has ended; nil while nothing holds them.
+    private let held = Mutex<[BlobName]?>(nil)
 
     /// Called when a sync has failed: nothing can be promised any more, and it is never tried again.
     private let onFatal: @Sendable (StoreError) -> Void
@@ -87,8 +91,14 @@ package final class Blobs: Sendable {
         }
     }
 
-    /// Removes a blob whose row is gone. One that is gone already is no error.
+    /// Removes a blob whose row is gone, at once or when nothing holds it any more. One that is gone already is no
+    /// error.
     package func remove(_ name: BlobName) async {
+        let isHeld = held.withLock { held in
+            held?.append(name)
+            return held != nil
+        }
+        guard !isHeld else { return }
         await withCheckedContinuation { continuation in
             queue.async {
                 unlink(self.path(of: name))
@@ -97,26 +107,65 @@ package final class Blobs: Sendable {
         }
     }
 
+    /// Puts removals off until the hold is dropped. What a crash leaves of them, the next start sweeps as orphans.
+    ///
+    /// - Returns: nil when there is a hold already: one at a time, so that removals are not put off for ever.
+    func hold() -> Hold? {
+        let isFirst = held.withLock { held in
+            defer { held = held ?? [] }
+            return held == nil
+        }
+        return isFirst ? Hold(blobs: self) : nil
+    }
+
+    private func release() {
+        let names = held.withLock { held in
+            defer { held = nil }
+            return held ?? []
+        }
+        guard !names.isEmpty else { return }
+        queue.async { for name in names { unlink(self.path(of: name)) } }
+    }
+
+    /// Keeps every blob that is there where it is, as long as it lives.
+    final class Hold: Sendable {
+        private let blobs: Blobs
+
+        fileprivate init(blobs: Blobs) {
+            self.blobs = blobs
+        }
+
+        deinit {
+            blobs.release()
+        }
+    }
+
     /// Removes files that no row names: what a crash left between the file and its row. At the start only.
     ///
     /// - Returns: how many there were.
     func removeOrphans(isNamed: (BlobName) throws -> Bool) throws -> Int {
+        var count = 0
+        try forEach { name in
+            guard try !isNamed(name) else { return }
+            unlink(path(of: name))
+            count += 1
+        }
+        return count
+    }
+
+    /// Calls `body` with each blob that is there, in no order.
+    func forEach(_ body: (BlobName) throws -> Void) throws {
         guard let stream = opendir(folder) else {
             throw StoreError.unusable(path: folder, reason: String(cString: strerror(errno)))
         }
         defer { closedir(stream) }
-        var count = 0
         while let entry = readdir(stream) {
             let text = withUnsafeBytes(of: entry.pointee.d_name) { raw in
                 String(decoding: raw.prefix { $0 != 0 }, as: UTF8.self)
             }
             guard text.hasSuffix(".in") || text.hasSuffix(".out") else { continue }
-            let name = BlobName(text: text)
-            guard try !isNamed(name) else { continue }
-            unlink(path(of: name))
-            count += 1
+            try body(BlobName(text: text))
         }
-        return count
     }
 
     /// Makes the entries of the folder durable.
@@ -133,7 +182,7 @@ package final class Blobs: Sendable {
         return error
     }
 
-    private func path(of name: BlobName) -> String {
+    func path(of name: BlobName) -> String {
         folder + "/" + name.text
     }
 

@@ -22,5 +22,14 @@ package enum ByteSizeText {
         return "\(bytes)B"
     }
 
+    /// For people, rounded down to whole units from 10 of them on: `"9216B"`, `"612MiB"`.
+    package static func approximate(_ bytes: Int) -> String {
+        for unit in ["TiB", "GiB", "MiB", "KiB"] {
+            guard let size = units[unit], bytes >= 10 * size else { continue }
+            return "\(bytes / size)\(unit)"
+        }
+        return "\(bytes)B"
+    }
+
     private static let units = ["": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40]
 }

@@ -5,6 +5,8 @@ package final class EventHub: Sendable {
     private struct State {
         var listeners: [JobKey: [ObjectIdentifier: Bell]] = [:]
         var count = 0
+        /// Those who listen to all jobs.
+        var all: [ObjectIdentifier: Bell] = [:]
         var isStopped = false
     }
 
@@ -31,9 +33,23 @@ package final class EventHub: Sendable {
         }
     }
 
+    /// From now on `bell` rings at each event of any job. It costs the listeners of single jobs nothing.
+    package func listenToAll(_ bell: Bell) {
+        let isStopped = state.withLock { state in
+            state.all[ObjectIdentifier(bell)] = bell
+            return state.isStopped
+        }
+        if isStopped { bell.ring(.stop) }
+    }
+
+    package func leaveAll(_ bell: Bell) {
+        state.withLock { $0.all[ObjectIdentifier(bell)] = nil }
+    }
+
     /// Called after the commit of an event.
     func ring(_ job: JobKey) {
-        let bells = state.withLock { $0.listeners[job] }
+        let (bells, all) = state.withLock { ($0.listeners[job], $0.all) }
+        for bell in all.values { bell.ring(.event) }
         guard let bells else { return }
         for bell in bells.values { bell.ring(.event) }
     }
@@ -42,11 +58,25 @@ package final class EventHub: Sendable {
     package func stop() {
         let bells = state.withLock { state in
             state.isStopped = true
-            return state.listeners.values.flatMap(\.values)
+            return state.listeners.values.flatMap(\.values) + state.all.values
         }
         for bell in bells { bell.ring(.stop) }
     }
 
     /// How many listen at this moment.
     package var listenerCount: Int { state.withLock { $0.count } }
+}
+
+extension EventHub {
+    /// No job has it: who listens to it hears of the stop alone.
+    private static let nobody = JobKey(value: 0)
+
+    /// `bell` rings with ``Bell/Rings/stop`` when the service stops.
+    package func listenForStop(_ bell: Bell) {
+        listen(to: Self.nobody, bell)
+    }
+
+    package func leaveStop(_ bell: Bell) {
+        leave(Self.nobody, bell)
+    }
 }

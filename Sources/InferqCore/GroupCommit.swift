@@ -50,16 +50,29 @@ final class GroupCommit: Sendable {
     /// Called once, on the writer, when nothing can be promised any more.
     private let onFatal: @Sendable (StoreError) -> Void
     private let walLimit: Int
+    let metrics = CommitMetrics()
     /// Bytes that were added to the WAL since the last checkpoint, as far as can be told. Writer only.
     private let walEstimate = Mutex(0)
 
     /// At most so many operations share a transaction, so that the first of them does not wait long for the last.
     private static let largestBatch = 512
+    /// Of these at most so many begin or end an attempt. When all slots of a model come at once, the first ones call
+    /// their model server while the rest are being committed, instead of all after the last.
+    private static let largestHandOver = 16
     private static let pageSize = 4096
 
+    /// Makes room on a full disk for what must get through, and says whether it did; called on the writer.
+    private let onFull: @Sendable () -> Bool
+
     /// - Parameter walLimit: bytes of WAL after which a checkpoint runs, between two transactions.
-    init(pool: DatabasePool, walLimit: Int, onFatal: @escaping @Sendable (StoreError) -> Void) {
+    init(
+        pool: DatabasePool,
+        walLimit: Int,
+        onFull: @escaping @Sendable () -> Bool = { false },
+        onFatal: @escaping @Sendable (StoreError) -> Void
+    ) {
         self.pool = pool
+        self.onFull = onFull
         self.walLimit = walLimit
         self.onFatal = onFatal
     }
@@ -117,7 +130,7 @@ final class GroupCommit: Sendable {
     private func drain(_ db: Database) {
         while true {
             let batch = state.withLock { state -> [Operation] in
-                let batch = Array(state.waiting.prefix(Self.largestBatch))
+                let batch = Self.nextBatch(state.waiting)
                 state.waiting.removeFirst(batch.count)
                 if batch.isEmpty { state.isDraining = false }
                 return batch
@@ -130,7 +143,18 @@ final class GroupCommit: Sendable {
 
     // MARK: One batch
 
+    private static func nextBatch(_ waiting: [Operation]) -> [Operation] {
+        var handOvers = 0
+        return Array(
+            waiting.prefix(largestBatch).prefix { operation in
+                if operation.rank != .submit { handOvers += 1 }
+                return handOvers <= largestHandOver
+            }
+        )
+    }
+
     private func commit(_ batch: [Operation], _ db: Database) {
+        metrics.begin()
         do {
             guard let results = try together(batch, db) else { return oneByOne(batch, db) }
             finish(batch, results)
@@ -177,12 +201,17 @@ final class GroupCommit: Sendable {
             } catch {
                 rollBack(db)
                 if let fatal = StoreError.fatal(error) { return abandon([operation] + rest, fatal) }
+                if operation.rank != .submit, StoreError.wrapped(error) as? StoreError == .full, onFull() {
+                    rest.insert(operation, at: rest.startIndex)
+                    continue
+                }
                 operation.fail(StoreError.wrapped(error))
             }
         }
     }
 
     private func finish(_ batch: [Operation], _ results: Results) {
+        metrics.committed(batch.count)
         state.withLock { state in
             state.figures.commits += 1
             state.figures.operations += batch.count
@@ -244,10 +273,10 @@ final class GroupCommit: Sendable {
     }
 
     /// Empties the WAL when little is going on. Returns when that is done.
-    func checkpointNow() async {
+    func checkpointNow(_ mode: Database.CheckpointMode = .truncate) async {
         await withCheckedContinuation { continuation in
             pool.asyncWriteWithoutTransaction { db in
-                self.checkpoint(db, .truncate)
+                self.checkpoint(db, mode)
                 continuation.resume()
             }
         }

@@ -15,7 +15,7 @@ final class IDGenerator: Sendable {
             last = max(JobKey.first(at: now).value, last + 1)
             return JobKey(value: last)
         }
-        var random = SystemRandomNumberGenerator()
+        var random = RandomBits()
         return (UUIDv7(key: key, random: random.next()), UUIDv7(key: key, random: random.next()))
     }
 }

@@ -38,6 +38,43 @@ package struct JSONWriter: Sendable {
         needsComma = false
     }
 
+    /// Begins a member whose name is written in the program and needs no escapes.
+    package mutating func name(_ name: StaticString) {
+        separate()
+        bytes.append(JSONByte.quote)
+        append(name)
+        bytes.append(JSONByte.quote)
+        bytes.append(JSONByte.colon)
+        needsComma = false
+    }
+
+    /// Writes a text that is put together from plain ones and an identifier.
+    package mutating func value(_ before: StaticString, _ id: UUIDv7, _ after: StaticString = "") {
+        separate()
+        bytes.append(JSONByte.quote)
+        append(before)
+        id.append(to: &bytes)
+        append(after)
+        bytes.append(JSONByte.quote)
+    }
+
+    /// Writes an identifier.
+    package mutating func value(_ id: UUIDv7) {
+        value("", id)
+    }
+
+    /// Writes a moment as RFC 3339 has it.
+    package mutating func value(_ time: Timestamp) {
+        separate()
+        bytes.append(JSONByte.quote)
+        time.append(to: &bytes)
+        bytes.append(JSONByte.quote)
+    }
+
+    private mutating func append(_ text: StaticString) {
+        bytes.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
     package mutating func value(_ value: String) {
         separate()
         string(value)

@@ -3,7 +3,7 @@
 /// It keeps what the job's row forgets; the rest of what listeners see is read from the row, which no longer changes
 /// once the final event is there.
 package struct JobEvent: Sendable, Equatable, Identifiable {
-    package enum Kind: Int, Sendable {
+    package enum Kind: Int, Sendable, CaseIterable {
         /// The job's state has changed, or it completed or was cancelled.
         case updated
         /// The model server told of its progress.

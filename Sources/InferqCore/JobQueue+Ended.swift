@@ -40,9 +40,6 @@ extension JobQueue {
 }
 
 extension JobStore {
-    /// How long a deleted job is remembered.
-    static let tombstoneAge = Duration.seconds(30 * 86_400)
-
     fileprivate func delete(_ id: UUIDv7, now: Timestamp) async throws -> Job? {
         try await commits.perform(.change) { [names] db in
             guard let job = try SQL.selectJob(db, id.key, names), job.id == id else { return nil }
@@ -55,11 +52,5 @@ extension JobStore {
     /// Whether a job with this `id` or `event_id` was there and is gone.
     package func isDeleted(_ id: UUIDv7) async throws -> Bool {
         try await reads.perform { db in try SQL.isDeleted(db, id) }
-    }
-
-    /// Forgets old deletions, in steps.
-    func forgetDeletions(now: Timestamp) async throws {
-        let moment = Timestamp(milliseconds: now.milliseconds - Self.tombstoneAge.milliseconds)
-        while try await commits.perform(.change, { try SQL.deleteTombstones($0, before: moment, limit: 500) }) > 0 {}
     }
 }

@@ -80,6 +80,6 @@ extension JobStore {
 
     /// Models that are paused: read at the start.
     func pausedModels() throws -> [String] {
-        try pool.read { db in try SQL.models(db).filter(\.isPaused).map(\.name) }
+        try readAtStart { db in try SQL.models(db).filter(\.isPaused).map(\.name) }
     }
 }

@@ -9,13 +9,14 @@ package final class JobQueue: Sendable {
     package let scheduler: Scheduler
     package let broker: any Broker
     package let health = ModelHealth()
+    package let metrics = JobMetrics()
     let backlog = Backlog()
     /// Rings when a job was stored that becomes due or expires later.
     let deadlines = Bell()
 
     private struct Running {
         let lease: Job.Lease
-        let bell: Bell
+        let stop: StopSignal
     }
 
     private struct State {
@@ -51,7 +52,10 @@ package final class JobQueue: Sendable {
     /// Call ``JobStore/add(models:)`` first.
     package func configure(_ models: [ModelSettings]) {
         state.withLock { $0.models = Dictionary(uniqueKeysWithValues: models.map { ($0.name, $0) }) }
-        for model in models { backlog.setLimit(model.queueLimit, of: model.name) }
+        for model in models {
+            backlog.setLimit(model.queueLimit, of: model.name)
+            _ = metrics.of(model.name)
+        }
         scheduler.configure(Dictionary(uniqueKeysWithValues: models.map { ($0.name, $0.concurrency) }))
     }
 
@@ -93,7 +97,10 @@ package final class JobQueue: Sendable {
         do {
             let receipt = try await store(submission, now)
             isStored = receipt.job != nil
-            if !isStored { await removeInput(of: submission) }
+            if !isStored {
+                metrics.of(submission.model).replayed.add()
+                await removeInput(of: submission)
+            }
             return receipt
         } catch StoreError.failed(let reason) {
             // The row may be on disk all the same and name the input; the next start sweeps what no row names.
@@ -117,6 +124,11 @@ package final class JobQueue: Sendable {
             guard let key = submission.key, let known = try await store.jobOf(key) else { throw full(model, now) }
             return .replayed(known)
         }
+        guard !store.disk.isShort else {
+            backlog.release(model.name)
+            guard let key = submission.key, let known = try await store.jobOf(key) else { throw StoreError.full }
+            return .replayed(known)
+        }
         let (id, eventID) = store.ids.next(at: now)
         let job = submission.job(id: id, eventID: eventID, maxAttempts: model.maxAttempts, now: now)
         do {
@@ -133,6 +145,7 @@ package final class JobQueue: Sendable {
     }
 
     private func full(_ model: ModelSettings, _ now: Timestamp) -> Refusal {
+        metrics.of(model.name).refused.add()
         let rate = backlog.figures(of: model.name, now: now).rate
         // One place is free as soon as one job has ended. With nothing measured yet, a guess that does no harm.
         let seconds = rate > 0 ? (1 / rate).rounded(.up) : 10
@@ -174,7 +187,7 @@ package final class JobQueue: Sendable {
     /// - Throws: ``StoreError``; then the job is as it was.
     func claim(_ offer: Offer, now: Timestamp = .now) async throws -> Claim? {
         guard !scheduler.isPaused(offer.model) else { return nil }
-        let bell = Bell()
+        let stop = StopSignal()
         state.withLock { $0.taking += 1 }
         defer { tookOne() }
         do {
@@ -186,10 +199,10 @@ package final class JobQueue: Sendable {
                 then: { change in
                     if case .running(let lease) = change.job.state {
                         let isInterrupting = self.state.withLock { state in
-                            state.running[offer.job] = Running(lease: lease, bell: bell)
+                            state.running[offer.job] = Running(lease: lease, stop: stop)
                             return state.isInterrupting
                         }
-                        if isInterrupting { bell.ring(.stop) }
+                        if isInterrupting { stop.stop(.serviceStops) }
                     }
                     self.applied(change)
                 },
@@ -201,19 +214,26 @@ package final class JobQueue: Sendable {
                 }
             )
             guard let job = change?.job, case .running(let lease) = job.state else { return nil }
-            return Claim(job: job, lease: lease, bell: bell)
+            return Claim(job: job, lease: lease, startedAt: now, stop: stop)
         } catch is IllegalTransition {
             return nil
         }
     }
 
     /// Stores how a claimed attempt ended. An outcome that comes too late is dropped, with its blob.
-    func finish(_ claim: Claim, with outcome: Outcome, retry: RetryPolicy, now: Timestamp = .now) async throws {
+    @discardableResult
+    func finish(
+        _ claim: Claim,
+        with outcome: Outcome,
+        retry: RetryPolicy,
+        now: Timestamp = .now
+    ) async throws -> Finish {
         let jitter = Double.random(in: 0..<1)
-        health.note(outcome, of: claim.job.model)
-        try await end(claim, dropping: outcome, now) { job in
+        let turn = health.note(outcome, of: claim.job.model)
+        let job = try await end(claim, dropping: outcome, now) { job in
             try job.finish(claim.lease, with: outcome, retry: retry, jitter: jitter, now: now)
         }
+        return Finish(job: job, turn: turn)
     }
 
     /// Stores what a model server tells while it works.
@@ -234,7 +254,7 @@ package final class JobQueue: Sendable {
 
     /// Puts a claimed job back whose attempt was cut short: it does not count as a failure.
     func interrupt(_ claim: Claim, reason: String, now: Timestamp = .now) async throws {
-        try await end(claim, dropping: nil, now) { job in try job.interrupt(claim.lease, reason: reason, now: now) }
+        _ = try await end(claim, dropping: nil, now) { job in try job.interrupt(claim.lease, reason: reason, now: now) }
     }
 
     private func end(
@@ -242,20 +262,30 @@ package final class JobQueue: Sendable {
         dropping outcome: Outcome?,
         _ now: Timestamp,
         _ transition: @escaping @Sendable (inout Job) throws -> [JobEvent.Draft]
-    ) async throws {
+    ) async throws -> Job? {
+        var stored: Job?
         do {
-            _ = try await store.change(
-                claim.job.key, rank: .outcome, now: now, then: { self.applied($0) }, transition
-            )
+            stored = try await store.change(
+                claim.job.key, rank: .outcome, now: now,
+                then: { change in
+                    if outcome != nil { self.metrics.attemptEnded(claim, at: now) }
+                    self.applied(change)
+                },
+                transition
+            )?.job
         } catch is IllegalTransition {
             if case .answered(let answer) = outcome, case .file(let name) = answer.payload.content {
                 await store.blobs.remove(name)
             }
         }
         forget(claim)
+        return stored
     }
 
-    /// The attempt is over; its bell is no longer rung.
+    /// Attempts that run at this moment.
+    var runningCount: Int { state.withLock { $0.running.count } }
+
+    /// The attempt is over; it is no longer told to stop.
     func forget(_ claim: Claim) {
         let idle = state.withLock { state -> Bell? in
             if state.running[claim.job.key]?.lease == claim.lease { state.running[claim.job.key] = nil }
@@ -283,11 +313,11 @@ package final class JobQueue: Sendable {
 
     /// Tells all running attempts to stop, and those that are just beginning; their workers put them back.
     func interruptAll() {
-        let bells = state.withLock { state in
+        let signals = state.withLock { state in
             state.isInterrupting = true
-            return state.running.values.map(\.bell)
+            return state.running.values.map(\.stop)
         }
-        for bell in bells { bell.ring(.stop) }
+        for signal in signals { signal.stop(.serviceStops) }
     }
 
     // MARK: After each commit
@@ -296,13 +326,14 @@ package final class JobQueue: Sendable {
     func applied(_ change: JobStore.Change) {
         let job = change.job
         backlog.apply(change, now: .now)
+        metrics.apply(change)
         if !change.events.isEmpty { hub.ring(job.key) }
         switch job.state {
         case .pending(isDue: true):
             if change.before != job.state { scheduler.becameDue([job.candidate], of: job.model) }
             if job.options.expiresAt != nil, change.before == nil { deadlines.ring(.event) }
         case .pending(isDue: false): deadlines.ring(.event)
-        case .cancelled: state.withLock { $0.running[job.key]?.bell }?.ring(.cancel)
+        case .cancelled: state.withLock { $0.running[job.key]?.stop }?.stop(.cancelled)
         case .running, .completed, .failed: break
         }
     }
@@ -318,8 +349,9 @@ package struct Claim: Sendable {
     /// As it was committed, with its input as far as it lies in the row.
     package let job: Job
     package let lease: Job.Lease
-    /// Rings when the attempt must stop.
-    let bell: Bell
+    let startedAt: Timestamp
+    /// Tells the attempt to stop.
+    package let stop: StopSignal
 }
 
 /// What a client asks for, checked and complete.

@@ -1,3 +1,4 @@
+import Crypto
 import Foundation
 import GRDB
 
@@ -103,19 +104,37 @@ extension JobStore {
 
     /// Pending jobs by model and priority.
     func pendingCounts() throws -> [(model: String, priority: Int, isDue: Bool, count: Int)] {
-        try pool.read { [names] db in
+        try readAtStart { [names] db in
             try SQL.pendingCounts(db).compactMap { row in
                 names.name(of: row.model).map { ($0, row.priority, row.isDue, row.count) }
             }
         }
     }
 
+    /// Reads on the calling thread, before the service runs.
+    ///
+    /// - Throws: ``StoreError``.
+    func readAtStart<Value>(_ read: (Database) throws -> Value) throws -> Value {
+        do {
+            return try pool.read(read)
+        } catch let error as DatabaseError {
+            throw StoreOpening.explained(error, path: pool.path)
+        }
+    }
+
     /// All bytes of a payload, from the row or from its file. Nil when they were not read with the job.
+    ///
+    /// - Throws: ``StoreError``, ``StoreError/damaged(reason:)`` when they are not those that were stored.
     package func bytes(of payload: Payload) async throws -> [UInt8]? {
         switch payload.content {
-        case .inline(let bytes): bytes
-        case .file(let name): try await blobs.read(name)
-        case .unread: nil
+        case .inline(let bytes): return bytes
+        case .file(let name):
+            let bytes = try await blobs.read(name)
+            guard bytes.count == payload.byteCount,
+                payload.digest.map({ $0.elementsEqual(SHA256.hash(data: bytes)) }) ?? true
+            else { throw StoreError.damaged(reason: "the file of a body is not as it was written") }
+            return bytes
+        case .unread: return nil
         }
     }
 

@@ -14,73 +14,115 @@ extension SQL {
         input_json, input_digest, input_file, output_type, output_size, output_json, output_digest, output_file, \
         layers_from, layers_to, layers, reports
         """
-    private static let headCount = 35
+    private static let headCount: CInt = 35
 
     static func insertJob(_ db: Database, _ job: Job, model: Int64) throws {
         let (input, inputFile) = columns(job.input)
-        try db.cachedStatement(
-            sql: """
-                INSERT INTO job (key, id, event_id, model, phase, priority, run_at, expires_at, timeout, max_attempts, \
-                last_event, retry_of, traceparent, metadata, input_type, input_size, input_json, input_digest, \
-                input_file, input) \
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-                """
-        ).execute(arguments: [
-            job.key.value, job.id.data, job.eventID.data, model, phase(job.state), job.options.priority,
-            job.runAt.milliseconds, job.options.expiresAt?.milliseconds, job.options.timeout?.milliseconds,
-            job.options.maxAttempts, job.lastEvent, job.options.retryOf?.data, job.options.traceparent,
-            job.options.metadata.isEmpty ? nil : Data(job.options.metadata), job.input.contentType,
-            job.input.byteCount, job.input.isJSON, job.input.digest.map { Data($0) }, inputFile, input,
-        ])
+        try db.with(
+            """
+            INSERT INTO job (key, id, event_id, model, phase, priority, run_at, expires_at, timeout, max_attempts, \
+            last_event, retry_of, traceparent, metadata, input_type, input_size, input_json, input_digest, \
+            input_file, input) \
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """
+        ) { row in
+            try row.bind(job.key.value)
+            try row.bind(job.id)
+            try row.bind(job.eventID)
+            try row.bind(model)
+            try row.bind(phase(job.state))
+            try row.bind(job.options.priority)
+            try row.bind(job.runAt.milliseconds)
+            try row.bind(job.options.expiresAt?.milliseconds)
+            try row.bind(job.options.timeout?.milliseconds)
+            try row.bind(job.options.maxAttempts)
+            try row.bind(job.lastEvent)
+            try row.bind(job.options.retryOf)
+            try row.bind(job.options.traceparent)
+            try row.bind(job.options.metadata.isEmpty ? nil : job.options.metadata)
+            try row.bind(job.input.contentType)
+            try row.bind(job.input.byteCount)
+            try row.bind(job.input.isJSON ? 1 : 0)
+            try row.bind(job.input.digest)
+            try row.bind(inputFile)
+            try row.bind(input)
+            try row.run()
+        }
     }
 
     /// The job with its bodies unread, or nil.
     static func selectJob(_ db: Database, _ key: JobKey, _ names: ModelNames) throws -> Job? {
-        let statement = try db.cachedStatement(sql: "SELECT \(head) FROM job WHERE key = ?")
-        return try Row.fetchCursor(statement, arguments: [key.value]).first { try job($0, names) }
+        try db.with("SELECT \(head) FROM job WHERE key = ?") { row in
+            try row.bind(key.value)
+            return try row.step() ? try job(row, names) : nil
+        }
     }
 
     /// The job with its input, and its output if it has one, or nil.
     static func selectWholeJob(_ db: Database, _ key: JobKey, _ names: ModelNames) throws -> Job? {
-        let statement = try db.cachedStatement(sql: "SELECT \(head), input, output FROM job WHERE key = ?")
-        return try Row.fetchCursor(statement, arguments: [key.value]).first { row in
+        try db.with("SELECT \(head), input, output FROM job WHERE key = ?") { row in
+            try row.bind(key.value)
+            guard try row.step() else { return nil }
             var job = try job(row, names)
-            if let input = row[headCount] as Data? { job.input.content = .inline([UInt8](input)) }
-            if let output = row[headCount + 1] as Data? { job.output?.content = .inline([UInt8](output)) }
+            if let input = try row.bytes(headCount) { job.input.content = .inline(input) }
+            if let output = try row.bytes(headCount + 1) { job.output?.content = .inline(output) }
             return job
         }
     }
 
     /// Writes everything of a job that a transition can have changed, but for a new output.
     static func updateJob(_ db: Database, _ job: Job) throws {
-        let layers = columns(job.layers)
-        try db.cachedStatement(
-            sql: """
-                UPDATE job SET phase = ?, run_at = ?, attempt = ?, failures = ?, lease = ?, crashes = ?, \
-                started_at = ?, finished_at = ?, last_event = ?, error = ?, layers = ?, reports = ? WHERE key = ?
-                """
-        ).execute(arguments: [
-            phase(job.state), job.runAt.milliseconds, job.attempt, job.failures, job.lease.number, job.crashes,
-            job.startedAt?.milliseconds, job.finishedAt?.milliseconds, job.lastEvent, job.error.map { Data($0.json) },
-            layers.early, job.reports, job.key.value,
-        ])
+        try db.with(
+            """
+            UPDATE job SET phase = ?, run_at = ?, attempt = ?, failures = ?, lease = ?, crashes = ?, \
+            started_at = ?, finished_at = ?, last_event = ?, error = ?, layers = ?, reports = ? WHERE key = ?
+            """
+        ) { row in
+            try row.bind(phase(job.state))
+            try row.bind(job.runAt.milliseconds)
+            try row.bind(job.attempt)
+            try row.bind(job.failures)
+            try row.bind(job.lease.number)
+            try row.bind(job.crashes)
+            try row.bind(job.startedAt?.milliseconds)
+            try row.bind(job.finishedAt?.milliseconds)
+            try row.bind(job.lastEvent)
+            try row.bind(job.error?.json)
+            try row.bind(columns(job.layers).early)
+            try row.bind(job.reports)
+            try row.bind(job.key.value)
+            try row.run()
+        }
     }
 
     /// As ``updateJob(_:_:)``, for a job that has just got its output.
     static func completeJob(_ db: Database, _ job: Job, output: Payload) throws {
         let layers = columns(job.layers)
         let (bytes, file) = columns(output)
-        try db.cachedStatement(
-            sql: """
-                UPDATE job SET phase = ?, failures = ?, crashes = ?, finished_at = ?, last_event = ?, error = NULL, \
-                output_type = ?, output_size = ?, output_json = ?, output_digest = ?, output_file = ?, output = ?, \
-                layers_from = ?, layers_to = ?, layers = ? WHERE key = ?
-                """
-        ).execute(arguments: [
-            phase(job.state), job.failures, job.crashes, job.finishedAt?.milliseconds, job.lastEvent,
-            output.contentType, output.byteCount, output.isJSON, output.digest.map { Data($0) }, file, bytes,
-            layers.from, layers.to, layers.early, job.key.value,
-        ])
+        try db.with(
+            """
+            UPDATE job SET phase = ?, failures = ?, crashes = ?, finished_at = ?, last_event = ?, error = NULL, \
+            output_type = ?, output_size = ?, output_json = ?, output_digest = ?, output_file = ?, output = ?, \
+            layers_from = ?, layers_to = ?, layers = ? WHERE key = ?
+            """
+        ) { row in
+            try row.bind(phase(job.state))
+            try row.bind(job.failures)
+            try row.bind(job.crashes)
+            try row.bind(job.finishedAt?.milliseconds)
+            try row.bind(job.lastEvent)
+            try row.bind(output.contentType)
+            try row.bind(output.byteCount)
+            try row.bind(output.isJSON ? 1 : 0)
+            try row.bind(output.digest)
+            try row.bind(file)
+            try row.bind(bytes)
+            try row.bind(layers.from)
+            try row.bind(layers.to)
+            try row.bind(layers.early)
+            try row.bind(job.key.value)
+            try row.run()
+        }
     }
 
     static func lastKey(_ db: Database) throws -> JobKey? {
@@ -104,18 +146,24 @@ extension SQL {
 extension SQL {
     /// The first due jobs of a model, by priority, then age.
     static func dueJobs(_ db: Database, model: Int64, limit: Int) throws -> [Candidate] {
-        let statement = try db.cachedStatement(
-            sql: """
-                SELECT key, priority, crashes FROM job WHERE model = ? AND phase = 1 \
-                ORDER BY priority DESC, key LIMIT ?
-                """
-        )
-        return try Row.fetchCursor(statement, arguments: [model, limit]).array { row in
-            Candidate(
-                key: JobKey(value: row[0]),
-                priority: row[1],
-                isSuspect: (row[2] as Int) >= Job.crashesOfSuspect
-            )
+        try db.with(
+            """
+            SELECT key, priority, crashes FROM job WHERE model = ? AND phase = 1 ORDER BY priority DESC, key LIMIT ?
+            """
+        ) { row in
+            try row.bind(model)
+            try row.bind(limit)
+            var candidates: [Candidate] = []
+            while try row.step() {
+                candidates.append(
+                    Candidate(
+                        key: JobKey(value: try row.int64(0)),
+                        priority: try row.int(1),
+                        isSuspect: try row.int(2) >= Job.crashesOfSuspect
+                    )
+                )
+            }
+            return candidates
         }
     }
 
@@ -172,13 +220,17 @@ extension SQL {
 
     /// How many due jobs of the same model and priority are older, counted up to `limit`.
     static func olderDueJobs(_ db: Database, model: Int64, priority: Int, key: JobKey, limit: Int) throws -> Int {
-        let statement = try db.cachedStatement(
-            sql: """
-                SELECT count(*) FROM (SELECT 1 FROM job \
-                WHERE model = ? AND phase = 1 AND priority = ? AND key < ? LIMIT ?)
-                """
-        )
-        return try Int.fetchOne(statement, arguments: [model, priority, key.value, limit]) ?? 0
+        try db.with(
+            """
+            SELECT count(*) FROM (SELECT 1 FROM job WHERE model = ? AND phase = 1 AND priority = ? AND key < ? LIMIT ?)
+            """
+        ) { row in
+            try row.bind(model)
+            try row.bind(priority)
+            try row.bind(key.value)
+            try row.bind(limit)
+            return try row.step() ? try row.int(0) : 0
+        }
     }
 }
 
@@ -211,11 +263,13 @@ extension SQL {
         limit: Int,
         _ names: ModelNames
     ) throws -> [Job] {
-        let statement = try db.cachedStatement(
-            sql: "SELECT \(head) FROM job WHERE key >= ? AND key < ? ORDER BY key DESC LIMIT ?"
-        )
-        return try Row.fetchCursor(statement, arguments: [lower.value, upper.value, limit]).array {
-            try job($0, names)
+        try db.with("SELECT \(head) FROM job WHERE key >= ? AND key < ? ORDER BY key DESC LIMIT ?") { row in
+            try row.bind(lower.value)
+            try row.bind(upper.value)
+            try row.bind(limit)
+            var jobs: [Job] = []
+            while try row.step() { jobs.append(try job(row, names)) }
+            return jobs
         }
     }
 
@@ -238,45 +292,62 @@ extension SQL {
     static func insertEvent(_ db: Database, _ job: JobKey, _ draft: JobEvent.Draft, at now: Timestamp) throws
         -> JobEvent
     {
-        try db.cachedStatement(
-            sql: """
-                INSERT INTO event (job, kind, status, at, attempt, run_at, text, error, detail) \
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-                """
-        ).execute(arguments: [
-            job.value, draft.kind.rawValue, draft.status.rawValue, now.milliseconds, draft.attempt,
-            draft.runAt.milliseconds, draft.text, draft.error.map { Data($0.json) }, draft.detail.map { Data($0) },
-        ])
+        try db.with(
+            """
+            INSERT INTO event (job, kind, status, at, attempt, run_at, text, error, detail) \
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """
+        ) { row in
+            try row.bind(job.value)
+            try row.bind(draft.kind.rawValue)
+            try row.bind(draft.status.rawValue)
+            try row.bind(now.milliseconds)
+            try row.bind(draft.attempt)
+            try row.bind(draft.runAt.milliseconds)
+            try row.bind(draft.text)
+            try row.bind(draft.error?.json)
+            try row.bind(draft.detail)
+            try row.run()
+        }
         return JobEvent(id: db.lastInsertedRowID, job: job, at: now, draft: draft)
     }
 
     /// The events of a job after one id, in order.
     static func events(_ db: Database, of job: JobKey, after id: Int64, limit: Int) throws -> [JobEvent] {
-        let statement = try db.cachedStatement(
-            sql: """
-                SELECT id, kind, status, at, attempt, run_at, text, error, detail FROM event \
-                WHERE job = ? AND id > ? ORDER BY id LIMIT ?
-                """
-        )
-        return try Row.fetchCursor(statement, arguments: [job.value, id, limit]).array { row in
-            guard let kind = JobEvent.Kind(rawValue: row[1]), let status = Status(rawValue: row[2]) else {
-                throw StoreError.corrupt(path: "event \(row[0] as Int64)", reason: "unknown kind or status")
-            }
-            return JobEvent(
-                id: row[0],
-                job: job,
-                at: Timestamp(milliseconds: row[3]),
-                draft: JobEvent.Draft(
-                    kind: kind,
-                    status: status,
-                    attempt: row[4],
-                    runAt: Timestamp(milliseconds: row[5]),
-                    text: row[6],
-                    error: (row[7] as Data?).map { Failure(json: [UInt8]($0)) },
-                    detail: (row[8] as Data?).map { [UInt8]($0) }
-                )
-            )
+        try db.with(
+            """
+            SELECT id, kind, status, at, attempt, run_at, text, error, detail FROM event \
+            WHERE job = ? AND id > ? ORDER BY id LIMIT ?
+            """
+        ) { row in
+            try row.bind(job.value)
+            try row.bind(id)
+            try row.bind(limit)
+            var events: [JobEvent] = []
+            while try row.step() { events.append(try event(row, of: job)) }
+            return events
         }
+    }
+
+    private static func event(_ row: PreparedStatement, of job: JobKey) throws -> JobEvent {
+        let id = try row.int64(0)
+        guard let kind = JobEvent.Kind(rawValue: try row.int(1)), let status = Status(rawValue: try row.int(2)) else {
+            throw StoreError.corrupt(path: "event \(id)", reason: "unknown kind or status")
+        }
+        return JobEvent(
+            id: id,
+            job: job,
+            at: Timestamp(milliseconds: try row.int64(3)),
+            draft: JobEvent.Draft(
+                kind: kind,
+                status: status,
+                attempt: try row.int(4),
+                runAt: Timestamp(milliseconds: try row.int64(5)),
+                text: try row.text(6),
+                error: try row.bytes(7).map(Failure.init(json:)),
+                detail: try row.bytes(8)
+            )
+        )
     }
 }
 
@@ -293,84 +364,91 @@ extension SQL {
         }
     }
 
-    private static func columns(_ payload: Payload) -> (bytes: Data?, file: String?) {
+    private static func columns(_ payload: Payload) -> (bytes: [UInt8]?, file: String?) {
         switch payload.content {
-        case .inline(let bytes): (Data(bytes), nil)
+        case .inline(let bytes): (bytes, nil)
         case .file(let name): (nil, name.text)
         case .unread: (nil, nil)
         }
     }
 
-    private static func columns(_ layers: Job.Layers) -> (from: Int?, to: Int?, early: Data?) {
+    private static func columns(_ layers: Job.Layers) -> (from: Int64?, to: Int64?, early: [UInt8]?) {
         switch layers {
         case .none: (nil, nil, nil)
-        case .array(let range): (range.lowerBound, range.upperBound, nil)
-        // An object is told from an array by its first byte in the output; nothing more need be stored.
-        case .object(let range): (range.lowerBound, range.upperBound, Data("{}".utf8))
-        case .early(let bytes): (nil, nil, Data(bytes))
+        case .array(let range): (Int64(range.lowerBound), Int64(range.upperBound), nil)
+        // An object is told from an array by what stands in the third column; nothing more need be stored.
+        case .object(let range): (Int64(range.lowerBound), Int64(range.upperBound), Array("{}".utf8))
+        case .early(let bytes): (nil, nil, bytes)
         }
     }
 
-    private static func job(_ row: Row, _ names: ModelNames) throws -> Job {
-        let key = JobKey(value: row[0])
-        guard let id = UUIDv7(data: row[1]), let eventID = UUIDv7(data: row[2]), let model = names.name(of: row[3])
+    private static func job(_ row: PreparedStatement, _ names: ModelNames) throws -> Job {
+        let key = JobKey(value: try row.int64(0))
+        guard let id = try row.uuid(1), let eventID = try row.uuid(2), let model = names.name(of: try row.int64(3))
         else { throw StoreError.corrupt(path: "job \(key.value)", reason: "an identifier is malformed") }
-        var options = Job.Options(maxAttempts: row[9])
-        options.priority = row[5]
-        options.expiresAt = (row[7] as Int64?).map(Timestamp.init(milliseconds:))
-        options.timeout = (row[8] as Int64?).map { .milliseconds($0) }
-        options.retryOf = (row[17] as Data?).flatMap(UUIDv7.init(data:))
-        options.traceparent = row[18]
-        options.metadata = (row[19] as Data?).map { [UInt8]($0) } ?? []
-        let input = Payload(
-            content: (row[25] as String?).map { .file(BlobName(text: $0)) } ?? .unread,
-            byteCount: row[22],
-            contentType: row[21],
-            isJSON: row[23],
-            digest: (row[24] as Data?).map { [UInt8]($0) }
-        )
-        let runAt = Timestamp(milliseconds: row[6])
+        let runAt = Timestamp(milliseconds: try row.int64(6))
         var job = Job(
             id: id,
             eventID: eventID,
             model: model,
-            options: options,
-            input: input,
+            options: try options(row),
+            input: try payload(row, type: 21, file: 25),
             runAt: runAt,
             now: runAt
         )
-        job.attempt = row[10]
-        job.failures = row[11]
-        job.lease = Job.Lease(number: row[12])
-        job.crashes = row[13]
-        job.startedAt = (row[14] as Int64?).map(Timestamp.init(milliseconds:))
-        job.lastEvent = row[16]
-        job.error = (row[20] as Data?).map { Failure(json: [UInt8]($0)) }
-        let finishedAt = Timestamp(milliseconds: row[15] as Int64? ?? 0)
-        switch row[4] as Int {
-        case 0: job.state = .pending(isDue: false)
-        case 1: job.state = .pending(isDue: true)
-        case 2: job.state = .running(job.lease)
-        case 3: job.state = .completed(finishedAt: finishedAt)
-        case 4: job.state = .failed(finishedAt: finishedAt)
-        default: job.state = .cancelled(finishedAt: finishedAt)
-        }
-        if let size = row[27] as Int? {
-            job.output = Payload(
-                content: (row[30] as String?).map { .file(BlobName(text: $0)) } ?? .unread,
-                byteCount: size,
-                contentType: row[26],
-                isJSON: row[28],
-                digest: (row[29] as Data?).map { [UInt8]($0) }
-            )
-        }
-        job.reports = row[34]
-        let early = row[33] as Data?
-        if let from = row[31] as Int?, let to = row[32] as Int?, from <= to {
-            job.layers = early == nil ? .array(from..<to) : .object(from..<to)
-        } else if let early {
-            job.layers = .early([UInt8](early))
-        }
+        job.attempt = try row.int(10)
+        job.failures = try row.int(11)
+        job.lease = Job.Lease(number: try row.int64(12))
+        job.crashes = try row.int(13)
+        job.startedAt = try row.time(14)
+        job.state = try state(try row.int(4), job.lease, finishedAt: try row.time(15))
+        job.lastEvent = try row.int64(16)
+        job.error = try row.bytes(20).map(Failure.init(json:))
+        if !row.isNull(27) { job.output = try payload(row, type: 26, file: 30) }
+        job.layers = try layers(row)
+        job.reports = try row.int(34)
         return job
+    }
+
+    private static func options(_ row: PreparedStatement) throws -> Job.Options {
+        var options = Job.Options(maxAttempts: try row.int(9))
+        options.priority = try row.int(5)
+        options.expiresAt = try row.time(7)
+        options.timeout = try row.optionalInt64(8).map { .milliseconds($0) }
+        options.retryOf = try row.uuid(17)
+        options.traceparent = try row.text(18)
+        options.metadata = try row.bytes(19) ?? []
+        return options
+    }
+
+    /// The five columns from `type` on, but for the last one, which is `file`: type, size, JSON or not, digest, file.
+    private static func payload(_ row: PreparedStatement, type: CInt, file: CInt) throws -> Payload {
+        Payload(
+            content: try row.text(file).map { .file(BlobName(text: $0)) } ?? .unread,
+            byteCount: try row.int(type + 1),
+            contentType: try row.text(type),
+            isJSON: try row.int64(type + 2) != 0,
+            digest: try row.bytes(type + 3)
+        )
+    }
+
+    private static func state(_ phase: Int, _ lease: Job.Lease, finishedAt: Timestamp?) throws -> Job.State {
+        switch (phase, finishedAt) {
+        case (0, nil): return .pending(isDue: false)
+        case (1, nil): return .pending(isDue: true)
+        case (2, nil): return .running(lease)
+        case (3, let at?): return .completed(finishedAt: at)
+        case (4, let at?): return .failed(finishedAt: at)
+        case (5, let at?): return .cancelled(finishedAt: at)
+        default: throw StoreError.corrupt(path: "column phase", reason: "it does not go with finished_at")
+        }
+    }
+
+    private static func layers(_ row: PreparedStatement) throws -> Job.Layers {
+        let early = try row.bytes(33)
+        guard let from = try row.optionalInt(31), let to = try row.optionalInt(32), from <= to, from >= 0 else {
+            return early.map { .early($0) } ?? .none
+        }
+        return early == nil ? .array(from..<to) : .object(from..<to)
     }
 }

@@ -6,14 +6,15 @@ import GRDB
 // MARK: Idempotency keys
 
 extension SQL {
-    /// The job that a key belongs to.
+    /// The job that a key belongs to, if need be one that the retention has removed.
     ///
     /// - Throws: ``JobQueue/Refusal/keyReused`` when it belongs to another request.
     static func jobOf(_ db: Database, _ key: IdempotencyKey) throws -> UUIDv7? {
         let statement = try db.cachedStatement(
             sql: """
-                SELECT idempotency.digest, job.id FROM idempotency JOIN job ON job.key = idempotency.job \
-                WHERE idempotency.key = ?
+                SELECT idempotency.digest, ifnull(job.id, tombstone.id) FROM idempotency \
+                LEFT JOIN job ON job.key = idempotency.job LEFT JOIN tombstone ON tombstone.job = idempotency.job \
+                WHERE idempotency.key = ? AND (job.key IS NOT NULL OR tombstone.job IS NOT NULL)
                 """
         )
         return try Row.fetchCursor(statement, arguments: [key.text]).first { row in
@@ -23,7 +24,8 @@ extension SQL {
     }
 
     static func insertKey(_ db: Database, _ key: IdempotencyKey, of job: JobKey, at now: Timestamp) throws {
-        try db.cachedStatement(sql: "INSERT INTO idempotency (key, digest, job, at) VALUES (?, ?, ?, ?)")
+        // Replaces the key of a job that is not even remembered any more: see ``jobOf(_:_:)``.
+        try db.cachedStatement(sql: "INSERT OR REPLACE INTO idempotency (key, digest, job, at) VALUES (?, ?, ?, ?)")
             .execute(arguments: [key.text, Data(key.digest), job.value, now.milliseconds])
     }
 }
@@ -60,42 +62,5 @@ extension SQL {
 
     static func setMeta(_ db: Database, _ name: String, _ value: Data) throws {
         try db.execute(sql: "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", arguments: [name, value])
-    }
-}
-
-// MARK: Deletion
-
-extension SQL {
-    /// Removes a job with its events and its key, and remembers that it was there.
-    static func deleteJob(_ db: Database, _ job: Job, at now: Timestamp) throws {
-        try db.cachedStatement(sql: "DELETE FROM job WHERE key = ?").execute(arguments: [job.key.value])
-        try db.cachedStatement(sql: "INSERT INTO tombstone (job, id, event_id, at) VALUES (?, ?, ?, ?)")
-            .execute(arguments: [job.key.value, job.id.data, job.eventID.data, now.milliseconds])
-        // The last million is kept. One more comes, so at most one goes.
-        try db.cachedStatement(sql: "DELETE FROM tombstone WHERE number <= ? - 1000000")
-            .execute(arguments: [db.lastInsertedRowID])
-    }
-
-    /// Whether a job with this `id` or `event_id` was deleted.
-    static func isDeleted(_ db: Database, _ id: UUIDv7) throws -> Bool {
-        let statement = try db.cachedStatement(
-            sql: "SELECT EXISTS (SELECT 1 FROM tombstone WHERE job = ?1 AND (id = ?2 OR event_id = ?2))"
-        )
-        return try Bool.fetchOne(statement, arguments: [id.key.value, id.data]) ?? false
-    }
-
-    /// Forgets deletions before `moment`.
-    ///
-    /// - Returns: how many there were, at most `limit`.
-    static func deleteTombstones(_ db: Database, before moment: Timestamp, limit: Int) throws -> Int {
-        // They are numbered in the order of their time, so the first ones are the oldest.
-        try db.execute(
-            sql: """
-                DELETE FROM tombstone WHERE number IN \
-                (SELECT number FROM tombstone ORDER BY number LIMIT ?) AND at < ?
-                """,
-            arguments: [limit, moment.milliseconds]
-        )
-        return db.changesCount
     }
 }

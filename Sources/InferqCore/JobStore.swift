@@ -14,6 +14,10 @@ package final class JobStore: Sendable {
         package var readers = 4
         /// Bytes of WAL after which a checkpoint runs.
         package var walLimit = 16 << 20
+        /// Free bytes of the disk below which submits are refused.
+        package var minFree = 0
+        /// Bytes held in reserve for a full disk, at most 1/16 of the file system.
+        package var ballast = 0
 
         package enum Synchronous: String, Sendable {
             /// Every commit is synced before it is acknowledged.
@@ -34,6 +38,8 @@ package final class JobStore: Sendable {
         package var poisoned: Int
         package var orphans: Int
         package var sqliteVersion: String
+        /// Those that were ended as poisoned, for the log.
+        package var poisonedJobs: [Job] = []
     }
 
     /// One job's change of state as it was committed.
@@ -45,6 +51,7 @@ package final class JobStore: Sendable {
     }
 
     package let blobs: Blobs
+    package let disk: DiskGuard
     package let recovery: Recovery
     /// Signs the tokens of model servers; made with the store and kept in it.
     package let secret: SymmetricKey
@@ -56,6 +63,8 @@ package final class JobStore: Sendable {
     let ids: IDGenerator
     /// Held as long as the store is open.
     private let lock: StoreLock
+    /// Without a sync at each commit a WAL may be gone after a power cut, and that is no damage.
+    private let marksWAL: Bool
 
     /// Opens the store, makes it if there is none, and puts back what a dead process left running.
     ///
@@ -75,20 +84,26 @@ package final class JobStore: Sendable {
     ) throws {
         try StoreOpening.makeFolder(of: settings.path)
         lock = try StoreLock(path: settings.path)
+        StoreCopy.sweep(settings.path)
+        disk = DiskGuard(settings)
+        disk.makeRoomToStart()
+        try WALMark.check(lock.note, settings.path)
         do {
             pool = try StoreOpening.open(settings)
             blobs = try Blobs(folder: StoreOpening.blobFolder(of: settings.path), onFatal: onFatal)
             names = ModelNames()
             let start = try StoreOpening.begin(
-                pool, settings, models: models, names: names, blobs: blobs, bootID: bootID, now: now
+                pool, settings, models: models, names: names, blobs: blobs, disk: disk, bootID: bootID, now: now
             )
             recovery = start.recovery
             secret = start.secret
             ids = IDGenerator(after: start.lastKey)
+            marksWAL = settings.synchronous == .full
+            lock.note = marksWAL ? WALMark.note(of: settings.path) ?? "" : ""
         } catch let error as DatabaseError {
             throw StoreOpening.explained(error, path: settings.path)
         }
-        commits = GroupCommit(pool: pool, walLimit: settings.walLimit, onFatal: onFatal)
+        commits = GroupCommit(pool: pool, walLimit: settings.walLimit, onFull: disk.giveUpBallast, onFatal: onFatal)
         reads = GroupRead(pool: pool, lanes: max(1, settings.readers - 1))
     }
 
@@ -96,10 +111,23 @@ package final class JobStore: Sendable {
     package func close() async {
         commits.stop()
         await commits.checkpointNow()
+        StoreCopy.sweep(pool.path)
+        lock.note = ""
         do {
             try pool.close()
         } catch {
             // A reader was still busy; the process ends, and the file is complete without the close.
+        }
+    }
+
+    /// Notes which WAL belongs to the store, as it is now; on the writer, so that no checkpoint comes in between.
+    func noteWAL() async {
+        guard marksWAL else { return }
+        await withCheckedContinuation { continuation in
+            pool.asyncWriteWithoutTransaction { db in
+                if let note = WALMark.note(of: self.pool.path) { self.lock.note = note }
+                continuation.resume()
+            }
         }
     }
 

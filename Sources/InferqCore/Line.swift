@@ -15,15 +15,20 @@ struct Line {
     /// What became due while the store was being read, and may be missing in what was read.
     private var arrivals: [Candidate] = []
     private var hasLostArrivals = false
+    /// What left the window while the store was being read, and may still be in what was read.
+    private var departures: Set<JobKey> = []
 
-    /// A window that has run empty while the store may have more.
-    var mustRead: Bool { window.isEmpty && !isComplete && !isReading && concurrency > 0 && !isPaused }
+    /// A window that is running low while the store may have more: read before it is empty, or all slots would wait.
+    var mustRead: Bool {
+        window.count <= Scheduler.windowLimit / 4 && !isComplete && !isReading && concurrency > 0 && !isPaused
+    }
 
     func best(skippingSuspects: Bool) -> Candidate? {
         skippingSuspects ? window.last { !$0.isSuspect } : window.last
     }
 
     mutating func remove(_ candidate: Candidate) {
+        if isReading { departures.insert(candidate.key) }
         if window.last == candidate {
             window.removeLast()
         } else {
@@ -33,9 +38,9 @@ struct Line {
 
     mutating func insert(_ candidate: Candidate) {
         guard !offered.contains(candidate.key) else { return }
-        guard !isReading else {
-            guard arrivals.count < 4 * Scheduler.windowLimit else { return hasLostArrivals = true }
-            return arrivals.append(candidate)
+        if isReading {
+            departures.remove(candidate.key)
+            if arrivals.count < 4 * Scheduler.windowLimit { arrivals.append(candidate) } else { hasLostArrivals = true }
         }
         // Worse than the window's end: the store has it, and it is read in its turn.
         guard isComplete || window.first.map({ candidate < $0 }) == true else { return }
@@ -47,13 +52,14 @@ struct Line {
         defer {
             isReading = false
             arrivals = []
+            departures = []
             hasLostArrivals = false
         }
         guard let read, !hasLostArrivals else { return }
-        window = read.reversed().filter { !offered.contains($0.key) }
+        window = read.reversed().filter { !offered.contains($0.key) && !departures.contains($0.key) }
         isComplete = isAll
         let worst = read.last
-        for arrival in arrivals where !offered.contains(arrival.key) {
+        for arrival in arrivals where !offered.contains(arrival.key) && !departures.contains(arrival.key) {
             if isAll || worst.map({ arrival < $0 }) == true { insertSorted(arrival) }
         }
     }

@@ -100,10 +100,8 @@ package final class Scheduler: Service {
         defer { state.lines[model] = line }
         while line.offered.count <= max(line.concurrency - line.running, 0) {
             if let suspect = state.suspect, suspect.model == model { return }
-            guard let best = line.best(skippingSuspects: state.suspect != nil) else {
-                if line.mustRead { reads.ring(.event) }
-                return
-            }
+            if line.mustRead { reads.ring(.event) }
+            guard let best = line.best(skippingSuspects: state.suspect != nil) else { return }
             // A suspect waits until nothing else of its model runs, and nothing passes it meanwhile.
             if best.isSuspect, line.running > 0 || !line.offered.isEmpty { return }
             let offer = Offer(model: model, job: best.key)

@@ -14,6 +14,8 @@ package enum StoreError: Error, Sendable, Equatable {
     case held(path: String)
     /// The disk is full. Nothing of the operation was kept; it may be tried again.
     case full
+    /// A part of the file, or of a file beside it, is not what was written. Nothing was answered or changed by it.
+    case damaged(reason: String)
     /// The disk failed. Nothing is acknowledged from then on; the process must end and start anew.
     case failed(reason: String)
     /// The program is stopping.
@@ -36,6 +38,8 @@ extension StoreError: CustomStringConvertible {
         case .held(let path):
             "the store \(path) is held by another process: stop that one or name another file in store.path"
         case .full: "the disk of the store is full: make room"
+        case .damaged(let reason):
+            "a part of the store is damaged (\(reason)): stop inferq and restore a backup"
         case .failed(let reason): "the disk of the store failed (\(reason)): check the disk, then start inferq again"
         case .closed: "the store is closed: inferq is stopping"
         }
@@ -48,7 +52,10 @@ extension StoreError {
     static func fatal(_ error: any Error) -> StoreError? {
         guard let error = error as? DatabaseError else { return nil }
         switch error.resultCode {
-        case .SQLITE_IOERR, .SQLITE_CORRUPT, .SQLITE_NOTADB:
+        // Whoever met a damaged page is told; SQLite has undone the transaction, and all other pages are as they were.
+        case _ where isFull(error) || error.extendedResultCode == .SQLITE_IOERR_DATA: return nil
+        case .SQLITE_CORRUPT, .SQLITE_NOTADB: return damage(error)
+        case .SQLITE_IOERR:
             return .failed(reason: "\(error.extendedResultCode): \(error.message ?? "no message")")
         default: return nil
         }
@@ -58,12 +65,24 @@ extension StoreError {
     /// process goes on; a disk that has failed shows at the next commit.
     static func ofRead(_ error: any Error) -> any Error {
         guard let error = error as? DatabaseError else { return error }
+        if let damage = damage(error) { return damage }
         return StoreError.failed(reason: "\(error.extendedResultCode): \(error.message ?? "no message")")
     }
 
     /// Database errors that the caller can act on become ours; its own errors pass.
     static func wrapped(_ error: any Error) -> any Error {
         guard let database = error as? DatabaseError else { return error }
-        return database.resultCode == .SQLITE_FULL ? StoreError.full : error
+        return isFull(database) ? StoreError.full : damage(database) ?? error
+    }
+
+    private static func damage(_ error: DatabaseError) -> StoreError? {
+        if error.extendedResultCode == .SQLITE_IOERR_DATA { return .damaged(reason: "the checksum of a page is wrong") }
+        guard [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode) else { return nil }
+        return .damaged(reason: error.message ?? "\(error.extendedResultCode)")
+    }
+
+    /// SQLite calls it an I/O error when the WAL's index, a file too, finds no room to grow.
+    static func isFull(_ error: DatabaseError) -> Bool {
+        error.resultCode == .SQLITE_FULL || error.extendedResultCode == .SQLITE_IOERR_SHMSIZE
     }
 }

@@ -26,6 +26,21 @@ final class StoreLock: Sendable {
         }
     }
 
+    /// What is written in the lock file, for the next process: see ``WALMark``. At most 200 bytes; empty: nothing.
+    var note: String {
+        get {
+            var bytes = [UInt8](repeating: 0, count: 200)
+            let count = pread(descriptor, &bytes, bytes.count, 0)
+            return String(decoding: bytes.prefix(max(count, 0)), as: UTF8.self)
+        }
+        set {
+            // A note that is lost or half written is void, and nothing else is.
+            ftruncate(descriptor, 0)
+            let bytes = Array(newValue.utf8)
+            pwrite(descriptor, bytes, bytes.count, 0)
+        }
+    }
+
     deinit {
         Glibc.close(descriptor)
     }

@@ -2,6 +2,10 @@ import Crypto
 import Foundation
 import GRDB
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// How a store is found, made, checked and recovered before anything may use it.
 enum StoreOpening {
     struct Start {
@@ -30,6 +34,7 @@ enum StoreOpening {
 
     /// Opens the file, after a look at its first bytes: GRDB would turn another program's database into a WAL one.
     static func open(_ settings: JobStore.Settings) throws -> DatabasePool {
+        PageSeal.install
         try inspect(settings.path)
         let pool = try DatabasePool(path: settings.path, configuration: configuration(settings))
         // GRDB sets NORMAL on the writer of a pool after `prepareDatabase` has run, so FULL is set here and read back.
@@ -76,11 +81,17 @@ enum StoreOpening {
             }
             return try create(path)
         }
-        guard let file = FileHandle(forReadingAtPath: path) else {
-            throw StoreError.unusable(path: path, reason: "it cannot be read")
+        try checkHeader(path)
+        guard manager.isWritableFile(atPath: path) else {
+            throw StoreError.unusable(path: path, reason: "it cannot be written")
         }
-        defer { file.closeFile() }
-        let header = [UInt8](file.readData(ofLength: 100))
+    }
+
+    /// Looks at the first bytes of a file: is it a store, and one that this program knows?
+    ///
+    /// - Throws: ``StoreError``.
+    static func checkHeader(_ path: String) throws {
+        let header = try beginning(of: path)
         guard header.count == 100, header.starts(with: Array("SQLite format 3\0".utf8)) else {
             throw StoreError.corrupt(path: path, reason: "it does not begin as a database does")
         }
@@ -89,8 +100,30 @@ enum StoreOpening {
         // Before GRDB opens it, which writes to the file; the log may hold a newer page, so `open` looks again.
         let version = number(header, at: 60)
         guard version <= Schema.version else { throw StoreError.newer(path: path, version: Int(version)) }
-        guard manager.isWritableFile(atPath: path) else {
-            throw StoreError.unusable(path: path, reason: "it cannot be written")
+        guard version > 0 else { throw StoreError.corrupt(path: path, reason: "its schema has no version") }
+        guard header[20] == UInt8(PageSeal.room) else {
+            throw StoreError.corrupt(path: path, reason: "its pages have no room for checksums")
+        }
+    }
+
+    /// The first 100 bytes of the file, or all that it has.
+    private static func beginning(of path: String) throws -> [UInt8] {
+        // Without waiting for a writer, should somebody have put a pipe there.
+        let descriptor = Glibc.open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw StoreError.unusable(path: path, reason: "it cannot be read: \(String(cString: strerror(errno)))")
+        }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            throw StoreError.unusable(path: path, reason: "it is no file")
+        }
+        return try [UInt8](unsafeUninitializedCapacity: 100) { buffer, count in
+            let got = read(descriptor, buffer.baseAddress, 100)
+            guard got >= 0 else {
+                throw StoreError.unusable(path: path, reason: "it cannot be read: \(String(cString: strerror(errno)))")
+            }
+            count = got
         }
     }
 
@@ -108,8 +141,10 @@ enum StoreOpening {
         do {
             let queue = try DatabaseQueue(path: draft, configuration: configuration)
             try queue.writeWithoutTransaction { db in
-                // Both only take effect on an empty database.
-                try db.execute(sql: "PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL")
+                // All take effect on an empty database only, and the last one writes its first page.
+                try db.execute(sql: "PRAGMA page_size = 4096")
+                try PageSeal.reserve(db)
+                try db.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL")
                 try db.execute(sql: "PRAGMA application_id = \(Schema.applicationID)")
                 try db.inTransaction(.immediate) {
                     try Schema.create(db)
@@ -134,7 +169,9 @@ enum StoreOpening {
 
     static func explained(_ error: DatabaseError, path: String) -> StoreError {
         switch error.resultCode {
-        case .SQLITE_FULL: .full
+        case _ where StoreError.isFull(error): .full
+        case _ where error.extendedResultCode == .SQLITE_IOERR_DATA:
+            .corrupt(path: path, reason: "the checksum of a page is wrong")
         case .SQLITE_CORRUPT, .SQLITE_NOTADB, .SQLITE_SCHEMA, .SQLITE_ERROR:
             .corrupt(path: path, reason: error.message ?? "\(error.resultCode)")
         default: .unusable(path: path, reason: error.message ?? "\(error.resultCode)")
@@ -152,37 +189,56 @@ extension StoreOpening {
         models: [String],
         names: ModelNames,
         blobs: Blobs,
+        disk: DiskGuard,
         bootID: String,
         now: Timestamp
     ) throws -> Start {
-        let start = try pool.writeWithoutTransaction { db in
-            var start: Start?
-            try db.inTransaction(.immediate) {
-                for model in models { try SQL.insertModel(db, model) }
-                for model in try SQL.models(db) { names.add(model.name, id: model.id) }
-                let epoch = try number(db, "epoch") + 1
-                try SQL.setMeta(db, "epoch", Data(String(epoch).utf8))
-                let isCrash = try SQL.meta(db, "boot_id").map { $0 == Data(bootID.utf8) } ?? false
-                try SQL.setMeta(db, "boot_id", Data(bootID.utf8))
-                let secret = try SQL.meta(db, "secret") ?? SymmetricKey(size: .bits256).withUnsafeBytes { Data($0) }
-                try SQL.setMeta(db, "secret", secret)
-                let recovered = try recover(db, names, isCrash: isCrash, now: now)
-                start = Start(
-                    recovery: JobStore.Recovery(
-                        epoch: epoch,
-                        interrupted: recovered.interrupted,
-                        poisoned: recovered.poisoned,
-                        orphans: try removeOrphans(db, blobs),
-                        sqliteVersion: try String.fetchOne(db, sql: "SELECT sqlite_version()") ?? "unknown"
-                    ),
-                    secret: SymmetricKey(data: secret),
-                    lastKey: try SQL.lastKey(db)
-                )
-                return .commit
-            }
-            return start
+        func attempt() throws -> Start? {
+            try pool.writeWithoutTransaction { db in try beginOnce(db, models, names, blobs, bootID, now) }
+        }
+        let start: Start?
+        do {
+            start = try attempt()
+        } catch let error as DatabaseError where StoreError.isFull(error) && disk.giveUpBallast() {
+            start = try attempt()
         }
         guard let start else { throw StoreError.unusable(path: settings.path, reason: "the start did not commit") }
+        return start
+    }
+
+    private static func beginOnce(
+        _ db: Database,
+        _ models: [String],
+        _ names: ModelNames,
+        _ blobs: Blobs,
+        _ bootID: String,
+        _ now: Timestamp
+    ) throws -> Start? {
+        var start: Start?
+        try db.inTransaction(.immediate) {
+            for model in models { try SQL.insertModel(db, model) }
+            for model in try SQL.models(db) { names.add(model.name, id: model.id) }
+            let epoch = try number(db, "epoch") + 1
+            try SQL.setMeta(db, "epoch", Data(String(epoch).utf8))
+            let isCrash = try SQL.meta(db, "boot_id").map { $0 == Data(bootID.utf8) } ?? false
+            try SQL.setMeta(db, "boot_id", Data(bootID.utf8))
+            let secret = try SQL.meta(db, "secret") ?? SymmetricKey(size: .bits256).withUnsafeBytes { Data($0) }
+            try SQL.setMeta(db, "secret", secret)
+            let recovered = try recover(db, names, isCrash: isCrash, now: now)
+            start = Start(
+                recovery: JobStore.Recovery(
+                    epoch: epoch,
+                    interrupted: recovered.interrupted,
+                    poisoned: recovered.poisoned.count,
+                    orphans: try removeOrphans(db, blobs),
+                    sqliteVersion: try String.fetchOne(db, sql: "SELECT sqlite_version()") ?? "unknown",
+                    poisonedJobs: recovered.poisoned
+                ),
+                secret: SymmetricKey(data: secret),
+                lastKey: try SQL.lastKey(db)
+            )
+            return .commit
+        }
         return start
     }
 
@@ -200,10 +256,10 @@ extension StoreOpening {
         _ names: ModelNames,
         isCrash: Bool,
         now: Timestamp
-    ) throws -> (interrupted: Int, poisoned: Int) {
+    ) throws -> (interrupted: Int, poisoned: [Job]) {
         let running = try SQL.runningJobs(db).compactMap { try SQL.selectJob(db, $0, names) }
         let suspects = running.filter(\.isSuspect)
-        var poisoned = 0
+        var poisoned: [Job] = []
         for var job in running {
             let ofSameModel = running.count { $0.model == job.model }
             let drafts = try job.recover(
@@ -213,8 +269,8 @@ extension StoreOpening {
             )
             for draft in drafts { job.lastEvent = try SQL.insertEvent(db, job.key, draft, at: now).id }
             try SQL.updateJob(db, job)
-            if job.status.isFinal { poisoned += 1 }
+            if job.status.isFinal { poisoned.append(job) }
         }
-        return (running.count - poisoned, poisoned)
+        return (running.count - poisoned.count, poisoned)
     }
 }

@@ -6,6 +6,7 @@ package struct Sweeper: Service {
     private let queue: JobQueue
     private let wheel: TimerWheel
     private let logger: Logger
+    private let throttle = LogThrottle()
 
     /// So many jobs change in one step, so that submits come in between.
     private static let step = 200
@@ -36,11 +37,12 @@ package struct Sweeper: Service {
         do {
             while try await expire() + becomeDue() > 0 {}
             queue.scheduler.askAgain()
-            try await queue.store.forgetDeletions(now: .now)
             guard let next = try await queue.store.nextDeadline() else { return Self.longestSleep }
             return min(max(next - .now, .milliseconds(1)), Self.longestSleep)
         } catch {
-            logger.error("waiting jobs could not be looked at", metadata: ["error": "\(error)"])
+            throttle.log(
+                logger, .error, "waiting jobs could not be looked at", metadata: ["error": "\(error)"]
+            )
             return .seconds(1)
         }
     }
@@ -61,12 +63,19 @@ package struct Sweeper: Service {
 
     private func expire() async throws -> Int {
         let now = Timestamp.now
-        return try await queue.store.changeAll(
+        let expired = try await queue.store.changeAll(
             .change,
             now: now,
             then: { queue.applied($0) },
             which: { try SQL.expiredJobs($0, at: now, limit: Self.step) },
             { try $0.expire(now: now) }
-        ).count
+        )
+        for job in expired.map(\.job) {
+            throttle.log(
+                logger, .notice, "job expired before its first attempt",
+                of: job.model, metadata: ["job_id": "\(job.id)", "model": "\(job.model)"]
+            )
+        }
+        return expired.count
     }
 }

@@ -26,6 +26,12 @@ package struct Timestamp: Sendable, Hashable, Comparable {
         return Timestamp(milliseconds: overflow ? latest.milliseconds : min(sum, latest.milliseconds))
     }
 
+    /// Saturates at the ends of `Int64`.
+    package static func - (left: Timestamp, right: Duration) -> Timestamp {
+        let (rest, overflow) = left.milliseconds.subtractingReportingOverflow(right.milliseconds)
+        return Timestamp(milliseconds: overflow ? .min : rest)
+    }
+
     package static func - (left: Timestamp, right: Timestamp) -> Duration {
         .milliseconds(left.milliseconds - right.milliseconds)
     }

@@ -20,11 +20,19 @@ package struct UUIDv7: Sendable, Hashable {
 
     /// Reads the canonical form of any version, upper or lower case. Nil for everything else.
     package init?(_ text: some StringProtocol) {
-        let bytes = text.utf8
+        // The one copy makes a slice's bytes contiguous; a `String`'s own are so already.
+        var text = String(text)
+        let halves = text.withUTF8 { Self.halves($0) }
+        guard let halves else { return nil }
+        (high, low) = halves
+    }
+
+    private static func halves(_ bytes: UnsafeBufferPointer<UInt8>) -> (UInt64, UInt64)? {
         guard bytes.count == 36 else { return nil }
         var halves: (UInt64, UInt64) = (0, 0)
         var digits = 0
-        for (index, byte) in bytes.enumerated() {
+        for index in 0..<36 {
+            let byte = bytes[index]
             if index == 8 || index == 13 || index == 18 || index == 23 {
                 guard byte == UInt8(ascii: "-") else { return nil }
                 continue
@@ -43,7 +51,7 @@ package struct UUIDv7: Sendable, Hashable {
             }
             digits += 1
         }
-        (high, low) = halves
+        return halves
     }
 
     /// Where a job with this identifier would be stored.
@@ -53,12 +61,21 @@ package struct UUIDv7: Sendable, Hashable {
 
     /// Appends the 36 bytes of the canonical lower-case form.
     package func append(to bytes: inout [UInt8]) {
-        for index in 0..<16 {
-            if index == 4 || index == 6 || index == 8 || index == 10 { bytes.append(UInt8(ascii: "-")) }
-            let half = index < 8 ? high : low
-            let byte = UInt8(truncatingIfNeeded: half >> UInt64(56 - 8 * (index % 8)))
-            bytes.append(Self.digit(byte >> 4))
-            bytes.append(Self.digit(byte & 15))
+        append(high >> 32, 8, to: &bytes)
+        bytes.append(UInt8(ascii: "-"))
+        append(high >> 16, 4, to: &bytes)
+        bytes.append(UInt8(ascii: "-"))
+        append(high, 4, to: &bytes)
+        bytes.append(UInt8(ascii: "-"))
+        append(low >> 48, 4, to: &bytes)
+        bytes.append(UInt8(ascii: "-"))
+        append(low, 12, to: &bytes)
+    }
+
+    /// The lowest `count` hexadecimal digits of `value`.
+    private func append(_ value: UInt64, _ count: Int, to bytes: inout [UInt8]) {
+        for index in (0..<UInt64(count)).reversed() {
+            bytes.append(Self.digit(UInt8(truncatingIfNeeded: value >> (4 * index)) & 15))
         }
     }
 

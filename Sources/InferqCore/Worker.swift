@@ -3,8 +3,9 @@ import ServiceLifecycle
 
 /// Takes jobs from the broker and calls their model servers: per model as many identical slots as its `concurrency`.
 package final class Worker: Service {
-    /// Calls the model server for one attempt. Throws only `CancellationError`, after it has closed the connection.
-    package typealias Call = @Sendable (Claim, ModelSettings) async throws -> Outcome
+    /// Calls the model server for one attempt. Once the claim's signal says stop, it closes the connection and returns
+    /// soon; what it returns then does not matter.
+    package typealias Call = @Sendable (Claim, ModelSettings) async -> Outcome
 
     private let queue: JobQueue
     private let wheel: TimerWheel
@@ -13,6 +14,8 @@ package final class Worker: Service {
     /// Where slots run, in turn; none: the global pool.
     private let executors: [any TaskExecutor]
     private let logger: Logger
+    private let attempts = AttemptLog()
+    private let throttle = LogThrottle()
     private let (reloads, reload) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
     /// - Parameter drainTimeout: how long attempts may go on after the stop was asked for.
@@ -62,10 +65,20 @@ package final class Worker: Service {
 
     private func drain() async {
         let bell = Bell()
-        let deadline = wheel.ring(bell, after: drainTimeout())
+        let limit = drainTimeout()
+        logger.notice(
+            "stopping: no job is taken any more, running attempts may go on for a while",
+            metadata: [
+                "running": .stringConvertible(queue.runningCount), "drain_timeout": "\(DurationText.format(limit))",
+            ]
+        )
+        let deadline = wheel.ring(bell, after: limit)
         queue.ringWhenIdle(bell)
         if await bell.wait().contains(.deadline) {
-            logger.notice("drain timeout passed, interrupting running attempts")
+            logger.notice(
+                "drain timeout passed, interrupting running attempts",
+                metadata: ["running": .stringConvertible(queue.runningCount)]
+            )
         }
         wheel.cancel(deadline)
         queue.interruptAll()
@@ -84,9 +97,9 @@ package final class Worker: Service {
                 }
                 queue.scheduler.ended(offer)
             } catch {
-                logger.error(
-                    "a job could not be taken and stays pending",
-                    metadata: ["model": "\(model)", "error": "\(error)"]
+                throttle.log(
+                    logger, .error, "a job could not be taken and stays pending",
+                    of: model, metadata: ["model": "\(model)", "error": "\(error)"]
                 )
                 await pause(.seconds(1))
                 queue.scheduler.ended(offer)
@@ -102,73 +115,49 @@ package final class Worker: Service {
         var log = logger
         log[metadataKey: "job_id"] = "\(claim.job.id)"
         log[metadataKey: "model"] = "\(claim.job.model)"
-        log[metadataKey: "attempt"] = "\(claim.job.attempt)"
+        log[metadataKey: "attempt"] = .stringConvertible(claim.job.attempt)
         log.debug("attempt started")
         let retry = RetryPolicy(
             base: settings.backoffBase, cap: settings.backoffCap, maxAttempts: claim.job.options.maxAttempts
         )
-        switch await ending(of: claim, settings) {
-        case .called(let outcome):
-            await store(log) { try await self.queue.finish(claim, with: outcome, retry: retry) }
-            switch outcome {
-            case .answered: log.debug("attempt completed")
-            case .failed(let failure, _):
-                log.notice(
-                    "attempt failed",
-                    metadata: ["code": "\(failure.code.rawValue)", "reason": "\(failure.message)"]
-                )
-            }
-        case .stopped(let rings) where rings.contains(.cancel):
+        let outcome = await call(claim, settings)
+        switch claim.stop.reason {
+        case nil:
+            let finish = await store(log) { try await self.queue.finish(claim, with: outcome, retry: retry) }
+            attempts.ended(with: outcome, finish, log, of: claim.job.model)
+        case .cancelled:
+            await drop(outcome)
             queue.forget(claim)
             log.info("attempt cancelled")
-        case .stopped:
-            log.notice("attempt interrupted")
+        case .serviceStops:
+            await drop(outcome)
+            log.notice("attempt interrupted, will be repeated after the next start")
             await putBack(claim, reason: "the gateway stopped")
         }
     }
 
-    private enum Ending: Sendable {
-        case called(Outcome)
-        case stopped(Bell.Rings)
-    }
-
-    /// The call's outcome, or why it was stopped; a stopped call has closed its connection when this returns.
-    private func ending(of claim: Claim, _ settings: ModelSettings) async -> Ending {
-        await withTaskGroup(of: Ending.self) { group in
-            group.addTask { [call] in
-                do {
-                    return .called(try await call(claim, settings))
-                } catch {
-                    return .stopped(.stop)
-                }
-            }
-            group.addTask { .stopped(await claim.bell.wait()) }
-            let first = await group.next() ?? .stopped(.stop)
-            group.cancelAll()
-            // An answer that came just as the attempt was stopped is dropped, with its file.
-            if case .stopped = first, case .called(.answered(let answer)) = await group.next(),
-                case .file(let name) = answer.payload.content
-            {
-                await queue.store.blobs.remove(name)
-            }
-            return first
+    /// An answer that came just as the attempt was stopped goes, with its file.
+    private func drop(_ outcome: Outcome) async {
+        if case .answered(let answer) = outcome, case .file(let name) = answer.payload.content {
+            await queue.store.blobs.remove(name)
         }
     }
 
     private func putBack(_ claim: Claim, reason: String) async {
-        await store(logger) { try await self.queue.interrupt(claim, reason: reason) }
+        _ = await store(logger) { try await self.queue.interrupt(claim, reason: reason) }
     }
 
     /// What has ended must be stored: on a full disk again and again, until there is room or the service must go.
-    private func store(_ log: Logger, _ change: @Sendable () async throws -> Void) async {
+    private func store<Value>(_ log: Logger, _ change: @Sendable () async throws -> Value) async -> Value? {
         while true {
             do {
                 return try await change()
             } catch StoreError.full where !Task.isCancelled {
-                log.error("the disk is full: the outcome of an attempt waits to be stored")
+                throttle.log(log, .error, "the disk is full: the outcome of an attempt waits to be stored")
                 await pause(.seconds(1))
             } catch {
-                return log.error("the outcome of an attempt was lost", metadata: ["error": "\(error)"])
+                throttle.log(log, .error, "the outcome of an attempt was lost", metadata: ["error": "\(error)"])
+                return nil
             }
         }
     }

@@ -162,6 +162,16 @@ extension APIError {
         ).closing
     }
 
+    static let expectation = APIError(
+        .expectationFailed, "expectation", "Expectation failed",
+        "The field Expect asks for what the gateway does not do; it knows 100-continue alone."
+    ).closing
+
+    static let transferCoding = APIError(
+        .notImplemented, "transfer_coding", "Transfer coding not known",
+        "The body has a Transfer-Encoding other than chunked; send it in chunks or with a Content-Length."
+    ).closing
+
     static let headTooLarge = APIError(
         .requestHeaderFieldsTooLarge, "head_too_large", "Head too large",
         "The head of the request has too many bytes or fields; see limits.head and limits.header_fields."
@@ -215,10 +225,39 @@ extension APIError {
         ).with(.retryAfter, "5")
     }
 
+    /// The gateway runs and cannot work: its configuration or its store must be mended first.
+    static func degraded(_ reason: String) -> APIError {
+        APIError(
+            .serviceUnavailable, "degraded", "Degraded", "The gateway cannot work now: \(reason)."
+        ).with(.retryAfter, "10")
+    }
+
     static let diskFull = APIError(
         .init(code: 507, reasonPhrase: "Insufficient Storage"), "disk_full", "Disk full",
         "The disk has too little room for a new job; jobs that were accepted go on."
     ).with(.retryAfter, "60")
+
+    /// - Parameter part: which part of the gateway is not ready, in one word.
+    static func notReady(_ part: String, _ reason: String) -> APIError {
+        APIError(.serviceUnavailable, "not_ready", "Not ready", "\(part): \(reason).").with(.retryAfter, "5")
+    }
+
+    static let unixSocketOnly = APIError(
+        .forbidden, "unix_socket_only", "Unix socket only",
+        "This is offered on a Unix socket of the gateway alone; add one to the setting listen."
+    )
+
+    static let copyInProgress = APIError(
+        .serviceUnavailable, "copy_in_progress", "Copy in progress",
+        "Another backup or check of the store has not ended; try again in 10 s."
+    ).with(.retryAfter, "10")
+
+    static func noRoomForCopy(needed: Int, free: Int) -> APIError {
+        APIError(
+            .init(code: 507, reasonPhrase: "Insufficient Storage"), "no_room_for_copy", "No room for a copy",
+            "A copy needs \(needed) bytes of the store's disk for a while, store.min_free among them, and \(free) are free."
+        ).with(.retryAfter, "60")
+    }
 
     static let unforeseen = APIError(
         .internalServerError, "internal", "Internal error",
@@ -262,6 +301,7 @@ extension APIError {
         case let error as APIError: error
         case StoreError.full: .diskFull
         case StoreError.closed: .stopping
+        case StoreError.damaged: nil
         case let error as StoreError: .storeFailed("\(error)")
         default: nil
         }

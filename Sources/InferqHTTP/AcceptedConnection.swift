@@ -1,17 +1,15 @@
-import HummingbirdCore
 import InferqCore
 import Logging
 import NIOCore
 import NIOHTTP1
-import NIOHTTPTypes
 import NIOHTTPTypesHTTP1
 
 /// One accepted connection: its pipeline, and the loop that answers its requests.
-struct AcceptedConnection: HTTPChannelHandler {
-    typealias Value = NIOAsyncChannel<HTTPRequestPart, HTTPResponsePart>
-
-    let responder: Responder
-    private let asyncChannel: Value
+struct AcceptedConnection: Sendable {
+    private let connection: Connection
+    private let inbox = Inbox()
+    private let isRefused: Bool
+    private let responder: GatewayResponder
 
     /// Builds the pipeline; on the channel's event loop.
     init(
@@ -21,7 +19,9 @@ struct AcceptedConnection: HTTPChannelHandler {
         isRefused: Bool,
         responder: GatewayResponder
     ) throws {
-        let connection = Connection(channel: channel, isLocal: isLocal)
+        connection = Connection(channel: channel, isLocal: isLocal)
+        self.isRefused = isRefused
+        self.responder = responder
         let pipeline = channel.pipeline.syncOperations
         var limits = NIOHTTPDecoderLimitConfiguration()
         // Larger than ours: our own check tells a long target from a large head.
@@ -33,33 +33,33 @@ struct AcceptedConnection: HTTPChannelHandler {
         try pipeline.configureHTTPServerPipeline(
             withPipeliningAssistance: false,
             withErrorHandling: false,
-            withOutboundHeaderValidation: true,
+            // No field can break the head: the types of our answers' fields admit no line ends.
+            withOutboundHeaderValidation: false,
             withEncoderConfiguration: .init(),
             withDecoderLimitConfiguration: limits
         )
         try pipeline.addHandler(connectionGuard)
         try pipeline.addHandler(HTTP1ToHTTPServerCodec(secure: false))
-        asyncChannel = try Value(
-            wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true)
-        )
-        self.responder = { request, writer, _ in
-            try await responder.respond(to: request, writer, connection, isRefused: isRefused)
-        }
+        try pipeline.addHandler(RequestStage(inbox: inbox))
     }
 
-    var eventLoop: any EventLoop { asyncChannel.channel.eventLoop }
+    var eventLoop: any EventLoop { connection.channel.eventLoop }
 
+    /// Answers requests in order until the last one; returns when the connection is closed.
     func serve(logger: Logger) async {
-        await handleHTTP(asyncChannel: asyncChannel, logger: logger)
-    }
-
-    // MARK: ServerChildChannel
-
-    func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
-        channel.eventLoop.makeSucceededFuture(asyncChannel)
-    }
-
-    func handle(value: Value, logger: Logger) async {
-        await handleHTTP(asyncChannel: value, logger: logger)
+        do {
+            while let request = await inbox.next() {
+                try await responder.respond(to: request, connection, isRefused: isRefused)
+            }
+            // Our side ends with the last answer; the client's side, when it has read that.
+            connection.channel.close(mode: .output, promise: nil)
+        } catch let error as HTTPParserError {
+            // The guard has answered, and closes when the client has had time to read that.
+            logger.trace("a request ended malformed", metadata: ["error": "\(error)"])
+        } catch {
+            logger.trace("a connection broke", metadata: ["error": "\(error)"])
+            connection.channel.close(promise: nil)
+        }
+        try? await connection.channel.closeFuture.get()
     }
 }

@@ -1,4 +1,3 @@
-import AsyncHTTPClient
 import Crypto
 import InferqCore
 import NIOCore
@@ -13,26 +12,38 @@ struct AnswerReader: Sendable {
     let layers: String
 
     /// - Throws: what breaks the exchange, or ``StoreError``.
-    func read(_ response: HTTPClientResponse) async throws -> Outcome {
-        if let announced = response.headers.first(name: "content-length").flatMap({ Int($0) }), announced > limit {
+    func read(_ answer: ModelAnswer) async throws -> Outcome {
+        if let announced = answer.headers.first(name: "content-length").flatMap({ Int($0) }), announced > limit {
             return tooLarge
         }
         var bytes: [UInt8] = []
-        for try await chunk in response.body {
-            guard bytes.count + chunk.readableBytes <= limit else { return tooLarge }
-            bytes.append(contentsOf: chunk.readableBytesView)
+        var isTooLarge = false
+        try await answer.read { piece in
+            isTooLarge = bytes.count + piece.readableBytes > limit
+            if !isTooLarge { bytes.append(contentsOf: piece.readableBytesView) }
+            return !isTooLarge
         }
-        let contentType = response.headers.first(name: "content-type")
+        if isTooLarge { return tooLarge }
+        let contentType = answer.headers.first(name: "content-type")
         let isJSON = contentType.flatMap(MediaType.init)?.isJSON == true && Self.isValid(bytes)
         let isLarge = bytes.count > Payload.inlineLimit
         let payload = Payload(
-            content: isLarge ? .file(try await store.blobs.store(bytes, as: .output)) : .inline(bytes),
+            content: isLarge ? try await stored(bytes) : .inline(bytes),
             byteCount: bytes.count,
             contentType: contentType,
             isJSON: isJSON,
-            digest: isJSON && bytes.count <= Wire.outputLimit ? nil : Array(SHA256.hash(data: bytes))
+            digest: isJSON && !isLarge ? nil : Array(SHA256.hash(data: bytes))
         )
         return .answered(Outcome.Answer(payload: payload, layers: isJSON ? found(in: bytes) : .none))
+    }
+
+    /// On a full disk the bytes stay with the outcome, which waits until there is room for it.
+    private func stored(_ bytes: [UInt8]) async throws -> Payload.Content {
+        do {
+            return .file(try await store.blobs.store(bytes, as: .output))
+        } catch StoreError.full {
+            return .inline(bytes)
+        }
     }
 
     private var tooLarge: Outcome {

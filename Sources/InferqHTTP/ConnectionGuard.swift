@@ -35,6 +35,12 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var closesAfterAnswer = false
     private var isHTTP10 = false
     private var isHead = false
+    /// As they came, with all that frames them; those that came with the head are left out.
+    private var bytesOfBody = 0
+    /// The client waits for "100 Continue" before it sends the body.
+    private var awaitsInvitation = false
+    /// When a body that is still on its way is given up, because the service stops.
+    private var lastMoment: NIODeadline?
     private var timer: Scheduled<Void>?
 
     init(connection: Connection, settings: HTTPSettings) {
@@ -60,8 +66,18 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     /// Told by ``FirstByteWatch``, which sees bytes before the decoder does.
-    func bytesArrived() {
-        if case .idle = phase { phase = .head(since: .now()) }
+    ///
+    /// - Returns: false when a body has come with so much beside it (extensions of chunks, trailers, which no other
+    ///   limit sees) that it is an attack. Chunks of one byte have five bytes beside each.
+    func bytesArrived(_ count: Int) -> Bool {
+        switch phase {
+        case .idle: phase = .head(since: .now())
+        case .body(_, let byteCount):
+            bytesOfBody += count
+            return bytesOfBody - byteCount <= (256 << 10) + 16 * byteCount
+        case .head, .answering, .closing: break
+        }
+        return true
     }
 
     // MARK: Requests
@@ -70,18 +86,26 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         if case .closing = phase { return }
         let part = unwrapInboundIn(data)
         switch part {
-        case .head(let head):
+        case .head(var head):
             unanswered += 1
             isHTTP10 = head.version.major == 1 && head.version.minor == 0
             isHead = head.method == .HEAD
             if !head.isKeepAlive { closesAfterAnswer = true }
-            if let error = problem(with: head) { return refuse(error, context) }
+            // Expectations came with HTTP/1.1 (RFC 9110, section 10.1.1).
+            if isHTTP10 { head.headers.remove(name: "expect") }
+            awaitsInvitation = head.headers.contains(name: "expect")
+            if let error = problem(with: head) {
+                return refuse(error, context, instance: String(head.uri.prefix { $0 != "?" }.prefix(256)))
+            }
+            bytesOfBody = 0
             phase = .body(since: .now(), byteCount: 0)
+            return context.fireChannelRead(wrapInboundOut(.head(head)))
         case .body(let bytes):
             if case .body(let since, let count) = phase {
                 phase = .body(since: since, byteCount: count + bytes.readableBytes)
             }
-        case .end: phase = .answering
+        // Some answers do not wait for the body: then nothing is left to answer.
+        case .end: phase = unanswered == 0 ? .idle(since: .now()) : .answering
         }
         context.fireChannelRead(data)
     }
@@ -98,15 +122,28 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             switch name.utf8.count {
             case 4 where name.lowercased() == "host": hosts += 1
             case 14 where name.lowercased() == "content-length": lengths += 1
-            case 17 where name.lowercased() == "transfer-encoding": lengths += 1
+            case 17 where name.lowercased() == "transfer-encoding":
+                lengths += 1
+                // The decoder would pass "gzip, chunked" on as if the gateway knew gzip.
+                guard value.lowercased() == "chunked" else { return .transferCoding }
+                guard !isHTTP10 else { return .malformedHTTP }
+            case 6 where name.lowercased() == "expect" && value.lowercased() != "100-continue":
+                return .expectation
             default: break
             }
         }
         guard byteCount <= settings.head, fieldCount <= settings.headerFields else { return .headTooLarge }
         guard hosts == 1 || (hosts == 0 && isHTTP10) else { return .malformedHTTP }
         guard lengths <= 1 else { return .malformedHTTP }
-        guard head.uri.first == "/" || head.uri == "*" || head.uri.contains("://") else { return .malformedHTTP }
+        guard head.uri.first == "/" || head.uri == "*" || Self.namesHost(of: head) else { return .malformedHTTP }
         return nil
+    }
+
+    /// An absolute target names the host that the field names, too (RFC 9112, section 3.2.2): that one is checked.
+    private static func namesHost(of head: HTTPRequestHead) -> Bool {
+        guard let scheme = head.uri.firstRange(of: "://") else { return false }
+        let authority = head.uri[scheme.upperBound...].prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+        return authority.lowercased() == head.headers.first(name: "host")?.lowercased()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -115,6 +152,11 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             return context.close(promise: nil)
         }
         if case .closing = phase { return }
+        if case .answering = phase {
+            // What cannot be read comes after a request that was read well, and that has its answer first.
+            closesAfterAnswer = true
+            return
+        }
         if unanswered > 1 || hasBegunAnswer {
             // An answer to an earlier request is on its way: a second one could not be told from it.
             closesAfterAnswer = true
@@ -140,7 +182,12 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     /// The service is stopping: a connection without a request gets a last second to send one that was on its way.
     private func quiesce(_ context: ChannelHandlerContext) {
-        guard unanswered == 0 else { return }
+        guard unanswered == 0 else {
+            // A client must not hold up the stop for as long as its rate would let it.
+            lastMoment = .now() + .seconds(5)
+            timer?.cancel()
+            return schedule(context)
+        }
         timer?.cancel()
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         timer = context.eventLoop.scheduleTask(in: .seconds(1)) {
@@ -157,8 +204,13 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             return
         }
         switch unwrapOutboundIn(data) {
-        case .head(var head) where head.status.code >= 200:
+        case .head(let head) where head.status.code < 200:
+            awaitsInvitation = false
+            context.write(data, promise: promise)
+        case .head(var head):
             hasBegunAnswer = true
+            // Whether the body of a client that was not invited comes all the same, nobody can tell.
+            if awaitsInvitation, case .body = phase { closesAfterAnswer = true }
             if head.headers.contains(name: "connection"), head.headers["connection"].contains("close") {
                 closesAfterAnswer = true
             } else if closesAfterAnswer {
@@ -182,8 +234,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         if unanswered == 0, case .answering = phase { phase = .idle(since: .now()) }
     }
 
-    private func refuse(_ error: APIError, _ context: ChannelHandlerContext) {
-        let document = error.document(instance: nil)
+    private func refuse(_ error: APIError, _ context: ChannelHandlerContext, instance: String? = nil) {
+        let document = error.document(instance: instance)
         var headers = HTTPHeaders([
             ("content-type", "application/problem+json"), ("content-length", String(document.readableBytes)),
             ("connection", "close"), ("cache-control", "no-store"),
@@ -243,8 +295,13 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         case .body(let since, let count):
             // Ten seconds are free; past them every second must have brought its share.
             let seconds = Int((now - since).nanoseconds / 1_000_000_000)
-            if seconds > 10, count < (seconds - 10) * settings.bodyMinRate {
-                if unanswered == 1 { return refuse(.bodyTimeout, context) }
+            let isSlow = seconds > 10 && count < (seconds - 10) * settings.bodyMinRate
+            if isSlow || lastMoment.map({ now >= $0 }) ?? false {
+                if unanswered == 1, !hasBegunAnswer {
+                    refuse(.bodyTimeout, context)
+                    // Ends the route that waits for the body, which must not take what has come for all of it.
+                    return context.fireErrorCaught(HTTPParserError.invalidEOFState)
+                }
                 return context.close(promise: nil)
             }
         case .idle, .head, .answering, .closing: break
@@ -265,7 +322,9 @@ final class FirstByteWatch: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        connectionGuard.bytesArrived()
+        guard connectionGuard.bytesArrived(unwrapInboundIn(data).readableBytes) else {
+            return context.close(promise: nil)
+        }
         context.fireChannelRead(data)
     }
 }

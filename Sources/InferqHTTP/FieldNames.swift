@@ -11,6 +11,12 @@ extension HTTPField.Name {
     static let notifyToken = named("X-Notify-Token")
     static let accelBuffering = named("X-Accel-Buffering")
     static let link = named("Link")
+    // Private Network Access: Chromium asks so when a page of the internet calls an address of a local network.
+    static let requestPrivateNetwork = named("Access-Control-Request-Private-Network")
+    static let allowPrivateNetwork = named("Access-Control-Allow-Private-Network")
+    static let referrerPolicy = named("Referrer-Policy")
+    /// Blobs that rows name and that a backup does not hold, or not as long as they should be.
+    static let missingBlobs = named("Inferq-Missing-Blobs")
 
     /// For literals only: a name that is no token is a mistake in this file.
     private static func named(_ name: String) -> HTTPField.Name {

@@ -9,6 +9,10 @@ package struct Gateway: Sendable {
     package let settings: LiveHTTPSettings
     package let version: String
     let bodies: BodyBudget
+    let metrics: HTTPMetrics
+    let refusals: Refusals
+    /// When this process began to serve, for operators.
+    let startedAt = Timestamp.now
 
     package init(queue: JobQueue, wheel: TimerWheel, settings: LiveHTTPSettings, version: String) {
         self.queue = queue
@@ -16,6 +20,8 @@ package struct Gateway: Sendable {
         self.settings = settings
         self.version = version
         bodies = BodyBudget()
+        metrics = HTTPMetrics()
+        refusals = Refusals(metrics: metrics)
     }
 
     var store: JobStore { queue.store }

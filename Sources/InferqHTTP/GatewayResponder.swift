@@ -26,7 +26,6 @@ struct GatewayResponder: Sendable {
     /// - Throws: only when the answer could not be written: the connection is dead.
     func respond(
         to request: Request,
-        _ writer: consuming ResponseWriter,
         _ connection: Connection,
         isRefused: Bool
     ) async throws {
@@ -39,6 +38,9 @@ struct GatewayResponder: Sendable {
         } catch let error as HTTPParserError {
             // The body was malformed: the guard has answered that already.
             throw error
+        } catch let error as ChannelError {
+            // The client went away before its body was complete: there is nobody to answer.
+            throw error
         } catch {
             let known = APIError.translated(error)
             if known == nil, !(error is CancellationError) {
@@ -47,15 +49,19 @@ struct GatewayResponder: Sendable {
                     metadata: ["path": "\(request.uri.path)", "error": "\(error)"]
                 )
             }
+            if let known { gateway.refusals.note(known, logger) }
             response = (known ?? .unforeseen).response(instance: request.uri.path)
         }
         response.headers[.date] = dates.current
+        CORS.mark(&response.headers, request, gateway.settings.current)
         if request.method == .head {
             let length = response.body.contentLength
             response.body = ResponseBody()
             response.headers[.contentLength] = length.map { String($0) }
         }
-        try await writer.write(response: response.head, body: response.body)
+        var writer = AnswerWriter(response.head, to: connection.channel)
+        if response.body.contentLength == nil { writer.flushHead() }
+        try await response.body.write(writer)
     }
 
     private func answer(_ request: Request, _ connection: Connection) async throws -> Response {
@@ -107,6 +113,7 @@ struct GatewayResponder: Sendable {
     private func options(_ request: Request) async throws -> Response {
         if request.head.path == "*" { return Response(status: .noContent) }
         guard let allowed = try await allowed(request) else { throw APIError.noSuchPath(request.uri.path) }
+        if let preflight = CORS.preflight(request, allowed: allowed, gateway.settings.current) { return preflight }
         return Response(status: .noContent, headers: [.allow: allowed])
     }
 }
@@ -128,26 +135,33 @@ struct PathContext: RequestContext {
 struct RouteTable {
     let routes = Router(context: GatewayContext.self)
     let paths = Router(context: PathContext.self)
+    private let metrics: HTTPMetrics
 
     typealias Route = @Sendable (Request, GatewayContext) async throws -> Response
 
     init(_ gateway: Gateway) {
+        metrics = gateway.metrics
         SubmitRoutes(gateway: gateway).add(to: self)
         ReadRoutes(gateway: gateway).add(to: self)
         NotifyRoute(gateway: gateway).add(to: self)
+        EventsRoute(gateway: gateway).add(to: self)
         NotificationRoutes(gateway: gateway).add(to: self)
         ModelRoutes(gateway: gateway).add(to: self)
         OperatorRoutes(gateway: gateway).add(to: self)
+        MetricsRoute(gateway: gateway).add(to: self)
+        DocumentRoutes().add(to: self)
+        StoreRoutes(gateway: gateway).add(to: self)
+        StatusRoute(gateway: gateway).add(to: self)
     }
 
     /// Offers `methods` on `path`; a GET is a HEAD as well, and every path answers OPTIONS.
     func on(_ path: RouterPath, _ methods: [HTTPRequest.Method: Route]) {
         var names: [String] = []
         for (method, route) in methods {
-            routes.on(path, method: method, use: route)
+            routes.on(path, method: method, use: metrics.counting(path.description, method, route))
             names.append(method.rawValue)
             if method == .get {
-                routes.on(path, method: .head, use: route)
+                routes.on(path, method: .head, use: metrics.counting(path.description, .head, route))
                 names.append("HEAD")
             }
         }

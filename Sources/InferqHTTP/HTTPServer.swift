@@ -18,12 +18,19 @@ package final class HTTPServer: Service {
     private struct State {
         var open: [ObjectIdentifier: any Channel] = [:]
         var isStopping = false
+        /// When the log last told of connections that were refused.
+        var toldOfRefusals: ContinuousClock.Instant?
     }
+
+    /// A connection that is closed without an answer.
+    private struct Refused: Error {}
 
     private let listeners: [Listener]
     private let settings: LiveHTTPSettings
     private let responder: GatewayResponder
     private let hub: EventHub
+    private let metrics: HTTPMetrics
+    private let refusals: Refusals
     private let group: any EventLoopGroup
     private let executors: [EventLoopExecutor]
     private let logger: Logger
@@ -46,6 +53,8 @@ package final class HTTPServer: Service {
         self.logger = logger
         self.onReady = onReady
         hub = gateway.queue.hub
+        metrics = gateway.metrics
+        refusals = gateway.refusals
         responder = GatewayResponder(gateway: gateway, logger: logger)
     }
 
@@ -81,7 +90,7 @@ package final class HTTPServer: Service {
             do {
                 let channel = try await listener.bind(bootstrap)
                 channels.append(channel)
-                try await Self.watchPeers(channel)
+                try await watchPeers(channel)
             } catch {
                 for channel in channels { channel.close(promise: nil) }
                 throw error
@@ -100,13 +109,17 @@ package final class HTTPServer: Service {
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 1, high: 16 << 10))
     }
 
-    /// A peer that vanished without a word is found within 45 s. Accepted sockets take these over from the listener
-    /// (tcp(7), Linux), so it costs nothing per connection.
-    private static func watchPeers(_ channel: any Channel) async throws {
+    /// A peer that vanished without a word is found within three times the setting, also when data waits for it: after
+    /// 45 s of silence, or 40 s after the first byte that it did not confirm, so that a heartbeat keeps it within a
+    /// minute. Accepted sockets take these over from the listener (tcp(7), Linux): it costs nothing per connection.
+    private func watchPeers(_ channel: any Channel) async throws {
         guard let address = channel.localAddress, address.protocol != .unix else { return }
+        let idle = max(1, settings.current.keepalive.milliseconds / 1000)
+        let probe = max(1, idle * 2 / 3)
         let options: [(NIOBSDSocket.OptionLevel, CInt, CInt)] = [
-            (.socket, SO_KEEPALIVE, 1), (.tcp, TCP_NODELAY, 1), (.tcp, TCP_KEEPIDLE, 15), (.tcp, TCP_KEEPINTVL, 10),
-            (.tcp, TCP_KEEPCNT, 3), (.tcp, TCP_USER_TIMEOUT, 45_000),
+            (.socket, SO_KEEPALIVE, 1), (.tcp, TCP_NODELAY, 1), (.tcp, TCP_KEEPIDLE, CInt(idle)),
+            (.tcp, TCP_KEEPINTVL, CInt(probe)), (.tcp, TCP_KEEPCNT, 3),
+            (.tcp, TCP_USER_TIMEOUT, CInt(idle + 3 * probe - probe / 2) * 1000),
         ]
         for (level, name, value) in options {
             let option = ChannelOptions.Types.SocketOption(level: level, name: NIOBSDSocket.Option(rawValue: name))
@@ -116,12 +129,26 @@ package final class HTTPServer: Service {
 
     private func setUp(_ channel: any Channel, _ accepted: Accepted) throws {
         let isLocal = channel.parent?.localAddress?.protocol == .unix
-        let settings = settings.current
-        let (isRefused, isStopping) = state.withLock { state in
+        var settings = settings.current
+        let (count, isStopping) = state.withLock { state in
+            guard state.open.count < settings.connections + settings.refusals else { return (Int.max, false) }
             state.open[ObjectIdentifier(channel)] = channel
-            return (state.open.count > settings.connections, state.isStopping)
+            return (state.open.count, state.isStopping)
+        }
+        let isRefused = count > settings.connections
+        if isRefused {
+            tellOfRefusals(settings)
+            guard count < Int.max else { throw Refused() }
+            settings.headTimeout = min(settings.headTimeout, HTTPSettings.refusalTimeout)
+        }
+        metrics.accepted.add()
+        metrics.connections.add()
+        if isRefused {
+            metrics.refused.add()
+            refusals.note(.tooManyConnections, logger)
         }
         channel.closeFuture.whenComplete { _ in
+            self.metrics.connections.add(-1)
             self.state.withLock { $0.open[ObjectIdentifier(channel)] = nil }
         }
         let connection = try AcceptedConnection(
@@ -129,6 +156,21 @@ package final class HTTPServer: Service {
         )
         accepted.yield(connection)
         if isStopping { channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
+    }
+
+    /// Once a minute: whoever refuses clients says so, and a flood does not fill the log.
+    private func tellOfRefusals(_ settings: HTTPSettings) {
+        let now = ContinuousClock.now
+        let isDue = state.withLock { state in
+            if let last = state.toldOfRefusals, now - last < .seconds(60) { return false }
+            state.toldOfRefusals = now
+            return true
+        }
+        guard isDue else { return }
+        logger.warning(
+            "connections are refused: there are as many as limits.connections and the limit of open files allow",
+            metadata: ["connections": "\(settings.connections)"]
+        )
     }
 
     // MARK: Stopping

@@ -11,7 +11,10 @@ package struct HTTPSettings: Sendable, Equatable {
     package var maxBody = 16 << 20
     /// A silent stream gets a comment line after this long.
     package var heartbeat: Duration = .seconds(15)
+    /// Past it requests are answered with 503.
     package var connections = 4096
+    /// Connections past `connections` that are kept until their request has its 503; later ones are closed at once.
+    package var refusals = 64
     /// The whole head, from the accept; a later one from its first byte.
     package var headTimeout: Duration = .seconds(10)
     package var head = 64 << 10
@@ -22,13 +25,22 @@ package struct HTTPSettings: Sendable, Equatable {
     package var idleTimeout: Duration = .seconds(75)
     /// How long a listener may leave a frame unread.
     package var listenerTimeout: Duration = .seconds(10)
+    /// Silence on a TCP connection after which the kernel asks whether the client still lives; it is dead when nothing
+    /// has come for three times as long. Read at the start.
+    package var keepalive: Duration = .seconds(15)
     /// Bytes of request bodies that are held in memory at a time.
     package var bodiesInFlight = 128 << 20
     /// Progress reports that one job may have.
     package var eventsPerJob = 10_000
 
+    /// Free bytes of the store's disk that a copy of it leaves.
+    package var minFree = 256 << 20
+
     /// `GET ?wait=` waits at most this long: longer polls die in proxies.
     static let longestWait: Duration = .seconds(120)
+
+    /// For the head on a connection that will be refused: it takes the place of others that could be told.
+    static let refusalTimeout: Duration = .seconds(2)
 
     package init() {}
 }

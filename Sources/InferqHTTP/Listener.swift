@@ -1,11 +1,15 @@
 import NIOCore
 import NIOPosix
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// Where the server accepts connections: an address of its own, or a socket that it was given.
 package enum Listener: Sendable, Equatable {
     case tcp(host: String, port: Int)
     case unix(path: String)
-    /// A listening socket that somebody else opened, and keeps open when this process is gone.
+    /// A listening socket that somebody else opened, and keeps open when this process is gone. It is never closed here.
     case inherited(descriptor: CInt)
 
     /// - Throws: ``Unusable`` when the address cannot be bound.
@@ -15,7 +19,11 @@ package enum Listener: Sendable, Equatable {
             case .tcp(let host, let port): return try await bootstrap.bind(host: host, port: port).get()
             case .unix(let path):
                 return try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
-            case .inherited(let descriptor): return try await bootstrap.withBoundSocket(descriptor).get()
+            case .inherited(let descriptor):
+                // A copy: the channel closes what it was given, and the next server needs it again.
+                let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
+                guard copy >= 0 else { throw IOError(errnoCode: errno, reason: "fcntl") }
+                return try await bootstrap.withBoundSocket(copy).get()
             }
         } catch {
             throw Unusable(listener: self, reason: (error as? IOError).map { "errno \($0.errnoCode)" } ?? "\(error)")

@@ -1,5 +1,6 @@
 import Hummingbird
 import InferqCore
+import Logging
 
 /// `GET /v1/models`, `/v1/models/{name}`, and `POST .../pause`, `/resume`.
 struct ModelRoutes: Sendable {
@@ -33,6 +34,7 @@ struct ModelRoutes: Sendable {
         try check(request)
         let name = try name(context)
         guard try await gateway.queue.setPaused(isPaused, name) else { throw APIError.noSuchModel(name) }
+        context.logger.notice(isPaused ? "model paused" : "model resumed", metadata: ["model": "\(name)"])
         return .json(try await document(of: name))
     }
 
@@ -59,6 +61,11 @@ struct ModelRoutes: Sendable {
 
     private static func write(_ model: JobQueue.ModelFigures, to writer: inout JSONWriter) {
         writer.beginObject()
+        members(of: model, to: &writer)
+        writer.endObject()
+    }
+
+    static func members(of model: JobQueue.ModelFigures, to writer: inout JSONWriter) {
         writer.name("name")
         writer.value(model.name)
         writer.name("concurrency")
@@ -73,7 +80,6 @@ struct ModelRoutes: Sendable {
         writer.value(model.state.rawValue)
         writer.name("last_error")
         if let error = model.lastError { writer.value(error) } else { writer.null() }
-        writer.endObject()
     }
 }
 

@@ -1,8 +1,7 @@
-import AsyncHTTPClient
 import Crypto
 package import InferqCore
 package import Logging
-import NIOCore
+package import NIOCore
 import NIOHTTP1
 import NIOPosix
 import Synchronization
@@ -10,11 +9,13 @@ import Synchronization
 /// Calls model servers over HTTP. A model server is not to be trusted: every answer is bounded in time and size, and
 /// nothing that one does costs another one more than a connection.
 package final class ModelServer: Sendable {
-    private let client: HTTPClient
     private let store: JobStore
     private let wheel: TimerWheel
     private let publicURL: @Sendable () -> String
     private let logger: Logger
+    private let group: any EventLoopGroup
+    private let connections: [ObjectIdentifier: NIOLoopBoundBox<ModelConnections>]
+    private let addresses = Mutex<[String: ModelAddress]>([:])
     /// Models that have answered something else than "loading" since the start or the last refused connection.
     private let awake = Mutex<Set<String>>([])
 
@@ -23,34 +24,35 @@ package final class ModelServer: Sendable {
     package init(
         store: JobStore,
         wheel: TimerWheel,
+        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         publicURL: @escaping @Sendable () -> String,
         logger: Logger
     ) {
         self.store = store
         self.wheel = wheel
+        self.group = group
         self.publicURL = publicURL
         self.logger = logger
-        var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow, decompression: .disabled)
-        configuration.httpVersion = .http1Only
-        configuration.timeout.connect = .seconds(10)
-        // The slots bound the calls; the pool must not.
-        configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 8192
-        // Under the five seconds after which common model servers (uvicorn) close an idle connection themselves:
-        // a call on a connection that is just being closed fails.
-        configuration.connectionPool.idleTimeout = .seconds(4)
-        // A refused connection is the attempt's outcome and not the client's to hide.
-        configuration.connectionPool.retryConnectionEstablishment = false
-        client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+        let trust = Trust()
+        connections = Dictionary(
+            uniqueKeysWithValues: group.makeIterator().map { loop in
+                let connections = ModelConnections(on: loop, trust: trust)
+                return (ObjectIdentifier(loop), .makeBoxSendingValue(connections, eventLoop: loop))
+            }
+        )
     }
 
+    /// Closes the connections that are idle; those in use end with their calls.
     package func shutdown() async throws {
-        try await client.shutdown()
+        for connections in connections.values {
+            try await connections.eventLoop.submit { connections.value.close() }.get()
+        }
     }
 
     /// One attempt: calls until there is an outcome; asks again while the model server says that it is loading.
     ///
-    /// - Throws: only `CancellationError`, after the connection was closed.
-    package func attempt(_ claim: Claim, _ settings: ModelSettings) async throws -> Outcome {
+    /// Once the claim's signal says stop, the connection is closed and this returns; the outcome means nothing then.
+    package func attempt(_ claim: Claim, _ settings: ModelSettings) async -> Outcome {
         let input: [UInt8]
         do {
             input = try await store.bytes(of: claim.job.input) ?? []
@@ -59,14 +61,19 @@ package final class ModelServer: Sendable {
                 "the input of a job cannot be read", metadata: ["job_id": "\(claim.job.id)", "error": "\(error)"])
             return .failed(Failure(.badResponse, "the stored input cannot be read", isRetryable: true), retryAfter: nil)
         }
+        guard let address = address(settings.url) else {
+            return .failed(
+                Failure(.connectFailed, "the model's url cannot be read", isRetryable: true), retryAfter: nil)
+        }
         let timeout = claim.job.options.timeout ?? settings.timeout
         let readyDeadline = ContinuousClock.now + settings.readyTimeout
         while true {
-            switch try await call(claim, settings, input, within: timeout) {
+            let exchange = exchange(claim, settings, input, address)
+            switch await call(exchange, claim, settings, address, within: timeout) {
             case .outcome(let outcome): return outcome
             case .loading(let pause):
                 let rest = readyDeadline - ContinuousClock.now
-                guard rest > .zero else {
+                guard rest > .zero, claim.stop.reason == nil else {
                     let limit = DurationText.format(settings.readyTimeout)
                     return .failed(
                         Failure(
@@ -75,17 +82,27 @@ package final class ModelServer: Sendable {
                         retryAfter: pause
                     )
                 }
-                try await wait(min(pause, rest))
+                await wait(min(pause, rest), claim.stop)
             }
         }
     }
 
-    private func wait(_ pause: Duration) async throws {
+    private func address(_ url: String) -> ModelAddress? {
+        addresses.withLock { addresses in
+            if let known = addresses[url] { return known }
+            let address = ModelAddress(url)
+            addresses[url] = address
+            return address
+        }
+    }
+
+    private func wait(_ pause: Duration, _ stop: StopSignal) async {
         let bell = Bell()
         let deadline = wheel.ring(bell, after: pause)
+        stop.whenStopped { bell.ring(.stop) }
         _ = await bell.wait()
+        stop.whenStopped(nil)
         wheel.cancel(deadline)
-        try Task.checkCancellation()
     }
 
     // MARK: One call
@@ -97,43 +114,24 @@ package final class ModelServer: Sendable {
 
     /// One call within its time. The time limit covers everything, the last byte of the answer included.
     private func call(
+        _ exchange: ModelExchange,
         _ claim: Claim,
         _ settings: ModelSettings,
-        _ input: [UInt8],
+        _ address: ModelAddress,
         within timeout: Duration
-    ) async throws -> Step {
-        let bell = Bell()
-        let deadline = wheel.ring(bell, after: timeout)
-        defer { wheel.cancel(deadline) }
-        let step = await withTaskGroup(of: Step?.self) { group in
-            group.addTask { await self.exchange(claim, settings, input) }
-            group.addTask {
-                guard await bell.wait().contains(.deadline) else { return nil }
-                let limit = DurationText.format(timeout)
-                return .outcome(
-                    .failed(
-                        Failure(.timeout, "the model server took longer than \(limit)", isRetryable: true),
-                        retryAfter: nil)
-                )
-            }
-            let first = await group.next() ?? nil
-            group.cancelAll()
-            return first
+    ) async -> Step {
+        let isLate = Atomic(false)
+        let deadline = wheel.call(after: timeout) {
+            isLate.store(true, ordering: .relaxed)
+            exchange.abort()
         }
-        try Task.checkCancellation()
-        guard let step else { throw CancellationError() }
-        return step
-    }
-
-    /// Nil when it was cancelled.
-    private func exchange(_ claim: Claim, _ settings: ModelSettings, _ input: [UInt8]) async -> Step? {
+        claim.stop.whenStopped { exchange.abort() }
+        defer {
+            claim.stop.whenStopped(nil)
+            wheel.cancel(deadline)
+        }
         do {
-            let response = try await client.execute(
-                request(claim, settings, input), deadline: .distantFuture, logger: nil
-            )
-            return try await step(response, settings)
-        } catch is CancellationError {
-            return nil
+            return try await step(try await exchange.answer { self.send(exchange, to: address) }, settings)
         } catch let error as StoreError {
             logger.error("an answer could not be stored", metadata: ["job_id": "\(claim.job.id)", "error": "\(error)"])
             return .outcome(
@@ -142,41 +140,69 @@ package final class ModelServer: Sendable {
                     retryAfter: nil)
             )
         } catch {
-            guard !Task.isCancelled else { return nil }
+            guard !isLate.load(ordering: .relaxed) else {
+                let limit = DurationText.format(timeout)
+                return .outcome(
+                    .failed(
+                        Failure(.timeout, "the model server took longer than \(limit)", isRetryable: true),
+                        retryAfter: nil)
+                )
+            }
             return .outcome(.failed(failure(of: error, settings), retryAfter: nil))
         }
     }
 
-    private func request(_ claim: Claim, _ settings: ModelSettings, _ input: [UInt8]) -> HTTPClientRequest {
+    /// On the event loop that the caller runs on, if it runs on one.
+    private func send(_ exchange: ModelExchange, to address: ModelAddress) {
+        let loop = MultiThreadedEventLoopGroup.currentEventLoop ?? group.any()
+        guard let connections = connections[ObjectIdentifier(loop)] else {
+            return exchange.resume(with: .failure(ModelExchangeError.noConnection("the gateway stops")))
+        }
+        if loop.inEventLoop { return connections.value.send(exchange, to: address) }
+        loop.execute { connections.value.send(exchange, to: address) }
+    }
+
+    private func exchange(
+        _ claim: Claim,
+        _ settings: ModelSettings,
+        _ input: [UInt8],
+        _ address: ModelAddress
+    ) -> ModelExchange {
         let job = claim.job
-        var request = HTTPClientRequest(url: settings.url)
-        request.method = .POST
-        for header in settings.headers { request.headers.add(name: header.name, value: header.value) }
-        if let type = job.input.contentType { request.headers.add(name: "Content-Type", value: type) }
-        request.headers.add(name: "X-Inference-Id", value: job.id.description)
-        request.headers.add(name: "X-Event-Id", value: job.eventID.description)
-        request.headers.add(name: "X-Attempt", value: String(job.attempt))
-        request.headers.add(name: "X-Notify-Url", value: publicURL() + "/v1/notifications")
-        request.headers.add(name: "X-Notify-Token", value: NotifyToken(job.key, claim.lease).text(store.secret))
-        if let traceparent = job.options.traceparent { request.headers.add(name: "traceparent", value: traceparent) }
-        request.headers.add(name: "Idempotency-Key", value: job.id.description)
-        request.body = .bytes(ByteBuffer(bytes: input))
-        return request
+        var headers = HTTPHeaders()
+        headers.reserveCapacity(12 + settings.headers.count)
+        if !settings.headers.contains(where: { $0.name.lowercased() == "host" }) {
+            headers.add(name: "Host", value: address.authority)
+        }
+        headers.add(name: "Content-Length", value: String(input.count))
+        for header in settings.headers { headers.add(name: header.name, value: header.value) }
+        if let type = job.input.contentType { headers.add(name: "Content-Type", value: type) }
+        headers.add(name: "X-Inference-Id", value: job.id.description)
+        headers.add(name: "X-Event-Id", value: job.eventID.description)
+        headers.add(name: "X-Attempt", value: String(job.attempt))
+        headers.add(name: "X-Notify-Url", value: publicURL() + "/v1/notifications")
+        headers.add(name: "X-Notify-Token", value: NotifyToken(job.key, claim.lease).text(store.secret))
+        if let traceparent = job.options.traceparent { headers.add(name: "traceparent", value: traceparent) }
+        headers.add(name: "Idempotency-Key", value: job.id.description)
+        return ModelExchange(
+            head: HTTPRequestHead(version: .http1_1, method: .POST, uri: address.target, headers: headers),
+            body: ByteBuffer(bytes: input)
+        )
     }
 
     // MARK: Answers
 
-    private func step(_ response: HTTPClientResponse, _ settings: ModelSettings) async throws -> Step {
-        let status = Int(response.status.code)
-        let retryAfter = RetryAfter.duration(response.headers.first(name: "retry-after"), now: .now)
+    private func step(_ answer: ModelAnswer, _ settings: ModelSettings) async throws -> Step {
+        let status = answer.status
+        let retryAfter = RetryAfter.duration(answer.headers.first(name: "retry-after"), now: .now)
         if status == 503, let retryAfter, !awake.withLock({ $0.contains(settings.name) }) {
             // Read to its end, so that the connection can be used again.
-            _ = try await Self.beginning(of: response, limit: 4096)
+            _ = try await Self.beginning(of: answer, limit: 4096)
             return .loading(pause: min(max(retryAfter, .milliseconds(100)), RetryPolicy.longestRetryAfter))
         }
         _ = awake.withLock { $0.insert(settings.name) }
         guard (200..<300).contains(status) else {
-            let body = try await Self.beginning(of: response, limit: 4096)
+            let body = try await Self.beginning(of: answer, limit: 4096)
             let failure = Failure(
                 .httpError,
                 "the model server answered with status \(status)",
@@ -186,34 +212,26 @@ package final class ModelServer: Sendable {
             )
             return .outcome(.failed(failure, retryAfter: failure.isRetryable ? retryAfter : nil))
         }
-        let answer = AnswerReader(store: store, limit: settings.maxAnswer, layers: settings.layers)
-        return .outcome(try await answer.read(response))
+        let reader = AnswerReader(store: store, limit: settings.maxAnswer, layers: settings.layers)
+        return .outcome(try await reader.read(answer))
     }
 
     /// The first bytes of an answer as text.
-    private static func beginning(of response: HTTPClientResponse, limit: Int) async throws -> String {
+    private static func beginning(of answer: ModelAnswer, limit: Int) async throws -> String {
         var bytes: [UInt8] = []
-        for try await chunk in response.body {
-            bytes.append(contentsOf: chunk.readableBytesView.prefix(limit - bytes.count))
-            if bytes.count >= limit { break }
+        try await answer.read { piece in
+            bytes.append(contentsOf: piece.readableBytesView.prefix(limit - bytes.count))
+            return bytes.count < limit
         }
         return String(decoding: bytes, as: UTF8.self)
     }
 
     private func failure(of error: any Error, _ settings: ModelSettings) -> Failure {
-        func noConnection(_ reason: String) -> Failure {
+        switch error {
+        case ModelExchangeError.noConnection(let reason):
             _ = awake.withLock { $0.remove(settings.name) }
             return Failure(.connectFailed, "no connection to the model server: \(reason)", isRetryable: true)
-        }
-        switch error {
-        case let error as HTTPClientError where error == .connectTimeout:
-            return noConnection("it did not answer in time")
-        case let error as NIOConnectionError:
-            return noConnection(error.connectionErrors.isEmpty ? "its name does not resolve" : "refused or unreachable")
-        case let error as IOError
-        where [ECONNREFUSED, ENOENT, EACCES, EHOSTUNREACH, ENETUNREACH].contains(error.errnoCode):
-            return noConnection("refused or unreachable")
-        case let error as HTTPClientError where error == .remoteConnectionClosed:
+        case ModelExchangeError.closedEarly, HTTPParserError.invalidEOFState:
             return Failure(
                 .badResponse, "the model server closed the connection before its answer was complete", isRetryable: true
             )
@@ -226,7 +244,6 @@ package final class ModelServer: Sendable {
     }
 
     private static func brief(_ error: any Error) -> String {
-        if let error = error as? HTTPClientError { return error.shortDescription }
         if let error = error as? IOError { return "errno \(error.errnoCode)" }
         return "\(type(of: error))"
     }

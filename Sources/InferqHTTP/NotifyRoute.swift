@@ -26,15 +26,9 @@ struct NotifyRoute: Sendable {
         guard let job = try await gateway.store.job(ofEvents: eventID) else { throw try await gateway.missing(eventID) }
         let cursor = Self.cursor(try request.headers[.lastEventID] ?? query.single("last_event_id"), of: job)
         guard cursor < job.lastEvent || !job.status.isFinal else { return Response(status: .noContent) }
-        var headers = HTTPFields()
-        headers[.contentType] = "text/event-stream"
-        headers[.cacheControl] = "no-store"
-        headers[.accelBuffering] = "no"
-        let body = ResponseBody { writer in
-            try await Listener(gateway: gateway, context: context, key: job.key).send(after: cursor, to: &writer)
-            try await writer.finish(nil)
+        return EventStream.response(gateway, context) { stream, writer in
+            try await Listener(gateway: gateway, key: job.key, stream: stream).send(after: cursor, to: &writer)
         }
-        return Response(status: .ok, headers: headers, body: body)
     }
 
     /// The id to go on after; 0 for one that is no number or lies past this job's newest event.
@@ -46,55 +40,27 @@ struct NotifyRoute: Sendable {
     /// One open stream.
     private struct Listener {
         let gateway: Gateway
-        let context: GatewayContext
         let key: JobKey
+        let stream: EventStream
 
-        func send(after cursor: Int64, to writer: inout any ResponseBodyWriter) async throws {
-            let bell = Bell()
-            gateway.queue.hub.listen(to: key, bell)
-            context.connection.onHangUp(ring: bell)
-            defer {
-                context.connection.onHangUp(ring: nil)
-                gateway.queue.hub.leave(key, bell)
-            }
+        func send(after cursor: Int64, to writer: inout any ResponseBodyWriter) async throws -> StreamEnd {
+            gateway.queue.hub.listen(to: key, stream.bell)
+            defer { gateway.queue.hub.leave(key, stream.bell) }
             var cursor = cursor
             var isFirst = true
             while let (job, events) = try await gateway.store.history(key, after: cursor, limit: page) {
                 if let last = events.last {
                     let output = try await EventFrames.output(of: job, for: events, gateway.store)
-                    try await write(EventFrames.bytes(events, of: job, output: output, isFirst: isFirst), to: &writer)
+                    let frames = EventFrames.bytes(events, of: job, output: output, isFirst: isFirst)
+                    try await stream.write(frames, events: events.count, to: &writer)
                     cursor = last.id
                     isFirst = false
-                    if last.isLast { return }
+                    if last.isLast { return .end }
                     if events.count == page { continue }
                 }
-                guard try await wait(bell, &writer) else { return }
+                if let end = try await stream.wait(&writer) { return end }
             }
-        }
-
-        /// - Returns: false when there is nobody to write to any more, or the gateway stops.
-        private func wait(_ bell: Bell, _ writer: inout any ResponseBodyWriter) async throws -> Bool {
-            while true {
-                let heartbeat = context.settings.heartbeat
-                // A whole second of tolerance lets thousands of heartbeats share a wake-up.
-                let deadline = gateway.wheel.ring(bell, after: heartbeat, tolerance: min(heartbeat / 10, .seconds(1)))
-                let rings = await bell.wait()
-                gateway.wheel.cancel(deadline)
-                if rings.contains(.hangUp) || rings.contains(.stop) { return false }
-                if rings.contains(.event) { return true }
-                // No empty line after it: several clients would take that for an event.
-                try await write(ByteBuffer(string: ":\n"), to: &writer)
-            }
-        }
-
-        /// Cuts the listener off when it does not read for `listener_timeout`.
-        private func write(_ buffer: ByteBuffer, to writer: inout any ResponseBodyWriter) async throws {
-            let channel = context.connection.channel
-            let deadline = gateway.wheel.call(after: context.settings.listenerTimeout, tolerance: .seconds(1)) {
-                channel.close(promise: nil)
-            }
-            defer { gateway.wheel.cancel(deadline) }
-            try await writer.write(buffer)
+            return .store
         }
     }
 }

@@ -22,6 +22,7 @@ struct OperatorRoutes: Sendable {
     /// Goes through the writer and back.
     @Sendable private func ready(_ request: Request, _ context: GatewayContext) async throws -> Response {
         try await gateway.store.ping()
+        if let shortage = gateway.store.disk.shortage { throw APIError.notReady("disk", shortage.description) }
         return .json(health)
     }
 

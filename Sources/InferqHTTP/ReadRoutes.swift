@@ -173,13 +173,15 @@ struct ReadRoutes: Sendable {
     }
 
     /// Where a page ended, as text that needs no escaping in a URL.
-    private enum Cursor {
+    enum Cursor {
         static func text(after key: JobKey) -> String {
             "j" + String(key.value, radix: 36)
         }
 
         static func key(_ text: String) -> JobKey? {
-            guard text.hasPrefix("j"), let value = Int64(text.dropFirst(), radix: 36), value > 0 else { return nil }
+            guard text.utf8.first == UInt8(ascii: "j"), let value = Int64(text.dropFirst(), radix: 36), value > 0,
+                text == Self.text(after: JobKey(value: value))
+            else { return nil }
             return JobKey(value: value)
         }
     }

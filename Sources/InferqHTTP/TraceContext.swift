@@ -5,7 +5,7 @@ enum TraceContext {
     /// A `traceparent` for the job: the caller's trace with a span of our own, or a new trace when the caller sent none
     /// that can be read.
     static func child(of parent: String?) -> String {
-        var random = SystemRandomNumberGenerator()
+        var random = RandomBits()
         let span = hex(random.next() | 1)
         if let parent, let (trace, flags) = parsed(parent) { return "00-\(trace)-\(span)-\(flags)" }
         return "00-\(hex(random.next() | 1))\(hex(random.next()))-\(span)-00"
@@ -22,7 +22,12 @@ enum TraceContext {
     }
 
     private static func hex(_ value: UInt64) -> String {
-        let text = String(value, radix: 16)
-        return String(repeating: "0", count: 16 - text.count) + text
+        String(unsafeUninitializedCapacity: 16) { bytes in
+            for index in 0..<16 {
+                let digit = UInt8(truncatingIfNeeded: value >> UInt64(60 - 4 * index)) & 15
+                bytes[index] = digit < 10 ? 48 + digit : 87 + digit
+            }
+            return 16
+        }
     }
 }

@@ -91,11 +91,10 @@ extension Wire {
     }
 
     private static func head(_ writer: inout JSONWriter, _ job: Job, _ moment: Moment, ahead: Int?) {
-        let id = job.id.description
         writer.name("id")
-        writer.value(id)
+        writer.value(job.id)
         writer.name("event_id")
-        writer.value(job.eventID.description)
+        writer.value(job.eventID)
         writer.name("model")
         writer.value(job.model)
         writer.name("status")
@@ -119,7 +118,7 @@ extension Wire {
             writer.endObject()
         }
         writer.name("retry_of")
-        if let retryOf = job.options.retryOf { writer.value(retryOf.description) } else { writer.null() }
+        if let retryOf = job.options.retryOf { writer.value(retryOf) } else { writer.null() }
         writer.name("metadata")
         if job.options.metadata.isEmpty {
             writer.beginObject()
@@ -130,29 +129,29 @@ extension Wire {
         writer.name("error")
         if let error = moment.error { writer.raw(error.json) } else { writer.null() }
         writer.name("urls")
-        urls(&writer, id, job.eventID.description)
+        urls(&writer, job.id, job.eventID)
     }
 
-    private static func urls(_ writer: inout JSONWriter, _ id: String, _ eventID: String) {
+    private static func urls(_ writer: inout JSONWriter, _ id: UUIDv7, _ eventID: UUIDv7) {
         writer.beginObject()
         writer.name("self")
-        writer.value("/v1/inference/" + id)
+        writer.value("/v1/inference/", id)
         writer.name("events")
-        writer.value("/v1/async/notify/" + eventID)
+        writer.value("/v1/async/notify/", eventID)
         writer.name("history")
-        writer.value("/v1/notifications/" + eventID)
+        writer.value("/v1/notifications/", eventID)
         writer.name("input")
-        writer.value("/v1/inference/" + id + "/input")
+        writer.value("/v1/inference/", id, "/input")
         writer.name("output")
-        writer.value("/v1/inference/" + id + "/output")
+        writer.value("/v1/inference/", id, "/output")
         writer.name("cancel")
-        writer.value("/v1/inference/" + id + "/cancel")
+        writer.value("/v1/inference/", id, "/cancel")
         writer.endObject()
     }
 
-    private static func time(_ writer: inout JSONWriter, _ name: String, _ time: Timestamp?) {
+    private static func time(_ writer: inout JSONWriter, _ name: StaticString, _ time: Timestamp?) {
         writer.name(name)
-        if let time { writer.value(time.rfc3339) } else { writer.null() }
+        if let time { writer.value(time) } else { writer.null() }
     }
 
     /// JSON as it came, anything else, or more than `limit` bytes, by size and digest.
@@ -221,12 +220,12 @@ extension Wire {
     /// The JSON of an event: ASCII, without insignificant white space, at most ``eventLimit`` bytes.
     ///
     /// - Parameter output: the bytes of the job's output if it has one that was read; only looked at for a final event.
-    static func event(_ event: JobEvent, of job: Job, output: [UInt8]?) -> [UInt8] {
+    static func event(_ event: JobEvent, of job: Job, output: [UInt8]?, limit: Int = eventLimit) -> [UInt8] {
         guard event.isLast else { return self.event(event, of: job, output: nil, omitting: []) }
         var omitted = omission(of: job)
         while true {
             let bytes = self.event(event, of: job, output: output, omitting: omitted)
-            if bytes.count <= eventLimit || omitted.count == 2 { return bytes }
+            if bytes.count <= limit || omitted.count == 2 { return bytes }
             omitted = omitted.isEmpty ? ["output"] : ["output", "predicted_layers"]
         }
     }

@@ -6,7 +6,10 @@ struct Inferq: AsyncParsableCommand {
         commandName: "inferq",
         abstract: "An asynchronous inference gateway for one host.",
         version: version,
-        subcommands: [ServeCommand.self, CheckCommand.self, SubmitCommand.self, WatchCommand.self]
+        subcommands: [
+            ServeCommand.self, CheckCommand.self, SubmitCommand.self, WatchCommand.self, JobsCommand.self,
+            ModelsCommand.self, StatusCommand.self, DoctorCommand.self, BackupCommand.self,
+        ]
     )
 
     static let version = "0.1.0"

@@ -17,8 +17,19 @@ struct Reload: Service {
 
     func run() async throws {
         for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() {
+            Systemd.notify(Systemd.reloading())
             await reload()
+            Systemd.notify("READY=1")
         }
+    }
+
+    private func changes(of new: Settings, _ old: Settings) -> Logger.Metadata {
+        var metadata: Logger.Metadata = ["models": .stringConvertible(new.models.count)]
+        let added = Set(new.models.keys).subtracting(old.models.keys).sorted()
+        let removed = Set(old.models.keys).subtracting(new.models.keys).sorted()
+        if !added.isEmpty { metadata["added"] = .array(added.map { "\($0)" }) }
+        if !removed.isEmpty { metadata["removed"] = .array(removed.map { "\($0)" }) }
+        return metadata
     }
 
     private func reload() async {
@@ -39,7 +50,7 @@ struct Reload: Service {
                 )
             }
             for warning in new.warnings { logger.warning("\(warning)") }
-            logger.notice("configuration reloaded", metadata: ["models": "\(new.models.count)"])
+            logger.notice("configuration reloaded", metadata: changes(of: new, old))
         } catch let problems as SettingsProblems {
             for problem in problems.all {
                 logger.error("the new configuration is refused, the old one stays", metadata: ["problem": "\(problem)"])

@@ -12,25 +12,47 @@ struct Serve {
     let settings: Settings
     let flags: SettingsFlags
     let environment: [String: String]
+    /// Sockets from systemd; they replace the setting.
+    let inherited: [Listener]
+    let logs: LogSetup
+
+    /// Opens what may be refused: the log, the store, the queue.
+    ///
+    /// - Throws: ``StoreError``.
+    func open() async throws -> JobQueue {
+        logs.start(format: settings.logFormat, level: settings.logLevel)
+        let logger = Logger(label: "inferq")
+        // A large store after a crash takes its time; nothing is gained by beginning again.
+        Systemd.notify(Systemd.extending(by: .seconds(300)))
+        let store = try openStore(logger)
+        let broker = RingBroker(capacity: settings.broker.ringCapacity)
+        do {
+            return try JobQueue(store: store, broker: broker, models: settings.modelList)
+        } catch {
+            await store.close()
+            throw error
+        }
+    }
 
     /// Runs until SIGTERM or SIGINT has been obeyed.
     ///
-    /// - Throws: ``StoreError``, or ``Listener/Unusable``.
-    func run() async throws {
-        let threshold = LogOutput.bootstrap(
-            format: settings.logFormat, level: settings.logLevel, environment: environment, journal: Systemd.send
-        )
+    /// - Throws: ``Listener/Unusable``.
+    func run(_ queue: JobQueue) async throws {
+        let store = queue.store
         let logger = Logger(label: "inferq")
+        let threshold = logs.start(format: settings.logFormat, level: settings.logLevel)
         OpenFiles.raiseLimit()
         for warning in settings.warnings { logger.warning("\(warning)") }
+        if settings.http.connections < settings.limits.connections {
+            logger.warning(
+                "the limit of open files lowers limits.connections; raise it (LimitNOFILE of systemd, or ulimit -n)",
+                metadata: ["connections": "\(settings.http.connections)", "open_files": "\(OpenFiles.limit)"]
+            )
+        }
         if settings.broker.kind == .redis || !settings.broker.redis.isEmpty {
             logger.warning("this version has no Redis broker yet: jobs go through the internal ring")
         }
-
-        let store = try openStore(logger)
         let live = LiveSettings(settings)
-        let broker = RingBroker(capacity: settings.broker.ringCapacity)
-        let queue = try JobQueue(store: store, broker: broker, models: settings.modelList)
         let wheel = TimerWheel()
         let publicURL = PublicURL(settings)
         let modelServer = ModelServer(store: store, wheel: wheel, publicURL: { publicURL.text }, logger: logger)
@@ -48,8 +70,14 @@ struct Serve {
         ) { addresses in
             publicURL.choose(from: addresses)
             worker.start()
-            logger.info("ready", metadata: ["listen": .array(addresses.map { "\($0)" })])
-            Systemd.notify("READY=1")
+            logger.info(
+                "ready",
+                metadata: [
+                    "version": "\(Inferq.version)", "listen": .array(addresses.map { "\($0)" }),
+                    "models": .array(queue.models.map { "\($0.name)" }), "broker": "\(queue.broker.name)",
+                ]
+            )
+            Systemd.notify("READY=1\nSTATUS=\(StatusLine(of: queue).text(isStopping: false))")
         }
         let reload = Reload(
             flags: flags, environment: environment, live: live, queue: queue, http: http, worker: worker,
@@ -57,9 +85,15 @@ struct Serve {
         )
         // Stopped from last to first, each awaited: the worker drains while clients are still served; then the server
         // answers what it has accepted; the wheel goes last, since everybody waits by it.
-        let services: [any Service] = [
-            wheel, queue.scheduler, Sweeper(queue: queue, wheel: wheel, logger: logger), server, worker, reload,
+        var services: [any Service] = [
+            wheel, queue.scheduler, Sweeper(queue: queue, wheel: wheel, logger: logger),
+            Retention(store: store, wheel: wheel, logger: logger) { live.current.retention }, server,
+            HealthProbe(queue: queue, wheel: wheel, logger: logger), worker, reload,
         ]
+        if Systemd.hasManager {
+            let watchdog = Watchdog(queue)
+            services = [watchdog] + services + [watchdog.farewell]
+        }
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: services.map {
@@ -74,7 +108,7 @@ struct Serve {
             )
         )
         let result = await Result { try await group.run() }
-        Systemd.notify("STOPPING=1")
+        Systemd.notify(Systemd.extending(by: .seconds(60)))
         try await modelServer.shutdown()
         await store.close()
         try result.get()
@@ -86,29 +120,39 @@ struct Serve {
         chosen.synchronous = settings.store.synchronous == .full ? .full : .normal
         chosen.readers = settings.store.readers
         chosen.walLimit = settings.store.walLimit / 4
+        chosen.minFree = settings.store.minFree
+        chosen.ballast = settings.store.ballast
         let store = try JobStore(
             chosen, models: settings.modelList.map(\.name), bootID: KernelBoot.id, now: .now
         ) { error in
             logger.critical("the store cannot go on, ending the process", metadata: ["error": "\(error)"])
-            // Nothing may be acknowledged any more, and no clean-up may touch the file: EX_IOERR of sysexits.h.
+            // Nothing may be acknowledged any more, and no clean-up may touch the file: codes of sysexits.h.
+            if case .damaged = error { _exit(65) }
             _exit(74)
         }
         let recovery = store.recovery
         logger.info(
             "store opened",
             metadata: [
-                "path": "\(settings.store.path)", "sqlite": "\(recovery.sqliteVersion)", "epoch": "\(recovery.epoch)",
-                "interrupted": "\(recovery.interrupted)", "poisoned": "\(recovery.poisoned)",
-                "orphans": "\(recovery.orphans)",
+                "path": "\(settings.store.path)", "sqlite": "\(recovery.sqliteVersion)",
+                "epoch": .stringConvertible(recovery.epoch),
+                "interrupted": .stringConvertible(recovery.interrupted),
+                "poisoned": .stringConvertible(recovery.poisoned),
+                "orphans": .stringConvertible(recovery.orphans),
             ]
         )
+        for job in recovery.poisonedJobs {
+            logger.warning(
+                "job ended in ERROR: the gateway crashed three times while it ran",
+                metadata: ["job_id": "\(job.id)", "model": "\(job.model)", "attempt": .stringConvertible(job.attempt)]
+            )
+        }
         return store
     }
 
     /// Sockets from systemd replace the setting.
     private func listeners() -> [Listener] {
-        let inherited = Systemd.inheritedSockets()
-        guard inherited.isEmpty else { return inherited.map { .inherited(descriptor: $0.descriptor) } }
+        guard inherited.isEmpty else { return inherited }
         return settings.listen.map { address in
             switch address {
             case .tcp(let host, let port): .tcp(host: host, port: port)
@@ -172,19 +216,13 @@ private enum KernelBoot {
     }
 }
 
-/// File descriptors are what listeners cost first: as many as the host allows this process.
-private enum OpenFiles {
-    static func raiseLimit() {
-        var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
-        limit.rlim_cur = limit.rlim_max
-        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-    }
-}
-
 extension Settings {
     var modelList: [ModelSettings] {
         models.values.sorted { $0.name < $1.name }
+    }
+
+    var retention: Retention.Settings {
+        Retention.Settings(age: store.retention, maxBytes: store.maxBytes, minFree: store.minFree)
     }
 
     var http: HTTPSettings {
@@ -194,7 +232,8 @@ extension Settings {
         http.syncWait = syncWait
         http.maxBody = maxBody
         http.heartbeat = heartbeat
-        http.connections = limits.connections
+        (http.connections, http.refusals) = OpenFiles.share(of: limits.connections, beside: modelList)
+        http.keepalive = limits.keepalive
         http.headTimeout = limits.headTimeout
         http.head = limits.head
         http.headerFields = limits.headerFields
@@ -204,6 +243,7 @@ extension Settings {
         http.listenerTimeout = limits.listenerTimeout
         http.bodiesInFlight = limits.bodiesInFlight
         http.eventsPerJob = limits.eventsPerJob
+        http.minFree = store.minFree
         return http
     }
 }

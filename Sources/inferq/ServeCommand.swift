@@ -10,8 +10,9 @@ struct ServeCommand: AsyncParsableCommand {
         commandName: "serve",
         abstract: "Run the gateway.",
         discussion: """
-            Exit codes: 0 stopped, 65 the store is damaged, foreign or newer, 73 the store cannot be opened or is held, \
-            74 the disk failed, 78 the configuration is wrong.
+            With sockets from systemd, trouble with the configuration or the store does not end it: it answers 503 with \
+            the reason and tries again every 10 s. Exit codes: 0 stopped, 65 the store is damaged, foreign or newer, 73 \
+            the store cannot be opened or is held, 74 the disk failed, 78 the configuration is wrong.
             """
     )
 
@@ -26,8 +27,20 @@ struct ServeCommand: AsyncParsableCommand {
         let flags = SettingsFlags(config: config, listen: listen)
         let environment = ProcessInfo.processInfo.environment
         do {
-            let settings = try Settings.load(environment: environment, flags: flags)
-            try await Serve(settings: settings, flags: flags, environment: environment).run()
+            let listeners = Systemd.listeners()
+            let logs = LogSetup(environment: environment)
+            let prepare: @Sendable () async throws -> PreparedGateway = {
+                let settings = try Settings.load(environment: environment, flags: flags)
+                let serve = Serve(
+                    settings: settings, flags: flags, environment: environment, inherited: listeners, logs: logs
+                )
+                return PreparedGateway(serve: serve, queue: try await serve.open())
+            }
+            let prepared =
+                listeners.isEmpty
+                ? try await prepare()
+                : try await Degraded.untilPrepared(listeners: listeners, logs: logs, prepare)
+            if let prepared { try await prepared.serve.run(prepared.queue) }
         } catch let problems as SettingsProblems {
             for problem in problems.all { StandardError.write("inferq: \(problem)") }
             throw Exit.configuration
@@ -42,9 +55,9 @@ struct ServeCommand: AsyncParsableCommand {
 }
 
 extension StoreError {
-    fileprivate var exitCode: ExitCode {
+    var exitCode: ExitCode {
         switch self {
-        case .corrupt, .foreign, .newer: Exit.storeDamaged
+        case .corrupt, .foreign, .newer, .damaged: Exit.storeDamaged
         case .unusable, .held, .full, .failed, .closed: Exit.cannotCreate
         }
     }

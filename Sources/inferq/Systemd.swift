@@ -1,5 +1,6 @@
 import CSystemd
 import Glibc
+import InferqHTTP
 
 /// Everything that is said to and heard from systemd.
 enum Systemd {
@@ -15,6 +16,45 @@ enum Systemd {
             defer { free(name) }
             return (SD_LISTEN_FDS_START + CInt(index), name.map { String(cString: $0) } ?? "unknown")
         }
+    }
+
+    /// The sockets as listeners, in an order of our own: model servers are told of the first that speaks TCP.
+    ///
+    /// What is no listening stream socket is said and left alone.
+    static func listeners() -> [Listener] {
+        let known = ["inferq.socket", "inferq-ipv6.socket", "inferq-local.socket"]
+        let sockets = inheritedSockets().filter { socket in
+            let isListener = sd_is_socket(socket.descriptor, AF_UNSPEC, CInt(SOCK_STREAM.rawValue), 1) > 0
+            if !isListener {
+                StandardError.write("inferq: \(socket.name) from systemd is no listening stream socket: not used")
+            }
+            return isListener
+        }
+        let rank = { (name: String) in known.firstIndex(of: name) ?? known.count }
+        return sockets.sorted { (rank($0.name), $0.descriptor) < (rank($1.name), $1.descriptor) }
+            .map { .inherited(descriptor: $0.descriptor) }
+    }
+
+    /// Whether somebody listens to what ``notify(_:)`` tells.
+    static var hasManager: Bool { getenv("NOTIFY_SOCKET") != nil }
+
+    /// How long this process may be silent; nil when nobody watches it.
+    static var watchdogLimit: Duration? {
+        var microseconds: UInt64 = 0
+        guard sd_watchdog_enabled(0, &microseconds) > 0 else { return nil }
+        return .microseconds(Int64(clamping: microseconds))
+    }
+
+    /// What a reload begins with; READY=1 ends it. The time tells systemd which reload this one answers.
+    static func reloading() -> String {
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        return "RELOADING=1\nMONOTONIC_USEC=\(Int64(now.tv_sec) * 1_000_000 + Int64(now.tv_nsec) / 1000)"
+    }
+
+    /// Asks for more time than the unit's time limit of a start or a stop.
+    static func extending(by duration: Duration) -> String {
+        "EXTEND_TIMEOUT_USEC=\(Int64(duration / .microseconds(1)))"
     }
 
     /// Tells the service manager, if there is one: `READY=1`, `STATUS=...`.

@@ -211,7 +211,8 @@ class Load:
             asked, intact = {}, False
         with self.lock:
             self.calls[job] += 1
-            self.attempts.setdefault(job, []).append(attempt)
+            if not self.is_off():      # without power nobody is called, either
+                self.attempts.setdefault(job, []).append(attempt)
             self.called_as.setdefault(asked.get("n"), set()).add(job)
         if not intact:
             self.findings.add("bytes", job, f"job {job}: the model server got other bytes than were sent")

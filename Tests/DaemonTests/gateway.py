@@ -10,6 +10,7 @@ import subprocess
 import urllib.parse
 
 import wire
+from description import Description
 from waiting import until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -17,6 +18,7 @@ BINARY = pathlib.Path(os.environ.get("INFERQ_BIN", ROOT / ".build/debug/inferq")
 if not BINARY.is_absolute():
     BINARY = ROOT / BINARY
 
+DESCRIPTION = Description(ROOT / "docs/openapi.yaml")
 FINAL = {"COMPLETED", "ERROR", "CANCELLED"}
 JSON_TYPE = {"Content-Type": "application/json"}
 
@@ -65,6 +67,7 @@ class Gateway:
         self.settings = settings
         self.config_file = self.folder / "inferq.toml"
         self.log_file = self.folder / "inferq.log"
+        self.launcher = []  # a command that runs the binary, such as prlimit
         self.process = None
         self.errors_expected = False
 
@@ -82,7 +85,7 @@ class Gateway:
         self.write_config()
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [BINARY, "serve", "--config", self.config_file],
+                [*self.launcher, BINARY, "serve", "--config", self.config_file],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -173,7 +176,9 @@ class Gateway:
     # Requests
 
     def request(self, method, target, body=None, headers=None, timeout=15.0):
-        return wire.exchange(self.address, method, target, body, headers, timeout)
+        answer = wire.exchange(self.address, method, target, body, headers, timeout)
+        DESCRIPTION.check(method, target, answer)
+        return answer
 
     def get(self, target, **headers):
         return self.request("GET", target, headers={key.replace("_", "-"): value for key, value in headers.items()})
@@ -236,4 +241,7 @@ class Gateway:
         """All events of a job, read until the gateway ends the stream."""
         with self.listen(job, last) as stream:
             assert stream.status == 200
-            return wire.parse(stream.to_end())
+            events = wire.parse(stream.to_end())
+        for event in events:
+            DESCRIPTION.check_event(event)
+        return events

@@ -208,6 +208,7 @@ def test_a_job_that_kills_the_gateway_ends_poisoned_and_its_neighbours_complete(
         gateway.launch() if crash < 3 else gateway.start()
     record = gateway.ended(poison)
     assert (record["status"], record["error"]["code"]) == ("ERROR", "poisoned")
+    assert "crashed three times" in gateway.log() and record["id"] in gateway.log()
     assert {gateway.ended(job)["status"] for job in neighbours} == {"COMPLETED"}
     assert len(kills) == 3
     assert gateway.ended(gateway.submit("ocr"))["status"] == "COMPLETED"
@@ -327,6 +328,6 @@ def test_a_broken_file_is_refused_at_a_reload_and_said_in_the_log(gateway, route
     gateway.config_file.write_text(gateway.config_file.read_text() + '\n[models.new]\ncolour = "red"\n')
     gateway.process.send_signal(signal.SIGHUP)
     until(lambda: len(gateway.log_lines("warning", "error")) > before, "a line in the log that says so")
-    assert "colour" in gateway.log()
+    until(lambda: "colour" in gateway.log(), "the key in the log")
     assert gateway.post("/v1/async/inference", {"model": "new"}).status == 422
     assert gateway.ended(gateway.submit("ocr"))["status"] == "COMPLETED"

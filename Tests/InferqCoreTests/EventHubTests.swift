@@ -65,4 +65,27 @@ struct EventHubTests {
         hub.leave(job, bell)
         #expect(hub.listenerCount == 1)
     }
+
+    @Test
+    func whoListensToAllHearsEveryJobUntilItLeaves() async {
+        let bell = Bell()
+        hub.listenToAll(bell)
+        for job in [job, other] {
+            hub.ring(job)
+            #expect(await bell.wait() == .event)
+        }
+        hub.leaveAll(bell)
+        hub.ring(job)
+        bell.ring(.hangUp)
+        #expect(await bell.wait() == .hangUp)
+    }
+
+    @Test
+    func whoListensToAllIsToldOfTheStop() async {
+        let (before, after) = (Bell(), Bell())
+        hub.listenToAll(before)
+        hub.stop()
+        hub.listenToAll(after)
+        for bell in [before, after] { #expect(await bell.wait() == .stop) }
+    }
 }

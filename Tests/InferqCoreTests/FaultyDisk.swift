@@ -3,6 +3,8 @@ import GRDB
 import GRDBSQLite
 import Synchronization
 
+@testable import InferqCore
+
 /// A disk that fails when told to: SQLite's own file layer, with a word before each write and sync below one folder.
 ///
 /// So SQLite meets the error where a real disk would give it, at any page of any commit. The layer is SQLite's default
@@ -91,7 +93,11 @@ final class FaultyDisk: Sendable {
         }
     }
 
-    private static let base = UInt(bitPattern: sqlite3_vfs_find(nil))
+    private static let base: UInt = {
+        // Above the layer of the store, whichever test comes first.
+        PageSeal.install
+        return UInt(bitPattern: sqlite3_vfs_find(nil))
+    }()
 
     private static let register: Void = {
         guard let original = UnsafeMutablePointer<sqlite3_vfs>(bitPattern: base) else { return }

@@ -11,7 +11,7 @@ struct CommitBed: Sendable {
     let pool: DatabasePool
     let commits: GroupCommit
 
-    init(walLimit: Int = 16 << 20) throws {
+    init(walLimit: Int = 16 << 20, onFull: @escaping @Sendable () -> Bool = { false }) throws {
         folder = try TemporaryFolder()
         pool = try DatabasePool(path: folder.path + "/test.db")
         try pool.write { db in
@@ -21,7 +21,7 @@ struct CommitBed: Sendable {
                     """
             )
         }
-        commits = GroupCommit(pool: pool, walLimit: walLimit) { _ in }
+        commits = GroupCommit(pool: pool, walLimit: walLimit, onFull: onFull) { _ in }
     }
 
     /// Writes one row and returns its number.

@@ -123,7 +123,7 @@ struct RecoveryTests {
     func anEventIDIsNeverUsedTwice() async throws {
         let last = try await withStore(in: folder) { store in
             let last = try await store.insert(.sample()).lastEvent
-            try await store.pool.write { try $0.execute(sql: "DELETE FROM job") }
+            try await store.pool.write { try $0.execute(sql: "DELETE FROM job; DELETE FROM event") }
             return last
         }
         try await withStore(in: folder) { store in
@@ -135,9 +135,9 @@ struct RecoveryTests {
     @Test
     func theEventsOfADeletedJobGoWithIt() async throws {
         try await withStore(in: folder) { store in
-            try await store.insert(.sample())
+            let job = try await store.insert(.sample())
             let left = try await store.pool.write { db in
-                try db.execute(sql: "DELETE FROM job")
+                try SQL.deleteJob(db, job, at: Job.submitted)
                 return try Int.fetchOne(db, sql: "SELECT count(*) FROM event")
             }
             #expect(left == 0)

@@ -44,9 +44,11 @@ struct SweeperTests {
         let busy = Bell()
         try await withRunningQueue(
             in: folder,
-            call: { _, _ in
+            call: { claim, _ in
+                let stopped = Bell()
+                claim.stop.whenStopped { stopped.ring(.stop) }
                 busy.ring(.event)
-                _ = await Bell().wait()
+                _ = await stopped.wait()
                 return .answered("1")
             }
         ) { running in

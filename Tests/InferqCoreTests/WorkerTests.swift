@@ -17,9 +17,11 @@ struct WorkerTests {
         let called = Bell()
         let givenUp = Bell()
 
-        func answer() async -> Outcome {
+        func answer(_ claim: Claim) async -> Outcome {
             called.ring(.event)
-            _ = await Bell().wait()
+            let stopped = Bell()
+            claim.stop.whenStopped { stopped.ring(.stop) }
+            _ = await stopped.wait()
             givenUp.ring(.event)
             return .answered("too late")
         }
@@ -72,7 +74,7 @@ struct WorkerTests {
     @Test
     func aCancelStopsTheCall() async throws {
         let silent = Silent()
-        try await withRunningQueue(in: folder, call: { _, _ in await silent.answer() }) { running in
+        try await withRunningQueue(in: folder, call: { claim, _ in await silent.answer(claim) }) { running in
             let job = try await running.submit()
             _ = await silent.called.wait()
             let cancelled = try await running.queue.cancel(job.id)
@@ -85,7 +87,7 @@ struct WorkerTests {
     func anOutcomeAfterTheCancelIsDropped() async throws {
         let silent = Silent()
         let id = Record<Job>()
-        try await withRunningQueue(in: folder, call: { _, _ in await silent.answer() }) { running in
+        try await withRunningQueue(in: folder, call: { claim, _ in await silent.answer(claim) }) { running in
             let job = try await running.submit()
             _ = await silent.called.wait()
             _ = try await running.queue.cancel(job.id)
@@ -109,7 +111,7 @@ struct WorkerTests {
             in: folder,
             call: { claim, _ in
                 calls.add(claim.job.id)
-                return await silent.answer()
+                return await silent.answer(claim)
             }
         ) { running in
             let first = try await running.submit()
@@ -187,7 +189,7 @@ struct WorkerTests {
         let silent = Silent()
         let submitted = Record<Job>()
         try await withRunningQueue(
-            in: folder, drainTimeout: .milliseconds(20), call: { _, _ in await silent.answer() }
+            in: folder, drainTimeout: .milliseconds(20), call: { claim, _ in await silent.answer(claim) }
         ) { running in
             submitted.add(try await running.submit())
             _ = await silent.called.wait()

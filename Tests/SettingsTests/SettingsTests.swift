@@ -87,7 +87,7 @@ struct SettingsTests {
         expected.logFormat = .json
         expected.limits = LimitSettings(
             connections: 1, headTimeout: .seconds(2), head: 300, headerFields: 10, target: 200, bodyMinRate: 0,
-            idleTimeout: .seconds(3), listenerTimeout: .seconds(4), bodiesInFlight: 2000, listeners: 5,
+            idleTimeout: .seconds(3), listenerTimeout: .seconds(4), bodiesInFlight: 2000,
             keepalive: .seconds(6), eventsPerJob: 7)
         expected.store = StoreSettings(
             path: "x.db", synchronous: .normal, retention: .zero, maxBytes: 1 << 20, minFree: 0, ballast: 0, readers: 1,
@@ -128,7 +128,6 @@ struct SettingsTests {
             idle_timeout = "3s"
             listener_timeout = "4s"
             bodies_in_flight = "2000"
-            listeners = 5
             keepalive = "6s"
             events_per_job = 7
             [store]

@@ -18,12 +18,15 @@ struct GatewayClient: Sendable {
     private let http: HTTPClient
 
     /// Runs `body` with a client of the first address at which something answers; a single one is not asked first.
+    ///
+    /// - Parameter silence: how long an answer may stand still.
     static func withClient<Result>(
         of candidates: [GatewayAddress],
+        // A stream that is silent for longer than six heartbeats has lost its connection without a word.
+        silence: TimeAmount = .seconds(90),
         _ body: (GatewayClient) async throws -> Result
     ) async throws -> Result {
-        // A stream that is silent for longer than six heartbeats has lost its connection without a word.
-        let timeout = HTTPClient.Configuration.Timeout(connect: .seconds(5), read: .seconds(90))
+        let timeout = HTTPClient.Configuration.Timeout(connect: .seconds(5), read: silence)
         var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow, timeout: timeout)
         configuration.connectionPool.retryConnectionEstablishment = false
         configuration.httpVersion = .http1Only
@@ -53,6 +56,10 @@ struct GatewayClient: Sendable {
 
     func post(_ path: String, headers: HTTPHeaders = [:], body: HTTPClientRequest.Body? = nil) async throws -> Answer {
         try await request(.POST, path, headers: headers, body: body)
+    }
+
+    func delete(_ path: String) async throws -> Answer {
+        try await request(.DELETE, path, headers: [:], body: nil)
     }
 
     /// Gives the answer's body to `hear`, chunk by chunk, until it ends or `hear` has heard enough.

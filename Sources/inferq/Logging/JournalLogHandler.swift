@@ -18,6 +18,7 @@ struct JournalLogHandler: ContextLogHandler {
             ("MESSAGE", event.message.description),
             ("PRIORITY", Self.priority(of: event.level)),
         ]
+        if let id = MessageCatalog.id(of: event.message.description) { entry.append(("MESSAGE_ID", id)) }
         for (key, value) in context.fields(of: event) {
             Self.append("INFERQ_" + Self.fieldName(key), value, to: &entry)
         }

@@ -20,6 +20,7 @@ extension Settings {
         FixedKey("listen") { $0.listen },
         FixedKey("public_url") { $0.publicURL },
         FixedKey("log_format") { $0.logFormat },
+        FixedKey("limits.keepalive") { $0.limits.keepalive },
         FixedKey("store.path") { $0.store.path },
         FixedKey("store.synchronous") { $0.store.synchronous },
         FixedKey("store.ballast") { $0.store.ballast },

@@ -11,7 +11,7 @@ extension Settings {
         if !hosts.isEmpty { lines.append(("hosts", hosts.joined(separator: ", "))) }
         if !origins.isEmpty { lines.append(("origins", origins.joined(separator: ", "))) }
         lines += [
-            ("limits", "\(limits.connections) connections, \(limits.listeners) listeners, \(bodies)"),
+            ("limits", "\(limits.connections) connections, \(bodies)"),
             ("store", storeLine),
             ("broker", brokerLine),
             ("log", "\(logLevel.rawValue), \(logFormat.rawValue)"),

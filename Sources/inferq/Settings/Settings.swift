@@ -46,9 +46,7 @@ struct LimitSettings: Sendable, Equatable {
     var listenerTimeout: Duration = .seconds(10)
     /// Bytes of all bodies that are on their way in.
     var bodiesInFlight = 128 << 20
-    /// Event streams that are open at a time.
-    var listeners = 16_384
-    /// Silence after which TCP asks whether the other side still lives.
+    /// Silence after which TCP asks whether the other side still lives; after three times as long it is dead.
     var keepalive: Duration = .seconds(15)
     /// Progress and layers that one job may tell of.
     var eventsPerJob = 10_000

@@ -66,7 +66,6 @@ struct SettingsReader {
         table.read("idle_timeout", into: &limits.idleTimeout, .duration(in: moment...day, example: "75s"))
         table.read("listener_timeout", into: &limits.listenerTimeout, .duration(in: moment...hour, example: "10s"))
         table.read("bodies_in_flight", into: &limits.bodiesInFlight, .size(in: 1...(1 << 40), example: "128MiB"))
-        table.read("listeners", into: &limits.listeners, .count(in: 1...1_000_000, example: 16_384))
         table.read("keepalive", into: &limits.keepalive, .duration(in: .seconds(1)...hour, example: "15s"))
         table.read("events_per_job", into: &limits.eventsPerJob, .count(in: 1...1_000_000, example: 10_000))
     }

@@ -1,0 +1,95 @@
+import Foundation
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Watches the room that is left on the store's disk: refuses new jobs while there is too little, and holds a reserve.
+///
+/// It looks when it is asked, at most ten times a second, so that an idle gateway has nothing to wake up for.
+package final class DiskGuard: Sendable {
+    /// How much there is, and how much there should be; in bytes.
+    package struct Shortage: Sendable, Equatable, CustomStringConvertible {
+        package let free: Int
+        package let needed: Int
+
+        package var description: String {
+            "\(ByteSizeText.approximate(free)) are free and \(ByteSizeText.approximate(needed)) are needed, so that "
+                + "new jobs are refused: make room, or lower store.min_free"
+        }
+    }
+
+    private struct State {
+        var minFree: Int
+        var free: Int?
+        var looked: ContinuousClock.Instant?
+    }
+
+    private let folder: String
+    private let ballast: Ballast
+    private let state: Mutex<State>
+
+    /// A look is that old at most.
+    private static let freshness = Duration.milliseconds(100)
+    /// What a start needs: the WAL, its index and one transaction.
+    private static let roomToStart = 2 << 20
+
+    init(_ settings: JobStore.Settings) {
+        let folder = (settings.path as NSString).deletingLastPathComponent
+        self.folder = folder.isEmpty ? "." : folder
+        let total = Self.statistics(self.folder)?.total ?? 0
+        ballast = Ballast(path: settings.path + ".ballast", size: min(settings.ballast, total / 16))
+        state = Mutex(State(minFree: settings.minFree))
+    }
+
+    /// Whether new jobs are refused.
+    package var isShort: Bool { shortage != nil }
+
+    /// What is missing; nil while there is room. A file system that cannot be asked is not short.
+    package var shortage: Shortage? {
+        let missing = ballast.missing
+        return state.withLock { state in
+            let now = ContinuousClock.now
+            if state.looked.map({ now - $0 > Self.freshness }) ?? true {
+                state.free = Self.statistics(folder)?.free
+                state.looked = now
+            }
+            guard state.minFree > 0, let free = state.free else { return nil }
+            // What was in reserve and is not is owed to the reserve first.
+            let needed = state.minFree + missing
+            return free < needed ? Shortage(free: free, needed: needed) : nil
+        }
+    }
+
+    /// Frees the reserve on a full disk; true if there was one. Blocks for a moment.
+    func giveUpBallast() -> Bool {
+        state.withLock { $0.looked = nil }
+        return ballast.giveUp()
+    }
+
+    /// Frees the reserve if even a start would find no room.
+    func makeRoomToStart() {
+        guard let free = Self.statistics(folder)?.free, free < Self.roomToStart else { return }
+        _ = giveUpBallast()
+    }
+
+    /// Takes the reserve anew once there is room for it.
+    ///
+    /// - Parameter minFree: bytes, as they are set now.
+    func tend(minFree: Int) async {
+        state.withLock { $0.minFree = minFree }
+        guard !ballast.isHeld, ballast.size > 0, let free = Self.statistics(folder)?.free else { return }
+        guard free >= minFree + ballast.size + ballast.size / 8 else { return }
+        await ballast.take()
+        state.withLock { $0.looked = nil }
+    }
+
+    /// What an ordinary user could still write, and how large the file system is; in bytes.
+    private static func statistics(_ folder: String) -> (free: Int, total: Int)? {
+        var statistics = statvfs()
+        guard statvfs(folder, &statistics) == 0 else { return nil }
+        let block = Int(statistics.f_frsize)
+        return (Int(statistics.f_bavail) * block, Int(statistics.f_blocks) * block)
+    }
+}

@@ -1,0 +1,116 @@
+import Foundation
+import GRDB
+
+/// One step along the events of all jobs.
+package struct EventPage: Sendable {
+    package struct Entry: Sendable {
+        package let event: JobEvent
+        /// As it was when the event was read; with a final event its output, as far as that lies in the row.
+        package let job: Job
+    }
+
+    package fileprivate(set) var entries: [Entry]
+    /// The id to go on after: of the last event that was looked at, whether it is among ``entries`` or not.
+    package fileprivate(set) var last: Int64
+    /// Whether the step ended at a bound, so that there may be more to read at once.
+    package fileprivate(set) var isCut: Bool
+
+    /// Events that are handed over in one step.
+    static let limit = 64
+    /// Events that are looked at for one model in one step.
+    static let scanLimit = 512
+    /// Bytes of outputs after which a step ends.
+    static let outputLimit = 256 << 10
+}
+
+extension JobStore {
+    /// The newest id that was ever given to an event, 0 if none was.
+    package func newestEvent() async throws -> Int64 {
+        try await reads.perform { db in try SQL.newestEvent(db) }
+    }
+
+    /// The events of all jobs after `id`, in order: one bounded step.
+    ///
+    /// - Parameter model: nil: of all models.
+    package func events(after id: Int64, of model: String?) async throws -> EventPage {
+        try await pool.read { [names] db in
+            let limit = model == nil ? EventPage.limit : EventPage.scanLimit
+            let scanned = try SQL.eventHeads(db, after: id, limit: limit)
+            let wanted = model.map { names.id(of: $0) }
+            let found = wanted.map { wanted in scanned.filter { $0.model == wanted } } ?? scanned
+            let chosen = found.prefix(EventPage.limit)
+            var page = EventPage(entries: [], last: scanned.last?.id ?? id, isCut: scanned.count == limit)
+            if let last = chosen.last, found.count > chosen.count {
+                page.last = last.id
+                page.isCut = true
+            }
+            try Self.fill(&page, with: chosen.map(\.job), after: id, db, names)
+            return page
+        }
+    }
+
+    /// - Parameter keys: the job of each event, in the order of the events.
+    private static func fill(
+        _ page: inout EventPage,
+        with keys: [JobKey],
+        after id: Int64,
+        _ db: Database,
+        _ names: ModelNames
+    ) throws {
+        var entries: [EventPage.Entry] = []
+        for (key, count) in Dictionary(keys.map { ($0, 1) }, uniquingKeysWith: +) {
+            guard let job = try SQL.selectJob(db, key, names) else { continue }
+            entries += try SQL.events(db, of: key, after: id, limit: count).map { EventPage.Entry(event: $0, job: job) }
+        }
+        var byteCount = 0
+        for entry in entries.sorted(by: { $0.event.id < $1.event.id }) {
+            guard byteCount < EventPage.outputLimit else {
+                page.last = page.entries.last?.event.id ?? page.last
+                page.isCut = true
+                return
+            }
+            guard entry.event.isLast, let output = entry.job.output, case .unread = output.content else {
+                page.entries.append(entry)
+                continue
+            }
+            var job = entry.job
+            if let bytes = try SQL.output(db, of: job.key) {
+                byteCount += bytes.count
+                job.output?.content = .inline(bytes)
+            }
+            page.entries.append(EventPage.Entry(event: entry.event, job: job))
+        }
+    }
+}
+
+extension SQL {
+    fileprivate static func newestEvent(_ db: Database) throws -> Int64 {
+        // Not the largest id in the table: the newest job may have been deleted with its events.
+        try Int64.fetchOne(db.cachedStatement(sql: "SELECT seq FROM sqlite_sequence WHERE name = 'event'")) ?? 0
+    }
+
+    /// Events of all jobs after one id, in order, each with its job and the number of its model.
+    fileprivate static func eventHeads(
+        _ db: Database,
+        after id: Int64,
+        limit: Int
+    ) throws -> [(id: Int64, job: JobKey, model: Int64)] {
+        let statement = try db.cachedStatement(
+            sql: """
+                SELECT event.id, event.job, job.model FROM event JOIN job ON job.key = event.job \
+                WHERE event.id > ? ORDER BY event.id LIMIT ?
+                """
+        )
+        return try Row.fetchCursor(statement, arguments: [id, limit]).array { row in
+            (row[0], JobKey(value: row[1]), row[2])
+        }
+    }
+
+    /// The output of a job as far as it lies in its row.
+    fileprivate static func output(_ db: Database, of job: JobKey) throws -> [UInt8]? {
+        let statement = try db.cachedStatement(sql: "SELECT output FROM job WHERE key = ?")
+        return try Row.fetchCursor(statement, arguments: [job.value]).first { row in
+            (row[0] as Data?).map { [UInt8]($0) }
+        } ?? nil
+    }
+}

@@ -1,0 +1,202 @@
+import Foundation
+import GRDB
+
+// The statements that remove jobs: what a client deletes, and what the retention does.
+
+/// Until when ended jobs stay, and how much they may take.
+struct RetentionRule: Sendable, Equatable {
+    /// Jobs that ended before it go; nil: age is no reason.
+    var before: Timestamp?
+    /// Past it the jobs that ended first go.
+    var maxBytes: Int
+}
+
+/// What one transaction of the retention has done.
+struct RetentionStep: Sendable, Equatable {
+    /// Jobs that are gone.
+    var jobs = 0
+    /// Bytes that they took, as ``Schema/size(_:)`` counts them.
+    var bytes = 0
+    /// Files of theirs; to be removed once the transaction is on disk.
+    var files: [BlobName] = []
+    /// Rows that it has touched; none: there was nothing to remove.
+    var rows = 0
+}
+
+extension SQL {
+    /// Events that are deleted along with their job; more of them go in steps of their own.
+    private static let eventsAtOnce = 64
+
+    /// How long an idempotency key holds at least, when the retention removes its job before that.
+    static let keyAge = Duration.seconds(86_400)
+
+    /// Removes a job that a client deletes, with its events and its key, and remembers that it was there.
+    static func deleteJob(_ db: Database, _ job: Job, at now: Timestamp) throws {
+        try db.cachedStatement(sql: "DELETE FROM idempotency WHERE job = ?").execute(arguments: [job.key.value])
+        _ = try remove(db, job.key, id: job.id.data, eventID: job.eventID.data, at: now)
+    }
+
+    /// Removes a row, its first events and its keys as far as they are old enough.
+    ///
+    /// - Returns: how many rows that were.
+    private static func remove(
+        _ db: Database,
+        _ key: JobKey,
+        id: Data,
+        eventID: Data,
+        at now: Timestamp
+    ) throws -> Int {
+        try db.cachedStatement(sql: "DELETE FROM job WHERE key = ?").execute(arguments: [key.value])
+        try db.cachedStatement(sql: "INSERT INTO tombstone (job, id, event_id, at) VALUES (?, ?, ?, ?)")
+            .execute(arguments: [key.value, id, eventID, now.milliseconds])
+        // The last million is kept. One more comes, so at most one goes.
+        try db.cachedStatement(sql: "DELETE FROM tombstone WHERE number <= ? - 1000000")
+            .execute(arguments: [db.lastInsertedRowID])
+        let events = try deleteEvents(db, of: key, limit: eventsAtOnce)
+        let due = events == eventsAtOnce ? now : try deleteKeys(db, of: key, at: now)
+        if let due {
+            try db.cachedStatement(sql: "INSERT INTO leftover (job, due) VALUES (?, ?)")
+                .execute(arguments: [key.value, due.milliseconds])
+        }
+        return events + 2
+    }
+
+    private static func deleteEvents(_ db: Database, of key: JobKey, limit: Int) throws -> Int {
+        try db.cachedStatement(
+            sql: "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE job = ? ORDER BY id LIMIT ?)"
+        ).execute(arguments: [key.value, limit])
+        return db.changesCount
+    }
+
+    /// Frees the keys of a job that is gone, as far as they are old enough.
+    ///
+    /// - Returns: when the rest will be; nil when there is none.
+    private static func deleteKeys(_ db: Database, of key: JobKey, at now: Timestamp) throws -> Timestamp? {
+        let latest = try Int64.fetchOne(
+            db.cachedStatement(sql: "SELECT max(at) FROM idempotency WHERE job = ?"), arguments: [key.value]
+        )
+        guard let latest else { return nil }
+        let due = Timestamp(milliseconds: latest) + keyAge
+        guard due <= now else { return due }
+        try db.cachedStatement(sql: "DELETE FROM idempotency WHERE job = ?").execute(arguments: [key.value])
+        return nil
+    }
+
+    /// Whether a job with this `id` or `event_id` was deleted.
+    static func isDeleted(_ db: Database, _ id: UUIDv7) throws -> Bool {
+        let statement = try db.cachedStatement(
+            sql: "SELECT EXISTS (SELECT 1 FROM tombstone WHERE job = ?1 AND (id = ?2 OR event_id = ?2))"
+        )
+        return try Bool.fetchOne(statement, arguments: [id.key.value, id.data]) ?? false
+    }
+}
+
+// MARK: Retention
+
+extension SQL {
+    /// Rows that one step touches at most, but for the last job's: about a millisecond of the writer's time.
+    private static let rowsOfStep = 256
+    /// Bytes that one step frees at most, but for the last job's: a large row is many pages.
+    private static let bytesOfStep = 2 << 20
+
+    /// Removes what the rule no longer keeps, the job that ended first first, as far as one step goes.
+    static func removeEnded(_ db: Database, _ rule: RetentionRule, at now: Timestamp) throws -> RetentionStep {
+        var step = RetentionStep()
+        var room = rowsOfStep
+        room -= try removeLeftovers(db, limit: room, at: now)
+        room -= try forgetTombstones(db, limit: room, at: now)
+        var total = try endedTotal(db).bytes
+        let jobs = try db.cachedStatement(
+            sql: """
+                SELECT key, id, event_id, finished_at, input_file, output_file, \(Schema.size("job")) \
+                FROM job INDEXED BY job_by_end WHERE finished_at IS NOT NULL ORDER BY finished_at LIMIT ?
+                """
+        )
+        let first = try Row.fetchCursor(jobs, arguments: [max(room, 1) / 2]).array { row in
+            (
+                key: JobKey(value: row[0]), id: row[1] as Data, eventID: row[2] as Data,
+                finishedAt: Timestamp(milliseconds: row[3]),
+                files: [row[4] as String?, row[5] as String?].compactMap { $0.map(BlobName.init(text:)) },
+                size: row[6] as Int
+            )
+        }
+        for job in first {
+            let isDue = rule.before.map { job.finishedAt < $0 } ?? false || total > rule.maxBytes
+            guard isDue, room > 0, step.bytes < bytesOfStep else { break }
+            room -= try remove(db, job.key, id: job.id, eventID: job.eventID, at: now)
+            total -= job.size
+            step.jobs += 1
+            step.bytes += job.size
+            step.files += job.files
+        }
+        step.rows = rowsOfStep - room
+        return step
+    }
+
+    /// How many jobs have ended and are still there, and what they take.
+    static func endedTotal(_ db: Database) throws -> (jobs: Int, bytes: Int) {
+        let statement = try db.cachedStatement(sql: "SELECT jobs, bytes FROM ended")
+        return try Row.fetchCursor(statement).first { ($0[0], $0[1]) } ?? (0, 0)
+    }
+
+    private static func removeLeftovers(_ db: Database, limit: Int, at now: Timestamp) throws -> Int {
+        let statement = try db.cachedStatement(sql: "SELECT job FROM leftover WHERE due <= ? ORDER BY due LIMIT 16")
+        let keys = try Int64.fetchAll(statement, arguments: [now.milliseconds]).map(JobKey.init(value:))
+        var rows = 0
+        for key in keys where rows < limit {
+            let events = try deleteEvents(db, of: key, limit: limit - rows)
+            rows += events + 1
+            guard rows < limit else { break }
+            if let due = try deleteKeys(db, of: key, at: now) {
+                try db.cachedStatement(sql: "UPDATE leftover SET due = ? WHERE job = ?")
+                    .execute(arguments: [due.milliseconds, key.value])
+            } else {
+                try db.cachedStatement(sql: "DELETE FROM leftover WHERE job = ?").execute(arguments: [key.value])
+            }
+        }
+        return rows
+    }
+
+    /// How long a deleted job is remembered.
+    private static let tombstoneAge = Duration.seconds(30 * 86_400)
+
+    private static func forgetTombstones(_ db: Database, limit: Int, at now: Timestamp) throws -> Int {
+        guard limit > 0 else { return 0 }
+        // They are numbered in the order of their time, so the first ones are the oldest.
+        try db.cachedStatement(
+            sql: """
+                DELETE FROM tombstone WHERE number IN (SELECT number FROM tombstone ORDER BY number LIMIT ?) AND at < ?
+                """
+        ).execute(arguments: [limit, now.milliseconds - tombstoneAge.milliseconds])
+        return db.changesCount
+    }
+
+    /// When the retention has something to do next, and what there is to give back. From the ends of indexes alone.
+    static func retentionOutlook(_ db: Database, _ retention: Duration) throws -> RetentionOutlook {
+        func first(_ sql: String) throws -> Timestamp? {
+            try Int64.fetchOne(db.cachedStatement(sql: sql)).map(Timestamp.init(milliseconds:))
+        }
+        let oldest =
+            retention > .zero ? try first("SELECT min(finished_at) FROM job WHERE finished_at IS NOT NULL") : nil
+        let leftover = try first("SELECT min(due) FROM leftover")
+        let tombstone = try first("SELECT at FROM tombstone ORDER BY number LIMIT 1")
+        return RetentionOutlook(
+            next: [oldest.map { $0 + retention }, leftover, tombstone.map { $0 + tombstoneAge }].compactMap { $0 }
+                .min(),
+            bytes: try endedTotal(db).bytes,
+            pages: try Int.fetchOne(db.cachedStatement(sql: "PRAGMA page_count")) ?? 0,
+            freePages: try Int.fetchOne(db.cachedStatement(sql: "PRAGMA freelist_count")) ?? 0
+        )
+    }
+}
+
+/// What the retention finds before it does anything.
+struct RetentionOutlook: Sendable, Equatable {
+    /// The first moment at which something is too old; nil when nothing ever will be.
+    var next: Timestamp?
+    /// What ended jobs take.
+    var bytes: Int
+    /// Pages of the file, and those of them that hold nothing.
+    var pages: Int
+    var freePages: Int
+}

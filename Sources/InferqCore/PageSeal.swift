@@ -1,0 +1,227 @@
+import GRDB
+import GRDBSQLite
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A checksum at the end of every page of a store: a page that has changed on its way to the disk and back is an error,
+/// and never an answer.
+///
+/// SQLite itself does not look: a flipped bit in a body would be shown as the model server's output, and one in an
+/// index would make a job vanish. So this layer lies between SQLite and its files. It writes the seal with each page of
+/// a database that has set the room for it aside (the "reserved space" of the file format), and checks it when the page
+/// is read: SQLITE_IOERR_DATA, as SQLite's own cksumvfs extension has it. Pages in the WAL carry checksums of SQLite's
+/// own. Databases without that room, and all other files, pass untouched.
+///
+/// Pointers: SQLite owns each `sqlite3_file` from its `xOpen` to its `xClose`, gives `szOsFile` bytes for it, and calls
+/// it from one thread at a time. The layer's own part lies behind the part of the layer below. The method tables and
+/// the layer itself are made once and never freed.
+enum PageSeal {
+    /// Bytes at the end of a page.
+    static let room = 8
+    private static let pageSize = 4096
+
+    /// The layer's own part of an open file.
+    private struct Part {
+        /// The methods of the layer below.
+        var below: UnsafePointer<sqlite3_io_methods>
+        var isSealed: Bool
+    }
+
+    /// Puts the layer below every database that this process opens from now on.
+    static let install: Void = {
+        guard let below = sqlite3_vfs_find(nil) else { return }
+        let layer = UnsafeMutablePointer<sqlite3_vfs>.allocate(capacity: 1)
+        layer.initialize(to: below.pointee)
+        layer.pointee.pNext = nil
+        layer.pointee.szOsFile = Int32(partOffset + MemoryLayout<Part>.size)
+        layer.pointee.zName = UnsafePointer(strdup("inferq-seal"))
+        layer.pointee.xOpen = { _, name, file, flags, outFlags in
+            guard let vfs = UnsafeMutablePointer<sqlite3_vfs>(bitPattern: PageSeal.below),
+                let code = vfs.pointee.xOpen?(vfs, name, file, flags, outFlags)
+            else { return SQLITE_CANTOPEN }
+            if code == SQLITE_OK, flags & SQLITE_OPEN_MAIN_DB != 0, let file { PageSeal.watch(file) }
+            return code
+        }
+        sqlite3_vfs_register(layer, 1)
+    }()
+
+    /// Sets the room aside in a database that is still empty.
+    ///
+    /// - Throws: `DatabaseError`.
+    static func reserve(_ db: Database) throws {
+        var count = CInt(room)
+        let code = sqlite3_file_control(db.sqliteConnection, "main", SQLITE_FCNTL_RESERVE_BYTES, &count)
+        guard code == SQLITE_OK else { throw DatabaseError(resultCode: ResultCode(rawValue: code)) }
+    }
+
+    /// Changes bytes of the first page of a file that SQLite has not opened, and seals it anew.
+    ///
+    /// - Returns: false when that could not be written.
+    static func patch(_ descriptor: CInt, at position: Int, _ bytes: [UInt8]) -> Bool {
+        withUnsafeTemporaryAllocation(byteCount: pageSize, alignment: 8) { page in
+            guard let base = page.baseAddress, pread(descriptor, base, pageSize, 0) == pageSize else { return false }
+            for (index, byte) in bytes.enumerated() { page[position + index] = byte }
+            if page[20] == UInt8(room) {
+                base.storeBytes(of: seal(base, at: 0), toByteOffset: pageSize - room, as: UInt64.self)
+            }
+            return pwrite(descriptor, base, pageSize, 0) == pageSize
+        }
+    }
+
+    // MARK: The layer
+
+    private static let below = UInt(bitPattern: sqlite3_vfs_find(nil))
+    private static let partOffset: Int = {
+        let size = UnsafePointer<sqlite3_vfs>(bitPattern: below).map { Int($0.pointee.szOsFile) } ?? 0
+        return (size + 15) & ~15
+    }()
+    /// Ours, by the address of the table of the layer below.
+    private static let tables = Mutex<[UInt: UInt]>([:])
+
+    private static func part(_ file: UnsafeMutablePointer<sqlite3_file>) -> UnsafeMutablePointer<Part> {
+        (UnsafeMutableRawPointer(file) + partOffset).assumingMemoryBound(to: Part.self)
+    }
+
+    private static func watch(_ file: UnsafeMutablePointer<sqlite3_file>) {
+        guard let original = file.pointee.pMethods else { return }
+        let address = UInt(bitPattern: original)
+        let table = tables.withLock { tables in
+            if let known = tables[address] { return known }
+            let made = UInt(bitPattern: makeTable(original.pointee))
+            tables[address] = made
+            return made
+        }
+        part(file).initialize(to: Part(below: original, isSealed: false))
+        part(file).pointee.isSealed = hasRoom(file)
+        file.pointee.pMethods = UnsafePointer(bitPattern: table)
+    }
+
+    /// Whether the file's header says that there is room for seals.
+    private static func hasRoom(_ file: UnsafeMutablePointer<sqlite3_file>) -> Bool {
+        withUnsafeTemporaryAllocation(byteCount: 100, alignment: 8) { header in
+            guard let base = header.baseAddress,
+                part(file).pointee.below.pointee.xRead?(file, base, 100, 0) == SQLITE_OK
+            else { return false }
+            return header[20] == UInt8(room)
+        }
+    }
+
+    private static func makeTable(_ original: sqlite3_io_methods) -> UnsafeMutablePointer<sqlite3_io_methods> {
+        let table = UnsafeMutablePointer<sqlite3_io_methods>.allocate(capacity: 1)
+        table.initialize(to: original)
+        // Without memory mapping, which reads past this layer.
+        table.pointee.iVersion = min(original.iVersion, 2)
+        table.pointee.xRead = { file, bytes, count, offset in
+            guard let file, let bytes else { return ResultCode.SQLITE_IOERR_READ.rawValue }
+            let part = PageSeal.part(file)
+            let code =
+                part.pointee.below.pointee.xRead?(file, bytes, count, offset) ?? ResultCode.SQLITE_IOERR_READ.rawValue
+            guard code == SQLITE_OK, part.pointee.isSealed, PageSeal.isPage(count, offset) else { return code }
+            return PageSeal.isIntact(bytes, at: offset) ? SQLITE_OK : ResultCode.SQLITE_IOERR_DATA.rawValue
+        }
+        table.pointee.xWrite = { file, bytes, count, offset in
+            guard let file, let bytes else { return ResultCode.SQLITE_IOERR_WRITE.rawValue }
+            guard PageSeal.isPage(count, offset) else {
+                return PageSeal.part(file).pointee.below.pointee.xWrite?(file, bytes, count, offset)
+                    ?? ResultCode.SQLITE_IOERR_WRITE.rawValue
+            }
+            return PageSeal.write(bytes, file, at: offset)
+        }
+        return table
+    }
+
+    private static func isPage(_ count: Int32, _ offset: Int64) -> Bool {
+        count == pageSize && offset.isMultiple(of: Int64(pageSize))
+    }
+
+    private static func write(
+        _ bytes: UnsafeRawPointer,
+        _ file: UnsafeMutablePointer<sqlite3_file>,
+        at offset: Int64
+    ) -> Int32 {
+        let part = part(file)
+        if offset == 0 {
+            let hasRoom = bytes.load(fromByteOffset: 20, as: UInt8.self) == UInt8(room)
+            if hasRoom, !part.pointee.isSealed {
+                // A new database, whose first page comes after others have been written.
+                let code = sealAll(file)
+                guard code == SQLITE_OK else { return code }
+            }
+            part.pointee.isSealed = hasRoom
+        }
+        guard part.pointee.isSealed else {
+            return part.pointee.below.pointee.xWrite?(file, bytes, Int32(pageSize), offset)
+                ?? ResultCode.SQLITE_IOERR_WRITE.rawValue
+        }
+        return writeSealed(bytes, file, at: offset)
+    }
+
+    private static func writeSealed(
+        _ bytes: UnsafeRawPointer,
+        _ file: UnsafeMutablePointer<sqlite3_file>,
+        at offset: Int64
+    ) -> Int32 {
+        withUnsafeTemporaryAllocation(byteCount: pageSize, alignment: 8) { copy in
+            guard let base = copy.baseAddress else { return SQLITE_NOMEM }
+            base.copyMemory(from: bytes, byteCount: pageSize)
+            base.storeBytes(of: seal(base, at: offset), toByteOffset: pageSize - room, as: UInt64.self)
+            return part(file).pointee.below.pointee.xWrite?(file, base, Int32(pageSize), offset)
+                ?? ResultCode.SQLITE_IOERR_WRITE.rawValue
+        }
+    }
+
+    private static func sealAll(_ file: UnsafeMutablePointer<sqlite3_file>) -> Int32 {
+        withUnsafeTemporaryAllocation(byteCount: pageSize, alignment: 8) { page in
+            let methods = part(file).pointee.below.pointee
+            var size: Int64 = 0
+            guard let base = page.baseAddress, methods.xFileSize?(file, &size) == SQLITE_OK else {
+                return ResultCode.SQLITE_IOERR_FSTAT.rawValue
+            }
+            for offset in stride(from: Int64(pageSize), to: size, by: pageSize) {
+                guard methods.xRead?(file, base, Int32(pageSize), offset) == SQLITE_OK else {
+                    return ResultCode.SQLITE_IOERR_READ.rawValue
+                }
+                let code = writeSealed(base, file, at: offset)
+                guard code == SQLITE_OK else { return code }
+            }
+            return SQLITE_OK
+        }
+    }
+
+    // MARK: The seal
+
+    private static func isIntact(_ page: UnsafeRawPointer, at offset: Int64) -> Bool {
+        let found = page.loadUnaligned(fromByteOffset: pageSize - room, as: UInt64.self)
+        if found == seal(page, at: offset) { return true }
+        // A page that the file has grown by and that nobody has written yet; SQLite knows it as empty.
+        return found == 0
+            && (0..<pageSize / 8).allSatisfy { page.loadUnaligned(fromByteOffset: 8 * $0, as: UInt64.self) == 0 }
+    }
+
+    /// Four interleaved hashes of the page's words and its place. Each step is a bijection of the word and of the hash
+    /// before it, so whatever is confined to one hash, every single flipped bit among it, changes the seal for certain.
+    static func seal(_ page: UnsafeRawPointer, at offset: Int64) -> UInt64 {
+        let prime: UInt64 = 0x9E37_79B9_7F4A_7C15
+        var (a, b, c, d) = (UInt64(bitPattern: offset) | 1, prime, ~prime, UInt64(7))
+        var position = 0
+        // 511 words: 127 rounds of four, and three.
+        while position < 127 * 32 {
+            a = (a ^ page.loadUnaligned(fromByteOffset: position, as: UInt64.self)) &* prime
+            b = (b ^ page.loadUnaligned(fromByteOffset: position + 8, as: UInt64.self)) &* prime
+            c = (c ^ page.loadUnaligned(fromByteOffset: position + 16, as: UInt64.self)) &* prime
+            d = (d ^ page.loadUnaligned(fromByteOffset: position + 24, as: UInt64.self)) &* prime
+            a ^= a >> 32
+            b ^= b >> 32
+            c ^= c >> 32
+            d ^= d >> 32
+            position += 32
+        }
+        a = (a ^ page.loadUnaligned(fromByteOffset: position, as: UInt64.self)) &* prime
+        b = (b ^ page.loadUnaligned(fromByteOffset: position + 8, as: UInt64.self)) &* prime
+        c = (c ^ page.loadUnaligned(fromByteOffset: position + 16, as: UInt64.self)) &* prime
+        return (((a &* prime) ^ b) &* prime ^ c) &* prime ^ d
+    }
+}

@@ -1,0 +1,126 @@
+package import Logging
+import ServiceLifecycle
+
+/// Removes ended jobs that are too old or too many, in small steps, and gives the space back.
+///
+/// A step is one short operation of the writer, which shares its transaction with whoever else writes. Steps are paced:
+/// they take a fifth of the writer's time, and more only if jobs end faster than that. Files of bodies are removed once
+/// the rows that name them are gone on disk; what a crash leaves of them, the next start sweeps.
+package struct Retention: Service {
+    package struct Settings: Sendable, Equatable {
+        /// How long ended jobs are kept; zero: for ever.
+        package var age: Duration
+        /// Bytes of ended jobs.
+        package var maxBytes: Int
+        /// Free bytes of the disk below which submits are refused.
+        package var minFree: Int
+
+        package init(age: Duration, maxBytes: Int, minFree: Int) {
+            self.age = age
+            self.maxBytes = maxBytes
+            self.minFree = minFree
+        }
+    }
+
+    private let store: JobStore
+    private let wheel: TimerWheel
+    private let settings: @Sendable () -> Settings
+    private let logger: Logger
+    private let bell = Bell()
+
+    /// A look at sizes and at the disk at least this often while jobs come and go, and this often while none do.
+    private static let lookWhileBusy = Duration.seconds(1)
+    private static let lookWhileIdle = Duration.seconds(5)
+    /// The writer's time for one burst of steps, and the pause after it: a fifth of the time at most.
+    private static let burst = Duration.milliseconds(10)
+    private static let pause = Duration.milliseconds(50)
+
+    /// - Parameter settings: asked before each step, so that a reload takes effect at once.
+    package init(
+        store: JobStore,
+        wheel: TimerWheel,
+        logger: Logger,
+        settings: @escaping @Sendable () -> Settings
+    ) {
+        self.store = store
+        self.wheel = wheel
+        self.logger = logger
+        self.settings = settings
+    }
+
+    /// Ends on graceful shutdown.
+    package func run() async throws {
+        await withTaskCancellationOrGracefulShutdownHandler {
+            var commits = -1
+            while !Task.isShuttingDownGracefully, !Task.isCancelled {
+                let next = await round()
+                let isIdle = commits == store.commitFigures.commits
+                commits = store.commitFigures.commits
+                await wait(min(next, isIdle ? Self.lookWhileIdle : Self.lookWhileBusy))
+            }
+        } onCancelOrGracefulShutdown: {
+            bell.ring(.stop)
+        }
+    }
+
+    private func wait(_ duration: Duration) async {
+        let deadline = wheel.ring(bell, after: duration)
+        _ = await bell.wait()
+        wheel.cancel(deadline)
+    }
+
+    /// Does all that is due and returns the time to the next deadline.
+    private func round() async -> Duration {
+        do {
+            await store.disk.tend(minFree: settings().minFree)
+            await store.noteWAL()
+            let next = try await removeAll()
+            return max((next ?? .latest) - .now, Self.pause)
+        } catch StoreError.closed {
+            return Self.lookWhileIdle
+        } catch {
+            logger.error("ended jobs could not be removed", metadata: ["error": "\(error)"])
+            return Self.lookWhileBusy
+        }
+    }
+
+    private func removeAll() async throws -> Timestamp? {
+        let begin = ContinuousClock.now
+        var (jobs, bytes, spent) = (0, 0, Duration.zero)
+        defer {
+            if jobs > 0 {
+                logger.info(
+                    "ended jobs removed",
+                    metadata: [
+                        "jobs": "\(jobs)", "size": "\(ByteSizeText.approximate(bytes))",
+                        "seconds": "\((ContinuousClock.now - begin).milliseconds / 1000)",
+                    ]
+                )
+            }
+        }
+        while true {
+            let settings = settings()
+            let outlook = try await store.outlook(settings.age)
+            let isDue = outlook.bytes > settings.maxBytes || outlook.next.map { $0 < .now } ?? false
+            var isWorth = false
+            if isDue {
+                let (step, time) = try await store.removeEnded(settings)
+                jobs += step.jobs
+                bytes += step.bytes
+                spent += time
+                isWorth = step.rows > 0
+            }
+            if outlook.freePages > store.keptPages(outlook) {
+                let (pages, time) = try await store.giveBack(outlook)
+                spent += time
+                isWorth = isWorth || pages > 0
+            }
+            guard isWorth, !Task.isShuttingDownGracefully, !Task.isCancelled else { return outlook.next }
+            // Far behind, or on a disk that is nearly full, there is no pause.
+            let isUrgent = outlook.bytes > settings.maxBytes + settings.maxBytes / 20 || store.disk.isShort
+            guard spent >= Self.burst, !isUrgent else { continue }
+            spent = .zero
+            await wait(Self.pause)
+        }
+    }
+}

@@ -1,0 +1,92 @@
+import GRDB
+
+/// Whether a store is whole: its pages and indexes, its references, and the files that its rows name.
+package struct StoreCheck: Sendable, Equatable {
+    /// One sentence each; empty when all is right. At most ``limit`` of a kind.
+    package var problems: [String]
+    package var databaseBytes = 0
+    package var jobs = 0
+    package var events = 0
+    package var blobs = 0
+    package var blobBytes = 0
+    package var missing = 0
+    package var torn = 0
+
+    package static let limit = 20
+
+    /// - Parameter problems: one sentence each.
+    package init(problems: [String] = []) {
+        self.problems = problems
+    }
+
+    /// Reads all of a database; blocks.
+    static func database(_ db: Database) throws -> StoreCheck {
+        var check = StoreCheck()
+        do {
+            for line in try String.fetchAll(db, sql: "PRAGMA integrity_check(\(limit))") where line != "ok" {
+                check.problems.append("the database is damaged: \(line)")
+            }
+            let strays = try Row.fetchCursor(db, sql: "PRAGMA foreign_key_check")
+            var count = 0
+            while let row = try strays.next(), count < limit {
+                let (table, parent): (String, String) = (row[0], row[2])
+                check.problems.append("a row of the table \(table) names none of the table \(parent)")
+                count += 1
+            }
+            check.jobs = try SQL.count(db, "job")
+            check.events = try SQL.count(db, "event")
+        } catch let error as DatabaseError {
+            check.problems.append("the database cannot be read to its end: \(error.message ?? "\(error.resultCode)")")
+        }
+        return check
+    }
+
+    mutating func add(_ figures: StoreCopy.Figures) {
+        databaseBytes = figures.databaseBytes
+        (blobs, blobBytes, missing, torn) = (figures.blobs, figures.blobBytes, figures.missing, figures.torn)
+        if missing > 0 { problems.append("\(missing) files in blobs/ that jobs name are not there") }
+        if torn > 0 { problems.append("\(torn) files in blobs/ are not as long as their jobs say") }
+    }
+}
+
+extension StoreCopy {
+    /// Checks the copy, and the blobs beside the store.
+    package func check() async throws -> StoreCheck {
+        var check = try await database.read { try StoreCheck.database($0) }
+        check.add(figures)
+        return check
+    }
+}
+
+/// A blob as a row names it.
+struct NamedBlob: Sendable {
+    let name: BlobName
+    let byteCount: Int
+}
+
+extension SQL {
+    /// Blobs that rows name, in the order of their names.
+    static func blobs(_ db: Database, after name: String, limit: Int) throws -> [NamedBlob] {
+        let statement = try db.cachedStatement(
+            sql: """
+                SELECT * FROM (SELECT input_file AS name, input_size FROM job \
+                WHERE input_file IS NOT NULL AND input_file > ?1 ORDER BY input_file LIMIT ?2) \
+                UNION ALL SELECT * FROM (SELECT output_file, output_size FROM job \
+                WHERE output_file IS NOT NULL AND output_file > ?1 ORDER BY output_file LIMIT ?2) \
+                ORDER BY name LIMIT ?2
+                """
+        )
+        return try Row.fetchCursor(statement, arguments: [name, limit]).array { row in
+            NamedBlob(name: BlobName(text: row[0]), byteCount: row[1])
+        }
+    }
+
+    /// - Parameter table: a name of ours.
+    static func count(_ db: Database, _ table: String) throws -> Int {
+        try Int.fetchOne(db, sql: "SELECT count(*) FROM \(table)") ?? 0
+    }
+
+    static func removeMeta(_ db: Database, _ name: String) throws {
+        try db.execute(sql: "DELETE FROM meta WHERE name = ?", arguments: [name])
+    }
+}

@@ -1,0 +1,79 @@
+import HTTPTypes
+import Hummingbird
+import InferqCore
+import NIOCore
+import Synchronization
+
+/// One open stream of Server-Sent Events: its bell, its heartbeat and its end. What is written to it, its route knows.
+final class EventStream: Sendable {
+    typealias Send = @Sendable (EventStream, inout any ResponseBodyWriter) async throws -> StreamEnd
+
+    let bell = Bell()
+    private let gateway: Gateway
+    private let context: GatewayContext
+    private let wasCutOff = Atomic<Bool>(false)
+
+    private init(_ gateway: Gateway, _ context: GatewayContext) {
+        self.gateway = gateway
+        self.context = context
+    }
+
+    /// The answer that is a stream: `send` writes it and returns why it ends.
+    static func response(_ gateway: Gateway, _ context: GatewayContext, _ send: @escaping Send) -> Response {
+        var headers = HTTPFields()
+        headers[.contentType] = "text/event-stream"
+        headers[.cacheControl] = "no-store"
+        headers[.accelBuffering] = "no"
+        let body = ResponseBody { writer in
+            let stream = EventStream(gateway, context)
+            let streams = gateway.metrics.streams
+            streams.begin()
+            context.connection.onHangUp(ring: stream.bell)
+            defer { context.connection.onHangUp(ring: nil) }
+            do {
+                let end = try await send(stream, &writer)
+                streams.end(end)
+                try await writer.finish(nil)
+            } catch {
+                streams.end(stream.end(for: error))
+                throw error
+            }
+        }
+        return Response(status: .ok, headers: headers, body: body)
+    }
+
+    private func end(for error: any Error) -> StreamEnd {
+        if wasCutOff.load(ordering: .relaxed) { return .slow }
+        return error is StoreError ? .store : .client
+    }
+
+    /// Waits until there may be something new to read, and sends heartbeats meanwhile.
+    ///
+    /// - Returns: why the stream must end; nil: read on.
+    func wait(_ writer: inout any ResponseBodyWriter) async throws -> StreamEnd? {
+        while true {
+            let heartbeat = context.settings.heartbeat
+            // A whole second of tolerance lets thousands of heartbeats share a wake-up.
+            let deadline = gateway.wheel.ring(bell, after: heartbeat, tolerance: min(heartbeat / 10, .seconds(1)))
+            let rings = await bell.wait()
+            gateway.wheel.cancel(deadline)
+            if rings.contains(.hangUp) { return .client }
+            if rings.contains(.stop) { return .drain }
+            if rings.contains(.event) { return nil }
+            // No empty line after it: several clients would take that for an event.
+            try await write(ByteBuffer(string: ":\n"), events: 0, to: &writer)
+        }
+    }
+
+    /// Writes, and cuts the listener off when it does not read for `listener_timeout`.
+    func write(_ buffer: ByteBuffer, events: Int, to writer: inout any ResponseBodyWriter) async throws {
+        let channel = context.connection.channel
+        let deadline = gateway.wheel.call(after: context.settings.listenerTimeout, tolerance: .seconds(1)) {
+            self.wasCutOff.store(true, ordering: .relaxed)
+            channel.close(promise: nil)
+        }
+        defer { gateway.wheel.cancel(deadline) }
+        try await writer.write(buffer)
+        gateway.metrics.streams.events.add(events)
+    }
+}

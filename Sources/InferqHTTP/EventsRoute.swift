@@ -1,0 +1,131 @@
+import HTTPTypes
+import Hummingbird
+import InferqCore
+import NIOCore
+
+/// `GET /v1/events`: the events of all jobs as one stream. It ends when the gateway stops, and not before.
+///
+/// A listener is a cursor here as well: the hub's bell says only that there is something to read.
+struct EventsRoute: Sendable {
+    let gateway: Gateway
+
+    func add(to table: RouteTable) {
+        table.on("/v1/events", [.get: listen])
+    }
+
+    @Sendable private func listen(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let query = try Query(request.uri.query)
+        try query.allowOnly(["last_event_id", "model"])
+        guard Accept.admits("text/event-stream", request.headers[.accept]) else {
+            throw APIError.notAcceptable("text/event-stream")
+        }
+        let model = try query.single("model")
+        // Before the head goes out: whoever has the head gets every event that is committed from then on.
+        let newest = try await gateway.store.newestEvent()
+        let wanted = try request.headers[.lastEventID] ?? query.single("last_event_id")
+        var cursor = newest
+        if let id = wanted.flatMap({ Int64($0) }), (0...newest).contains(id) { cursor = id }
+        return EventStream.response(gateway, context) { [cursor] stream, writer in
+            let listener = Listener(gateway: gateway, context: context, model: model, stream: stream)
+            return try await listener.send(after: cursor, to: &writer)
+        }
+    }
+
+    /// One open stream.
+    private struct Listener {
+        let gateway: Gateway
+        let context: GatewayContext
+        let model: String?
+        let stream: EventStream
+
+        /// Frames are written as soon as there are so many bytes of them.
+        private static let writeSize = 32 << 10
+
+        func send(after cursor: Int64, to writer: inout any ResponseBodyWriter) async throws -> StreamEnd {
+            gateway.queue.hub.listenToAll(stream.bell)
+            defer { gateway.queue.hub.leaveAll(stream.bell) }
+            var cursor = cursor
+            var isFirst = true
+            var lastWrite = ContinuousClock.now
+            var pace = Pace(wheel: gateway.wheel)
+            while true {
+                let page = try await gateway.store.events(after: cursor, of: model)
+                cursor = page.last
+                if !page.entries.isEmpty {
+                    try await write(page.entries, isFirst: isFirst, to: &writer)
+                    isFirst = false
+                    lastWrite = .now
+                } else if ContinuousClock.now - lastWrite >= context.settings.heartbeat {
+                    // Events of other models have woken us all the time.
+                    try await stream.write(ByteBuffer(string: ":\n"), events: 0, to: &writer)
+                    lastWrite = .now
+                }
+                // Read on at once, but hear of a hang-up and of the stop first.
+                if page.isCut { stream.bell.ring(.event) } else { await pace.keep() }
+                if let end = try await stream.wait(&writer) { return end }
+            }
+        }
+
+        private func write(
+            _ entries: [EventPage.Entry],
+            isFirst: Bool,
+            to writer: inout any ResponseBodyWriter
+        ) async throws {
+            var buffer = ByteBuffer()
+            var count = 0
+            for (index, entry) in entries.enumerated() {
+                let output = try await EventFrames.output(of: entry.job, for: [entry.event], gateway.store)
+                EventFrames.write(entry, output: output, isFirst: isFirst && index == 0, to: &buffer)
+                count += 1
+                guard buffer.readableBytes >= Self.writeSize || index == entries.count - 1 else { continue }
+                try await stream.write(buffer, events: count, to: &writer)
+                buffer = ByteBuffer()
+                count = 0
+            }
+        }
+    }
+
+    /// Lets a lone event through at once, and has a flood of them read in few large steps instead of many small ones.
+    private struct Pace {
+        let wheel: TimerWheel
+        private let bell = Bell()
+        private var begin = ContinuousClock.now
+        private var reads = 0
+
+        init(wheel: TimerWheel) {
+            self.wheel = wheel
+        }
+
+        mutating func keep() async {
+            let now = ContinuousClock.now
+            if now - begin > .milliseconds(100) { (begin, reads) = (now, 0) }
+            reads += 1
+            guard reads > 5 else { return }
+            let deadline = wheel.ring(bell, after: .milliseconds(50))
+            _ = await bell.wait()
+            wheel.cancel(deadline)
+        }
+    }
+}
+
+extension EventFrames {
+    /// One frame of the stream of all jobs: as ``bytes(_:of:output:isFirst:)``, with `event_id` and `model` in front.
+    fileprivate static func write(
+        _ entry: EventPage.Entry, output: [UInt8]?, isFirst: Bool, to buffer: inout ByteBuffer
+    ) {
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.name("event_id")
+        writer.value(entry.job.eventID.description)
+        writer.name("model")
+        writer.value(entry.job.model)
+        let limit = Wire.eventLimit - writer.bytes.count
+        buffer.writeString("id: \(entry.event.id)\n")
+        if isFirst { buffer.writeString("retry: 2000\n") }
+        buffer.writeString("data: ")
+        buffer.writeBytes(writer.bytes)
+        buffer.writeString(",")
+        buffer.writeBytes(Wire.event(entry.event, of: entry.job, output: output, limit: limit).dropFirst())
+        buffer.writeString("\n\n")
+    }
+}

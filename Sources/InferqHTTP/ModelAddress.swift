@@ -1,0 +1,40 @@
+import Foundation
+
+/// Where a model server listens, read from its URL once.
+struct ModelAddress: Sendable, Hashable {
+    enum Endpoint: Sendable, Hashable {
+        case tcp(host: String, port: Int)
+        case unix(path: String)
+    }
+
+    let endpoint: Endpoint
+    let usesTLS: Bool
+    /// The `Host` field.
+    let authority: String
+    /// The request's target: path and query.
+    let target: String
+
+    /// Nil for a text that is no `http`, `https` or `http+unix` URL; the configuration's reader has refused those.
+    init?(_ url: String) {
+        guard let parts = URLComponents(string: url), let host = parts.percentEncodedHost, !host.isEmpty else {
+            return nil
+        }
+        let path = parts.percentEncodedPath.isEmpty ? "/" : parts.percentEncodedPath
+        target = path + (parts.percentEncodedQuery.map { "?" + $0 } ?? "")
+        let scheme = parts.scheme?.lowercased()
+        switch scheme {
+        case "http+unix":
+            guard let socket = host.removingPercentEncoding else { return nil }
+            endpoint = .unix(path: socket)
+            authority = "localhost"
+        case "http", "https":
+            let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
+            let name = isBracketed ? String(host.dropFirst().dropLast()) : host
+            endpoint = .tcp(host: name, port: parts.port ?? (scheme == "https" ? 443 : 80))
+            let shown = name.contains(":") ? "[\(name)]" : name
+            authority = parts.port.map { "\(shown):\($0)" } ?? shown
+        default: return nil
+        }
+        usesTLS = scheme == "https"
+    }
+}

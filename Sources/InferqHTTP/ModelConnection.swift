@@ -1,0 +1,181 @@
+import NIOCore
+import NIOHTTP1
+
+/// One kept-alive connection to a model server: the last stage of its pipeline, on its event loop.
+///
+/// One exchange at a time. What a model server sends out of turn ends the connection, and so does an answer that ends
+/// before the request was taken whole: the next call must not meet the rest of it.
+final class ModelConnection: ChannelDuplexHandler {
+    typealias InboundIn = HTTPClientResponsePart
+    typealias OutboundIn = HTTPClientRequestPart
+    typealias OutboundOut = HTTPClientRequestPart
+
+    private enum Phase {
+        case idle(since: NIODeadline)
+        case waiting(ModelExchange)
+        case gathering(ModelExchange, HTTPResponseHead, ByteBuffer?)
+        /// The head was handed over, the body goes after it.
+        case streaming(ModelExchange, ModelAnswer.Parts.Source)
+        case closed
+    }
+
+    private let channel: any Channel
+    private let idleLimit: TimeAmount
+    /// Takes the connection back for the next call.
+    private let release: (ModelConnection) -> Void
+    private var phase = Phase.idle(since: .now())
+    private var keepsAlive = true
+    private var isRequestWritten = true
+    private var isBodyHeld = false
+    private var isReadHeld = false
+    private var timer: Scheduled<Void>?
+
+    init(_ channel: any Channel, idleLimit: TimeAmount, release: @escaping (ModelConnection) -> Void) {
+        self.channel = channel
+        self.idleLimit = idleLimit
+        self.release = release
+    }
+
+    var isUsable: Bool {
+        if case .idle = phase, channel.isActive { true } else { false }
+    }
+
+    func close() {
+        channel.close(promise: nil)
+    }
+
+    // MARK: One exchange
+
+    func send(_ exchange: ModelExchange) {
+        guard exchange.begins(on: channel) else { return becomeIdle() }
+        phase = .waiting(exchange)
+        keepsAlive = true
+        isRequestWritten = false
+        channel.write(HTTPClientRequestPart.head(exchange.head), promise: nil)
+        channel.write(HTTPClientRequestPart.body(.byteBuffer(exchange.body)), promise: nil)
+        let written = channel.eventLoop.makePromise(of: Void.self)
+        let bound = NIOLoopBound(self, eventLoop: channel.eventLoop)
+        written.futureResult.whenSuccess { bound.value.isRequestWritten = true }
+        channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: written)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch (unwrapInboundIn(data), phase) {
+        case (.head(let head), .waiting(let exchange)):
+            keepsAlive = head.isKeepAlive
+            phase = .gathering(exchange, head, nil)
+        case (.body(let bytes), .gathering(let exchange, let head, nil)):
+            phase = .gathering(exchange, head, bytes)
+        case (.body(var bytes), .gathering(let exchange, let head, var gathered?)):
+            phase = .closed
+            gathered.writeBuffer(&bytes)
+            phase = .gathering(exchange, head, gathered)
+        case (.body(let bytes), .streaming(_, let source)):
+            if case .stopProducing = source.yield(bytes) { isBodyHeld = true }
+        case (.end, .gathering(let exchange, let head, let gathered)):
+            exchange.ended()
+            becomeIdle()
+            exchange.resume(with: .success(Self.answer(head, .whole(gathered ?? ByteBuffer()))))
+        case (.end, .streaming(let exchange, let source)):
+            exchange.ended()
+            isBodyHeld = false
+            becomeIdle()
+            source.finish()
+        default: context.close(promise: nil)
+        }
+    }
+
+    private static func answer(_ head: HTTPResponseHead, _ body: ModelAnswer.Body) -> ModelAnswer {
+        ModelAnswer(status: Int(head.status.code), headers: head.headers, body: body)
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        // The rest of the answer takes longer: whoever waits is told the head, and reads the body as it comes.
+        if case .gathering(let exchange, let head, let gathered) = phase { stream(exchange, head, gathered, context) }
+    }
+
+    private func stream(
+        _ exchange: ModelExchange,
+        _ head: HTTPResponseHead,
+        _ gathered: ByteBuffer?,
+        _ context: ChannelHandlerContext
+    ) {
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        let demand = BodyDemand(eventLoop: context.eventLoop) { isWanted in
+            let (connection, context) = bound.value
+            connection.demandChanged(isWanted, context)
+        }
+        let parts = ModelAnswer.Parts.makeSequence(
+            elementType: ByteBuffer.self,
+            failureType: (any Error).self,
+            backPressureStrategy: .init(lowWatermark: 2, highWatermark: 8),
+            finishOnDeinit: true,
+            delegate: demand
+        )
+        phase = .streaming(exchange, parts.source)
+        if let gathered, case .stopProducing = parts.source.yield(gathered) { isBodyHeld = true }
+        exchange.resume(with: .success(Self.answer(head, .parts(parts.sequence))))
+    }
+
+    private func demandChanged(_ isWanted: Bool, _ context: ChannelHandlerContext) {
+        isBodyHeld = false
+        if !isWanted, case .streaming = phase { return context.close(promise: nil) }
+        guard isReadHeld else { return }
+        isReadHeld = false
+        context.read()
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if isBodyHeld { isReadHeld = true } else { context.read() }
+    }
+
+    // MARK: Ends
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        fail(error)
+        context.close(promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        fail(ModelExchangeError.closedEarly)
+        timer?.cancel()
+        context.fireChannelInactive()
+    }
+
+    private func fail(_ error: any Error) {
+        switch phase {
+        case .waiting(let exchange), .gathering(let exchange, _, _): exchange.resume(with: .failure(error))
+        case .streaming(_, let source): source.finish(error)
+        case .idle, .closed: break
+        }
+        phase = .closed
+    }
+
+    // MARK: Between exchanges
+
+    private func becomeIdle() {
+        guard keepsAlive, isRequestWritten, channel.isActive else {
+            phase = .closed
+            return close()
+        }
+        phase = .idle(since: .now())
+        if timer == nil { schedule(idleLimit) }
+        release(self)
+    }
+
+    /// One timer a connection, set anew only when it fires.
+    private func schedule(_ delay: TimeAmount) {
+        let bound = NIOLoopBound(self, eventLoop: channel.eventLoop)
+        timer = channel.eventLoop.scheduleTask(in: delay) { bound.value.look() }
+    }
+
+    private func look() {
+        switch phase {
+        case .idle(let since):
+            let rest = since + idleLimit - .now()
+            if rest > .zero { schedule(rest) } else { close() }
+        case .waiting, .gathering, .streaming: schedule(idleLimit)
+        case .closed: break
+        }
+    }
+}

@@ -1,0 +1,135 @@
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import NIOSSL
+import Synchronization
+
+/// The connections to model servers of one event loop.
+///
+/// A worker's slot runs on an event loop and calls on a connection of that loop: a call changes no threads. This took
+/// the place of a general client (`async-http-client`), which costs a task, a pool shared by all threads and some thirty
+/// allocations a call; see `docs/performance.md`. The slots bound the calls, so connections are not counted here.
+final class ModelConnections {
+    private struct Key: Hashable {
+        let endpoint: ModelAddress.Endpoint
+        let usesTLS: Bool
+    }
+
+    private let eventLoop: any EventLoop
+    private let trust: Trust
+    private var idle: [Key: [ModelConnection]] = [:]
+    private var isClosed = false
+
+    /// Under the five seconds after which common model servers (uvicorn) close an idle connection themselves: a call on
+    /// a connection that is just being closed fails.
+    private static let idleLimit = TimeAmount.seconds(4)
+    private static let connectTimeout = TimeAmount.seconds(10)
+
+    init(on eventLoop: any EventLoop, trust: Trust) {
+        self.eventLoop = eventLoop
+        self.trust = trust
+    }
+
+    /// Sends on an idle connection, the one used last, or on a new one. On the event loop.
+    func send(_ exchange: ModelExchange, to address: ModelAddress) {
+        let key = Key(endpoint: address.endpoint, usesTLS: address.usesTLS)
+        while let connection = idle[key]?.popLast() {
+            if connection.isUsable { return connection.send(exchange) }
+        }
+        guard !isClosed else { return exchange.resume(with: .failure(CancellationError())) }
+        connect(key) { result in
+            switch result {
+            case .success(let connection): connection.send(exchange)
+            case .failure(let error): exchange.resume(with: .failure(error))
+            }
+        }
+    }
+
+    /// Closes what is idle; connections in use end with their calls.
+    func close() {
+        isClosed = true
+        for connection in idle.values.joined() { connection.close() }
+        idle = [:]
+    }
+
+    private func connect(_ key: Key, _ then: @escaping (Result<ModelConnection, any Error>) -> Void) {
+        let bound = NIOLoopBound((self, then), eventLoop: eventLoop)
+        let bootstrap = ClientBootstrap(group: eventLoop)
+            .connectTimeout(Self.connectTimeout)
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try bound.value.0.setUp(channel, key) }
+            }
+        let channel: EventLoopFuture<any Channel>
+        switch key.endpoint {
+        case .unix(let path): channel = bootstrap.connect(unixDomainSocketPath: path)
+        case .tcp(let host, let port):
+            if let address = try? SocketAddress(ipAddress: host, port: port) {
+                channel = bootstrap.connect(to: address)
+            } else {
+                channel = bootstrap.connect(host: host, port: port)
+            }
+        }
+        channel.whenComplete { result in
+            let then = bound.value.1
+            do {
+                let channel = try result.get()
+                then(.success(try channel.pipeline.syncOperations.handler(type: ModelConnection.self)))
+            } catch {
+                then(.failure(ModelExchangeError.noConnection(Self.reason(error))))
+            }
+        }
+    }
+
+    private func setUp(_ channel: any Channel, _ key: Key) throws {
+        let pipeline = channel.pipeline.syncOperations
+        if key.usesTLS, case .tcp(let host, _) = key.endpoint {
+            // A certificate is checked against a name; an address has none to send.
+            let isAddress = (try? SocketAddress(ipAddress: host, port: 0)) != nil
+            try pipeline.addHandler(
+                NIOSSLClientHandler(context: trust.context(), serverHostname: isAddress ? nil : host))
+        }
+        try pipeline.addHandler(HTTPRequestEncoder())
+        try pipeline.addHandler(ByteToMessageHandler(HTTPResponseDecoder(leftOverBytesStrategy: .dropBytes)))
+        let connection = ModelConnection(channel, idleLimit: Self.idleLimit) { [weak self] connection in
+            guard let self, !self.isClosed else { return connection.close() }
+            self.idle[key, default: []].append(connection)
+        }
+        try pipeline.addHandler(connection)
+        let bound = NIOLoopBound((self, connection), eventLoop: eventLoop)
+        channel.closeFuture.whenComplete { _ in
+            let (connections, closed) = bound.value
+            connections.idle[key]?.removeAll { $0 === closed }
+        }
+    }
+
+    private static func reason(_ error: any Error) -> String {
+        switch error {
+        case let error as ChannelError:
+            if case .connectTimeout = error { "it did not answer in time" } else { "refused or unreachable" }
+        case let error as NIOConnectionError where error.connectionErrors.isEmpty: "its name does not resolve"
+        case let error as ModelExchangeError:
+            if case .noConnection(let reason) = error { reason } else { "refused or unreachable" }
+        default: "refused or unreachable"
+        }
+    }
+}
+
+/// The certificates that this host trusts, read when the first model behind `https` is called: most sites have none.
+final class Trust: Sendable {
+    private let known = Mutex<NIOSSLContext?>(nil)
+
+    /// - Throws: ``ModelExchangeError/noConnection(_:)`` when they cannot be read.
+    func context() throws -> NIOSSLContext {
+        try known.withLock { known in
+            if let known { return known }
+            do {
+                let context = try NIOSSLContext(configuration: .makeClientConfiguration())
+                known = context
+                return context
+            } catch {
+                throw ModelExchangeError.noConnection("the certificates of this host cannot be read")
+            }
+        }
+    }
+}

@@ -1,0 +1,52 @@
+import Hummingbird
+import InferqCore
+
+/// `GET /v1/status`: what `inferq status` shows, in one answer.
+struct StatusRoute: Sendable {
+    let gateway: Gateway
+
+    func add(to table: RouteTable) {
+        table.on("/v1/status", [.get: show])
+    }
+
+    @Sendable private func show(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        guard Accept.admits("application/json", request.headers[.accept]) else {
+            throw APIError.notAcceptable("application/json")
+        }
+        try Query(request.uri.query).allowOnly([])
+        let size = try await gateway.store.size()
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.name("version")
+        writer.value(gateway.version)
+        writer.name("broker")
+        writer.value(gateway.queue.broker.name)
+        writer.name("listeners")
+        writer.value(gateway.queue.hub.listenerCount)
+        writer.name("models")
+        writer.beginArray()
+        for model in try await gateway.queue.modelFigures() {
+            writer.beginObject()
+            ModelRoutes.members(of: model, to: &writer)
+            writer.name("ended_per_second")
+            writer.value((gateway.queue.rate(of: model.name) * 100).rounded() / 100)
+            writer.endObject()
+        }
+        writer.endArray()
+        writer.name("store")
+        writer.beginObject()
+        let numbers = [
+            ("database_bytes", size.database), ("wal_bytes", size.wal), ("blobs", size.blobs),
+            ("blob_bytes", size.blobBytes), ("free_bytes", size.free),
+        ]
+        for (name, number) in numbers {
+            writer.name(name)
+            writer.value(number)
+        }
+        writer.name("sqlite_version")
+        writer.value(gateway.store.recovery.sqliteVersion)
+        writer.endObject()
+        writer.endObject()
+        return .json(writer.bytes)
+    }
+}

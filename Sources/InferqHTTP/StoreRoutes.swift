@@ -1,0 +1,135 @@
+import HTTPTypes
+import Hummingbird
+import InferqCore
+import NIOCore
+
+/// `GET /v1/store/check` and `GET /v1/store/backup`, for the users of this host alone: both cost disk and time, and a
+/// backup holds all that every client has sent.
+struct StoreRoutes: Sendable {
+    let gateway: Gateway
+
+    /// How long a client may leave a piece of the archive unread. A stick that it is written to may stand still for
+    /// longer than a listener of events.
+    private static let patience = Duration.seconds(60)
+
+    func add(to table: RouteTable) {
+        table.on("/v1/store/check", [.get: check])
+        table.on("/v1/store/backup", [.get: backup])
+    }
+
+    // MARK: Check
+
+    @Sendable private func check(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        try admit(request, context, "application/json")
+        // It takes minutes where a store is large: to ask whether it is offered costs nothing.
+        guard request.method != .head else { return .json([]) }
+        let start = ContinuousClock.now
+        let check = try await unlessLeft(context) { () async throws -> StoreCheck in
+            do {
+                return try await copy(context).check()
+            } catch StoreError.damaged(let reason) {
+                return StoreCheck(problems: ["the database cannot be read to its end: \(reason)"])
+            }
+        }
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.name("ok")
+        writer.value(check.problems.isEmpty)
+        writer.name("problems")
+        writer.beginArray()
+        for problem in check.problems { writer.value(problem) }
+        writer.endArray()
+        let numbers = [
+            ("database_bytes", check.databaseBytes), ("jobs", check.jobs), ("events", check.events),
+            ("blobs", check.blobs), ("blob_bytes", check.blobBytes), ("blobs_missing", check.missing),
+            ("blobs_torn", check.torn),
+        ]
+        for (name, number) in numbers {
+            writer.name(name)
+            writer.value(number)
+        }
+        writer.name("seconds")
+        writer.value(Double((ContinuousClock.now - start).milliseconds) / 1000)
+        writer.endObject()
+        return .json(writer.bytes)
+    }
+
+    // MARK: Backup
+
+    @Sendable private func backup(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        try admit(request, context, Self.archiveType)
+        var headers = HTTPFields()
+        headers[.contentType] = Self.archiveType
+        headers[.contentDisposition] = "attachment; filename=\"inferq-backup.tar\""
+        headers[.cacheControl] = "no-store"
+        guard request.method != .head else { return Response(status: .ok, headers: headers) }
+        let copy = try await unlessLeft(context) { try await self.copy(context) }
+        headers[.missingBlobs] = String(copy.figures.missing + copy.figures.torn)
+        let body = ResponseBody(contentLength: copy.figures.archiveBytes) { writer in
+            try await send(copy, context, &writer)
+            try await writer.finish(nil)
+        }
+        return Response(status: .ok, headers: headers, body: body)
+    }
+
+    private static let archiveType = "application/x-tar"
+
+    private func send(_ copy: StoreCopy, _ context: GatewayContext, _ writer: inout any ResponseBodyWriter) async throws
+    {
+        let bell = Bell()
+        gateway.queue.hub.listenForStop(bell)
+        defer { gateway.queue.hub.leaveStop(bell) }
+        let channel = context.connection.channel
+        try await copy.archive { bytes in
+            // A stop does not wait for it, which may take minutes: the client sees an answer that was cut short.
+            if bell.hasRung { throw APIError.stopping }
+            let deadline = gateway.wheel.call(after: Self.patience, tolerance: .seconds(1)) {
+                channel.close(promise: nil)
+            }
+            defer { gateway.wheel.cancel(deadline) }
+            try await writer.write(ByteBuffer(bytes: bytes))
+        }
+    }
+
+    // MARK: Both
+
+    private func admit(_ request: Request, _ context: GatewayContext, _ type: String) throws(APIError) {
+        guard context.connection.isLocal else { throw .unixSocketOnly }
+        guard Accept.admits(type, request.headers[.accept]) else { throw .notAcceptable(type) }
+        try Query(request.uri.query).allowOnly([])
+    }
+
+    private func copy(_ context: GatewayContext) async throws -> StoreCopy {
+        do {
+            return try await gateway.store.copy(leaving: context.settings.minFree)
+        } catch StoreCopy.Refusal.busy {
+            throw APIError.copyInProgress
+        } catch StoreCopy.Refusal.noRoom(let needed, let free) {
+            throw APIError.noRoomForCopy(needed: needed, free: free)
+        }
+    }
+
+    /// Runs `work`, and ends it when the client hangs up or the gateway stops.
+    private func unlessLeft<Value: Sendable>(
+        _ context: GatewayContext,
+        _ work: @escaping @Sendable () async throws -> Value
+    ) async throws -> Value {
+        let bell = Bell()
+        gateway.queue.hub.listenForStop(bell)
+        context.connection.onHangUp(ring: bell)
+        defer {
+            context.connection.onHangUp(ring: nil)
+            gateway.queue.hub.leaveStop(bell)
+        }
+        return try await withThrowingTaskGroup(of: Value?.self) { group in
+            group.addTask { try await work() }
+            group.addTask {
+                _ = await bell.wait()
+                return nil
+            }
+            defer { group.cancelAll() }
+            guard let value = try await group.next() ?? nil else { throw APIError.stopping }
+            return value
+        }
+    }
+}

@@ -1,0 +1,153 @@
+import ArgumentParser
+import Glibc
+import InferqCore
+
+/// What `cancel`, `retry` and `delete` share: one job after the other, and the first refusal gives the exit code.
+protocol JobsAction: ClientCommand {
+    var ids: [String] { get }
+    var json: Bool { get }
+    var gateway: GatewayOptions { get }
+
+    func act(on path: String, _ client: GatewayClient) async throws -> GatewayClient.Answer
+    /// What is said of a job that it was done to; its record is nil if the answer holds none.
+    func sentence(_ id: String, _ job: JobSummary?) -> String
+}
+
+extension JobsAction {
+    func perform() async throws {
+        let paths = try ids.map { (id: $0, path: try JobPath.record($0)) }
+        try await gateway.withGateway { client in
+            var first: ClientError?
+            for (id, path) in paths {
+                do {
+                    try await tell(id, act(on: path, client), client)
+                } catch let error as ClientError where error.status != nil && paths.count > 1 {
+                    StandardError.write("inferq: \(error.sentence.visible())")
+                    first = first ?? error
+                }
+            }
+            if let first { throw first.exitCode }
+        }
+    }
+
+    private func tell(_ id: String, _ answer: GatewayClient.Answer, _ client: GatewayClient) async throws {
+        guard answer.status != 204 else {
+            if !json { try StandardOutput.write(line: sentence(id, nil)) }
+            return
+        }
+        let (job, bytes) = try await client.decoded(JobSummary.self, answer)
+        if json { return try StandardOutput.write(bytes + [UInt8(ascii: "\n")]) }
+        try StandardOutput.write(line: sentence(id, job))
+    }
+}
+
+struct CancelJobs: JobsAction {
+    static let configuration = CommandConfiguration(
+        commandName: "cancel", abstract: "Cancel jobs; those that have ended stay as they are."
+    )
+
+    @Argument(help: "Ids of jobs.")
+    var ids: [String]
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    @OptionGroup
+    var gateway: GatewayOptions
+
+    func act(on path: String, _ client: GatewayClient) async throws -> GatewayClient.Answer {
+        try await client.post(path + "/cancel")
+    }
+
+    func sentence(_ id: String, _ job: JobSummary?) -> String {
+        let status = job?.status ?? ""
+        return status == "CANCELLED" ? "\(id) cancelled" : "\(id) had ended before: \(status.visible(limit: 20))"
+    }
+}
+
+struct RetryJobs: JobsAction {
+    static let configuration = CommandConfiguration(
+        commandName: "retry",
+        abstract: "Submit the inputs of jobs again that ended in ERROR or were cancelled; print the new jobs' ids."
+    )
+
+    @Argument(help: "Ids of jobs.")
+    var ids: [String]
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    @OptionGroup
+    var gateway: GatewayOptions
+
+    func act(on path: String, _ client: GatewayClient) async throws -> GatewayClient.Answer {
+        try await client.post(path + "/retry")
+    }
+
+    func sentence(_ id: String, _ job: JobSummary?) -> String {
+        (job?.id ?? "").visible(limit: 40)
+    }
+}
+
+struct DeleteJobs: JobsAction {
+    static let configuration = CommandConfiguration(
+        commandName: "delete", abstract: "Delete jobs that have ended, with their outputs and events."
+    )
+
+    @Argument(help: "Ids of jobs.")
+    var ids: [String]
+
+    @Flag(help: "Print nothing: the gateway answers with nothing.")
+    var json = false
+
+    @OptionGroup
+    var gateway: GatewayOptions
+
+    func act(on path: String, _ client: GatewayClient) async throws -> GatewayClient.Answer {
+        try await client.delete(path)
+    }
+
+    func sentence(_ id: String, _ job: JobSummary?) -> String {
+        "\(id) deleted"
+    }
+}
+
+struct PrintOutput: ClientCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "output",
+        abstract: "Print the output of a job.",
+        discussion: "Byte for byte in a pipe or a file. On a terminal only text is printed, control characters escaped."
+    )
+
+    @Argument(help: "The job's id.")
+    var id: String
+
+    @OptionGroup
+    var gateway: GatewayOptions
+
+    func perform() async throws {
+        let path = try JobPath.record(id) + "/output"
+        try await gateway.withGateway { client in
+            let answer = try await client.get(path)
+            guard StandardOutput.isTerminal else {
+                return try await client.read(answer) { bytes in
+                    try StandardOutput.write(bytes)
+                    return true
+                }
+            }
+            guard MediaType.isText(answer.contentType) else {
+                let sentence =
+                    "the output is \(answer.contentType.quoted()), which is no text; write it to a file with >"
+                throw ClientError(.usage, sentence)
+            }
+            let text = String(decoding: try await client.bytes(of: answer), as: UTF8.self)
+            for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
+                // The newline that ends the last line begins no other one.
+                if line.isEmpty, line.endIndex == text.endIndex { break }
+                let shown = line.split(separator: "\t", omittingEmptySubsequences: false)
+                    .map { String($0).visible(limit: .max) }.joined(separator: "\t")
+                try StandardOutput.write(line: shown)
+            }
+        }
+    }
+}

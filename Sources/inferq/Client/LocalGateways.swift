@@ -1,0 +1,45 @@
+import Foundation
+
+/// Where a command that needs the Unix socket looks for it, and the configuration that names the store.
+struct LocalGateways {
+    private let options: GatewayOptions
+    private let config: String?
+
+    init(_ options: GatewayOptions, config: String?) {
+        self.options = options
+        self.config = config
+    }
+
+    /// Whether the command line or the environment names the gateway.
+    var isNamed: Bool {
+        options.url != nil || !(Environment["INFERQ_URL"] ?? "").isEmpty
+    }
+
+    /// What was named; else the configured Unix sockets, then the usual addresses.
+    func candidates() throws -> [GatewayAddress] {
+        let usual = try GatewayAddress.candidates(flag: options.url, variable: Environment["INFERQ_URL"])
+        // Another configuration means another gateway: the usual ones are not asked then.
+        guard !isNamed, let settings = try? load() else { return usual }
+        let sockets = settings.listen.compactMap { address -> GatewayAddress? in
+            if case .unix(let path) = address { .unix(path: path) } else { nil }
+        }
+        if config != nil || !(Environment["INFERQ_CONFIG"] ?? "").isEmpty { return sockets }
+        return sockets + usual.filter { !sockets.contains($0) }
+    }
+
+    /// - Throws: the exit code of a wrong configuration, after its problems were said.
+    func settings() throws -> Settings {
+        do {
+            return try load()
+        } catch {
+            for problem in error.all { StandardError.write("inferq: \(problem)") }
+            throw Exit.configuration
+        }
+    }
+
+    func load() throws(SettingsProblems) -> Settings {
+        try Settings.load(
+            environment: ProcessInfo.processInfo.environment, flags: SettingsFlags(config: config)
+        )
+    }
+}

@@ -1,0 +1,91 @@
+import ArgumentParser
+import InferqCore
+
+/// `inferq status`: how the gateway is, on one screen.
+struct StatusCommand: ClientCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status",
+        abstract: "Show on one screen how the gateway is.",
+        discussion: "Exit codes: 0 it is ready, 69 it is not ready or not reachable."
+    )
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    @OptionGroup
+    var gateway: GatewayOptions
+
+    private struct Status: Decodable, Sendable {
+        struct Store: Decodable, Sendable {
+            var database: Int
+            var wal: Int
+            var blobs: Int
+            var blobBytes: Int
+            var free: Int
+
+            enum CodingKeys: String, CodingKey {
+                case blobs
+                case database = "database_bytes"
+                case wal = "wal_bytes"
+                case blobBytes = "blob_bytes"
+                case free = "free_bytes"
+            }
+        }
+
+        var version: String
+        var broker: String
+        var listeners: Int
+        var models: [ModelSummary]
+        var store: Store
+    }
+
+    func perform() async throws {
+        try await gateway.withGateway { client in
+            let problem = try await Self.problem(of: client)
+            if !json || problem != nil { try say(problem, client) }
+            let (status, bytes) = try await client.decoded(Status.self, client.get("/v1/status"))
+            if json {
+                try StandardOutput.write(bytes + [UInt8(ascii: "\n")])
+            } else {
+                try show(status)
+            }
+            if let problem { throw problem.exitCode }
+        }
+    }
+
+    /// Why the gateway is not ready; nil if it is.
+    private static func problem(of client: GatewayClient) async throws -> ClientError? {
+        do {
+            _ = try await client.bytes(of: client.get("/readyz"))
+            return nil
+        } catch let error as ClientError where error.status == 503 {
+            return error
+        }
+    }
+
+    private func say(_ problem: ClientError?, _ client: GatewayClient) throws {
+        if let problem {
+            StandardError.write("inferq: not ready: \(problem.sentence.visible())")
+        } else {
+            let word = Screen().painted("ready", .green)
+            try StandardOutput.write(line: "gateway  \(word) at \(client.address)")
+        }
+    }
+
+    private func show(_ status: Status) throws {
+        let store = status.store
+        var size = "database \(Amount.bytes(store.database)), log \(Amount.bytes(store.wal))"
+        if store.blobs > 0 { size += ", \(store.blobs) blobs \(Amount.bytes(store.blobBytes))" }
+        let lines = [
+            ("version", status.version), ("broker", status.broker), ("streams", "\(status.listeners)"),
+            ("store", "\(size), \(Amount.bytes(store.free)) free"),
+        ]
+        for (name, text) in lines {
+            let padded = name + String(repeating: " ", count: 9 - name.count)
+            try StandardOutput.write(line: padded + text.visible(limit: 400))
+        }
+        guard !status.models.isEmpty else { return try StandardOutput.write(line: "models   none is configured") }
+        try StandardOutput.write(line: "")
+        try Screen().write(ModelSummary.table(status.models))
+    }
+}

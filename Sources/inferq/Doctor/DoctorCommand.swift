@@ -1,0 +1,59 @@
+import ArgumentParser
+import Glibc
+import InferqCore
+
+/// `inferq doctor`: looks at everything that the gateway needs, and says what is wrong and what to do about it.
+struct DoctorCommand: ClientCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "doctor",
+        abstract: "Check configuration, store, permissions, disk, Redis and model servers.",
+        discussion: """
+            The store is checked through the gateway if one runs, else under its lock; either reads all of it. Changes \
+            nothing. Exit codes: 0 nothing is wrong, 1 something is.
+            """
+    )
+
+    @Option(help: "The one file of the configuration to read, in place of /etc/inferq.")
+    var config: String?
+
+    @Flag(help: "Print JSON, one finding a line.")
+    var json = false
+
+    @OptionGroup
+    var gateway: GatewayOptions
+
+    func perform() async throws {
+        let gateways = LocalGateways(gateway, config: config)
+        var isWrong = false
+        let tell = { (finding: Finding) throws in
+            if finding.verdict == .wrong { isWrong = true }
+            try write(finding)
+        }
+        let settings: Settings
+        do {
+            settings = try gateways.load()
+            try tell(.ok("configuration", settings.models.count == 1 ? "1 model" : "\(settings.models.count) models"))
+            for warning in settings.warnings { try tell(.note("configuration", warning)) }
+        } catch let problems as SettingsProblems {
+            for problem in problems.all { try tell(.wrong("configuration", "\(problem)")) }
+            throw ExitCode(1)
+        }
+        for finding in StoreExamination.files(settings.store) { try tell(finding) }
+        for finding in try await StoreExamination.content(settings.store, gateways) { try tell(finding) }
+        if let finding = NeighbourExamination.redis(settings.broker) { try tell(finding) }
+        for model in settings.modelList { try tell(await NeighbourExamination.model(model)) }
+        if isWrong { throw ExitCode(1) }
+    }
+
+    private func write(_ finding: Finding) throws {
+        if json {
+            var writer = JSONWriter()
+            finding.write(&writer)
+            return try StandardOutput.write(writer.bytes + [UInt8(ascii: "\n")])
+        }
+        let verdict = finding.verdict.rawValue
+        let padded = verdict + String(repeating: " ", count: 7 - verdict.count)
+        let word = Screen().painted(padded, finding.verdict.colour)
+        try StandardOutput.write(line: "\(word)\(finding.subject.visible()): \(finding.sentence.visible())")
+    }
+}

@@ -1,0 +1,99 @@
+import Foundation
+import Testing
+
+@testable import InferqCore
+
+/// The room that is left on the disk, and the reserve.
+@Suite(.timeLimit(.minutes(1)))
+struct DiskGuardTests {
+    private let folder: TemporaryFolder
+
+    init() throws {
+        folder = try TemporaryFolder()
+    }
+
+    private func settings(minFree: Int, ballast: Int = 0) -> JobStore.Settings {
+        var settings = JobStore.Settings(path: folder.store)
+        settings.minFree = minFree
+        settings.ballast = ballast
+        return settings
+    }
+
+    private func blocks() throws -> Int {
+        var status = stat()
+        try #require(stat(folder.store + ".ballast", &status) == 0)
+        return Int(status.st_blocks) * 512
+    }
+
+    @Test
+    func aDiskWithLessThanMinFreeIsShort() {
+        #expect(DiskGuard(settings(minFree: 1 << 50)).isShort)
+        #expect(!DiskGuard(settings(minFree: 1)).isShort)
+        #expect(!DiskGuard(settings(minFree: 0)).isShort)
+    }
+
+    @Test
+    func theReserveIsReallyAllocatedAndGivenUpOnce() async throws {
+        let disk = DiskGuard(settings(minFree: 1, ballast: 1 << 20))
+        #expect(!disk.giveUpBallast())
+        await disk.tend(minFree: 1)
+        #expect(try blocks() >= 1 << 20)
+        #expect(disk.giveUpBallast())
+        #expect(try blocks() == 0)
+        #expect(!disk.giveUpBallast())
+    }
+
+    @Test
+    func theReserveOfAnEarlierProcessIsHeld() async throws {
+        await DiskGuard(settings(minFree: 1, ballast: 1 << 20)).tend(minFree: 1)
+        #expect(DiskGuard(settings(minFree: 1, ballast: 1 << 20)).giveUpBallast())
+    }
+
+    @Test
+    func theReserveIsNotTakenFromADiskThatIsShort() async throws {
+        let disk = DiskGuard(settings(minFree: 1 << 50, ballast: 1 << 20))
+        await disk.tend(minFree: 1 << 50)
+        #expect(!FileManager.default.fileExists(atPath: folder.store + ".ballast"))
+    }
+
+    @Test
+    func aSubmitIsRefusedAndAKnownKeyAnsweredWhileTheDiskIsShort() async throws {
+        let store = try JobStore(settings(minFree: 0), models: ["a"], bootID: "boot", now: Job.submitted) { _ in }
+        let queue = try JobQueue(
+            store: store, broker: RingBroker(capacity: 8), models: [ModelSettings(name: "a", url: "")])
+        var known = Submission(model: "a", options: Submission.Options(), input: .json("1"))
+        known.key = IdempotencyKey("key", contentType: nil, query: nil, body: [])
+        let job = try #require(try await queue.submit(known).job)
+        await store.disk.tend(minFree: 1 << 50)
+        guard case .replayed(job.id) = try await queue.submit(known) else {
+            Issue.record("a known key was not answered")
+            return
+        }
+        let new = Submission(model: "a", options: Submission.Options(), input: .json("1"))
+        await #expect(throws: StoreError.full) { try await queue.submit(new) }
+        #expect(queue.depth(of: "a").pending == 1)
+        _ = try #require(try await queue.claim(Offer(model: "a", job: job.key)), "an accepted job goes on")
+        await store.disk.tend(minFree: 0)
+        #expect(try await queue.submit(new).job != nil)
+        await store.close()
+    }
+
+    @Test
+    func anOutcomeThatFindsNoRoomTakesTheReserve() async throws {
+        let store = try JobStore(
+            settings(minFree: 0, ballast: 1 << 20), models: ["a"], bootID: "boot", now: Job.submitted
+        ) { _ in }
+        await store.disk.tend(minFree: 0)
+        let bed = try CommitBed(onFull: store.disk.giveUpBallast)
+        try await bed.leave(pages: 0)
+        await #expect(throws: StoreError.full) {
+            try await bed.commits.perform(.submit, CommitBed.insert("submit", byteCount: 40_960))
+        }
+        #expect(try blocks() >= 1 << 20)
+        await #expect(throws: StoreError.full) {
+            try await bed.commits.perform(.outcome, CommitBed.insert("outcome", byteCount: 40_960))
+        }
+        #expect(try blocks() == 0)
+        await store.close()
+    }
+}
