@@ -1,0 +1,310 @@
+#!/bin/bash
+# What the package must do on a real systemd; run inside the bed by packaging/bed/run.sh. Stage 2 follows a SIGKILL of
+# the whole system.
+#
+#     check.sh [ROUNDS]    restarts and upgrades under load, each (default 4)
+set -u
+cd /bed || exit 1
+rounds=${1:-4}
+deb=$(echo /bed/inferq_*_*.deb)
+failed=0
+name=
+
+at=http://127.0.0.1:8484
+say() { printf '%s\n' "$*"; }
+fail() { failed=1; say "FAILED: $name: $*"; }
+check() { name=$1; shift; local before=$failed; failed=0; "$@"; [ $failed = 0 ] && say "ok: $name"; failed=$((failed | before)); }
+# Waits up to $1 seconds for the command to succeed.
+within() {
+    local end=$(($(date +%s) + $1)); shift
+    until "$@" >/dev/null 2>&1; do [ "$(date +%s)" -lt $end ] || return 1; sleep 0.1; done
+}
+status_of() { curl -sS -m 10 -o /dev/null -w '%{http_code}' "$@"; }
+ready() { [ "$(status_of $at/readyz)" = 200 ]; }
+another_than() { [ "$(property MainPID)" != "$1" ]; }
+job_story() { journalctl -q INFERQ_JOB_ID="$1" INFERQ_MODEL=nobody INFERQ_ATTEMPT=1 -o cat --no-pager | grep -q 'attempt failed'; }
+journal_says() { journalctl -u inferq -b --no-pager -o cat | grep -q "$1"; }
+property() { systemctl show -P "$1" "${2:-inferq.service}"; }
+status_line() { property StatusText | grep -q "$1"; }
+listeners() { ss -ltnxH | grep -cE '127.0.0.1:8484|\[::1\]:8484|/run/inferq/inferq.sock'; }
+drop_in() { mkdir -p /run/systemd/system/inferq.service.d; printf '%s\n' "$@" >/run/systemd/system/inferq.service.d/bed.conf; systemctl daemon-reload; }
+load() { ids=$BED_OUT/ids-$1; CRASHES=${CRASHES:-} python3 load.py run "$ids" >"$BED_OUT/load-$1" 2>&1 & load=$!; within 10 test -s "$ids"; sleep 1; }
+unload() {
+    kill -TERM "$load"; wait "$load" || fail "the load's account: $(cat "$BED_OUT/load-$1")"
+    settled=$(python3 load.py settle "$ids") || fail "not all ended: $settled"
+    say "   $1: $(head -1 "$BED_OUT/load-$1") $settled"
+}
+apt() { DEBIAN_FRONTEND=noninteractive apt-get -y -qq -o Dpkg::Use-Pty=0 --allow-downgrades "$@" >"$BED_OUT/apt.log" 2>&1; }
+# The same package with another version.
+repack() {
+    local folder; folder=$(mktemp -d)
+    dpkg-deb -R "$deb" "$folder/p"
+    sed -i "s/^Version: .*/Version: $1/" "$folder/p/DEBIAN/control"
+    dpkg-deb -Zgzip -z1 -b "$folder/p" "/bed/upgrade_$1.deb" >/dev/null
+    rm -rf "$folder"
+}
+
+installed() {
+    [ "$(systemctl is-system-running)" = running ] || fail "$(systemctl --failed --no-legend)"
+    [ "$(property ActiveState)" = active ] || fail "the service is $(property ActiveState)"
+    [ "$(property User)" = inferq ] || fail "it runs as $(property User)"
+    [ "$(stat -c '%U %a' /var/lib/inferq)" = 'inferq 700' ] || fail "state: $(stat -c '%U %a' /var/lib/inferq)"
+    [ "$(stat -c '%G %a' /run/inferq/inferq.sock)" = 'inferq 660' ] || fail "socket: $(stat -c '%G %a' /run/inferq/inferq.sock)"
+    for unit in inferq.service inferq.socket inferq-ipv6.socket inferq-local.socket; do
+        systemctl -q is-enabled $unit || fail "$unit is not enabled"
+    done
+    status_line 'no model is configured' || fail "status: $(property StatusText)"
+    inferq check >/dev/null 2>&1 || fail 'the packaged configuration'
+    dpkg-deb -c "$deb" >"$BED_OUT/contents"
+    for page in '1 inferq' '8 inferq' '5 inferq.toml'; do
+        # minbase leaves man pages out; those of the package are looked at in the .deb.
+        # shellcheck disable=SC2086
+        set -- $page
+        grep -q "man$1/$2.$1.gz" "$BED_OUT/contents" || fail "man page $page"
+    done
+}
+
+model_server() {
+    cat >/etc/systemd/system/model.service <<'UNIT'
+[Service]
+ExecStart=/usr/bin/python3 /bed/model.py 9001
+[Install]
+WantedBy=multi-user.target
+UNIT
+    systemctl daemon-reload; systemctl enable --now -q model.service
+    printf '[models.echo]\nurl = "http://127.0.0.1:9001/predict"\nconcurrency = 8\n' >/etc/inferq/conf.d/echo.toml
+    systemctl reload inferq || fail 'reload'
+    within 10 status_line '1 model, broker ring' || fail "status: $(property StatusText)"
+}
+
+first_requests() {
+    local place path seconds
+    for place in 'tcp http://127.0.0.1:8484' 'ipv6 http://[::1]:8484' 'unix --unix-socket /run/inferq/inferq.sock http://localhost'; do
+        systemctl stop inferq.service 2>/dev/null
+        path=${place%% *}
+        # shellcheck disable=SC2086
+        seconds=$(curl -sS -m 20 -f -o /dev/null -w '%{time_total}' ${place#* }/readyz) || fail "no answer on $path"
+        say "   first request to the stopped service on $path: $seconds s"
+        awk "BEGIN{exit !($seconds < ${FIRST_REQUEST_LIMIT:-2})}" || fail "$path took $seconds s"
+    done
+    awk -v a="$(property InactiveExitTimestampMonotonic)" -v b="$(property ActiveEnterTimestampMonotonic)" \
+        'BEGIN { printf "   activation to READY: %.3f s\n", (b - a) / 1e6 }'
+}
+
+to_the_end() {
+    local path
+    for path in tcp ipv6 unix; do python3 load.py once $path >"$BED_OUT/job-$path" || fail "$path"; done
+    runuser -u nobody -- curl -sS -m 5 --unix-socket /run/inferq/inferq.sock http://localhost/livez 2>&1 | grep -q UP && fail 'nobody may use the Unix socket'
+    inferq submit echo '{"a":1}' --watch 2>/dev/null | grep -q predicted_layers || fail 'inferq submit --watch'
+}
+
+measures() {
+    sleep 2
+    say "   resident: $(awk '/VmRSS/ {print $2 " kB"}' "/proc/$(property MainPID)/status"), package: $(stat -c %s "$deb") bytes"
+    systemd-analyze security inferq.service --no-pager | tail -1 | sed 's/^/   /'
+    systemd-analyze security --threshold=10 inferq.service --no-pager >/dev/null || fail 'the security score is over 1.0'
+}
+
+same_listeners() { [ "$(ss -ltnxeH | grep -oE '(8484|inferq.sock).*ino:[0-9]+' | sort)" = "$1" ]; }
+sockets_now() { ss -ltnxeH | grep -oE '(8484|inferq.sock).*ino:[0-9]+' | sort; }
+
+# What autopkgtest runs, with the same files around it.
+autopkgtest_smoke() {
+    mkdir -p tree/debian/tests tree/packaging/bed
+    cp smoke tree/debian/tests/; cp model.py load.py tree/packaging/bed/
+    systemctl stop model.service
+    sh tree/debian/tests/smoke >"$BED_OUT/smoke" 2>&1 || fail "$(cat "$BED_OUT/smoke")"
+    systemctl start model.service
+    printf '[models.echo]\nurl = "http://127.0.0.1:9001/predict"\nconcurrency = 8\n' >/etc/inferq/conf.d/echo.toml
+    systemctl reload inferq; within 10 status_line '1 model, broker ring' || fail "status: $(property StatusText)"
+}
+
+restarts() {
+    local before; before=$(sockets_now)
+    load restarts
+    for _ in $(seq "$rounds"); do systemctl restart inferq || fail 'restart'; sleep 1; done
+    unload restarts
+    same_listeners "$before" || fail 'the listening sockets are not the same'
+    grep -q streams_resumed "$BED_OUT/load-restarts" || fail 'no listener had to resume: the check shows nothing'
+}
+
+upgrades() {
+    local before round; before=$(sockets_now)
+    load upgrades
+    for round in $(seq "$rounds"); do
+        repack "9.$round"
+        apt install "/bed/upgrade_9.$round.deb" || fail "apt: $(cat "$BED_OUT/apt.log")"
+        rm -f "/bed/upgrade_9.$round.deb"
+    done
+    unload upgrades
+    same_listeners "$before" || fail 'the listening sockets are not the same'
+    [ "$(dpkg-query -W -f '${Version}' inferq)" = "9.$rounds" ] || fail 'the version'
+}
+
+kills() {
+    CRASHES=1 load kills
+    # Two: a job that is running when the gateway dies for the third time may end as "poisoned".
+    for _ in 1 2; do kill -KILL "$(property MainPID)"; sleep 0.5; within 20 ready || fail 'not back'; done
+    CRASHES=1 unload kills
+}
+
+eight_crashes() {
+    local pid
+    for _ in 1 2 3 4 5 6 7 8; do
+        within 20 another_than 0
+        pid=$(property MainPID)
+        kill -KILL "$pid"
+        within 20 another_than "$pid"
+    done
+    within 20 ready || fail 'not served'
+    [ "$(listeners)" = 3 ] || fail "listeners: $(listeners)"
+}
+
+watchdog() {
+    local pid holder code
+    drop_in '[Service]' 'WatchdogSec=4s'
+    systemctl restart inferq; within 10 ready
+    pid=$(property MainPID)
+    CRASHES=1 load watchdog
+    python3 hold.py "$pid" >"$BED_OUT/hold" 2>&1 & holder=$!
+    within 10 grep -q held "$BED_OUT/hold" || fail "no thread was held: $(cat "$BED_OUT/hold")"
+    code=$(status_of $at/livez); [ "$code" = 200 ] || fail "the loops must still answer, not $code"
+    within 30 journal_says 'Watchdog timeout' || fail 'a hang of the writer was not noticed'
+    kill -TERM $holder; wait $holder 2>/dev/null
+    within 20 ready || fail 'not back'
+    CRASHES=1 unload watchdog
+}
+
+full_disk() {
+    local pid code
+    systemctl stop inferq.socket inferq-ipv6.socket inferq-local.socket inferq.service 2>/dev/null
+    mount -t tmpfs -o size=6M,mode=0700,uid="$(id -u inferq)",gid="$(id -g inferq)" tmpfs /var/lib/inferq
+    printf '[store]\nballast = "0B"\nmin_free = "0B"\n' >/etc/inferq/conf.d/small.toml
+    inferq check >/dev/null || rm /etc/inferq/conf.d/small.toml
+    systemctl start inferq.socket inferq-ipv6.socket inferq-local.socket inferq.service; within 10 ready || fail 'no start'
+    pid=$(property MainPID)
+    head -c 12000000 /dev/zero >/var/lib/inferq/filler 2>/dev/null
+    for _ in $(seq 40); do
+        code=$(head -c 60000 /dev/urandom | status_of -X POST -H 'Content-Type: application/octet-stream' --data-binary @- "$at/v1/async/inference?model=echo")
+        [ "$code" = 507 ] && break
+    done
+    [ "$code" = 507 ] || fail "a full disk gave $code"
+    sleep 9
+    [ "$(property MainPID)" = "$pid" ] || fail 'a full disk was taken for a hang'
+    rm -f /var/lib/inferq/filler /etc/inferq/conf.d/small.toml
+    within 10 ready || fail 'not ready with room again'
+    systemctl stop inferq.socket inferq-ipv6.socket inferq-local.socket inferq.service 2>/dev/null
+    umount /var/lib/inferq
+    rm -f /run/systemd/system/inferq.service.d/bed.conf; systemctl daemon-reload
+    systemctl start inferq.socket inferq-ipv6.socket inferq-local.socket inferq.service; within 10 ready || fail 'no start with the old state'
+}
+
+broken_configuration() {
+    echo 'heartbeat = "soon"' >/etc/inferq/conf.d/broken.toml
+    systemctl reload inferq; sleep 0.5
+    ready || fail 'a reload must keep the old settings'
+    apt install --reinstall "$deb" || fail "apt failed: $(cat "$BED_OUT/apt.log")"
+    [ "$(property ActiveState)" = active ] || fail "the service is $(property ActiveState)"
+    [ "$(status_of $at/readyz)" = 503 ] || fail 'readyz is not 503'
+    curl -sS $at/v1/inference | grep -q heartbeat || fail 'the reason is not in the answer'
+    [ "$(status_of $at/livez)" = 200 ] || fail 'livez is not 200'
+    status_line 'degraded: .*heartbeat' || fail "status: $(property StatusText)"
+    journalctl -u inferq -x --no-pager | grep -q 'Mend the reason and wait' || fail 'the journal explains nothing'
+    rm /etc/inferq/conf.d/broken.toml
+    systemctl reload inferq; within 5 ready || fail 'not back after a reload'
+    status_line '1 model' || fail "status: $(property StatusText)"
+}
+
+newer_store() {
+    systemctl stop inferq.socket inferq-ipv6.socket inferq-local.socket inferq.service 2>/dev/null
+    local version; version=$(sqlite3 /var/lib/inferq/inferq.db 'PRAGMA user_version')
+    sqlite3 /var/lib/inferq/inferq.db 'PRAGMA user_version = 99'; chown inferq: /var/lib/inferq/*
+    systemctl start inferq.socket inferq-ipv6.socket inferq-local.socket inferq.service
+    [ "$(status_of $at/readyz)" = 503 ] || fail 'a newer store was opened'
+    curl -sS $at/readyz | grep -q 'newer inferq' || fail 'the reason is not in the answer'
+    sqlite3 /var/lib/inferq/inferq.db "PRAGMA user_version = $version"; chown inferq: /var/lib/inferq/*
+    within 25 ready || fail 'not back by itself'
+}
+
+journal() {
+    local id
+    journalctl -u inferq -o json --no-pager | grep -q '"INFERQ_LISTEN"' || fail 'no fields of our own'
+    journalctl -u inferq -o json --no-pager | grep '"INFERQ_REASON"' | grep -q '"MESSAGE_ID"' || fail 'no MESSAGE_ID'
+    journalctl -u inferq -p err --no-pager -o cat | grep -q 'degraded' || fail 'priorities'
+    printf '[models.nobody]\nurl = "http://127.0.0.1:9/"\nmax_attempts = 1\n' >/etc/inferq/conf.d/nobody.toml
+    systemctl reload inferq
+    id=$(inferq submit nobody '{}')
+    within 10 job_story "$id" || fail "no story of job $id"
+    rm /etc/inferq/conf.d/nobody.toml; systemctl reload inferq
+}
+
+removal() {
+    apt remove inferq || fail "remove: $(cat "$BED_OUT/apt.log")"
+    [ -e /var/lib/inferq/inferq.db ] || fail 'remove took the jobs'
+    [ -e /etc/inferq/inferq.toml ] || fail 'remove took the configuration'
+    [ "$(listeners)" = 0 ] || fail 'remove left listeners'
+    apt install "$deb" || fail "install again: $(cat "$BED_OUT/apt.log")"
+    within 10 ready || fail 'not back after an installation over the state'
+    [ "$(status_of "$at/v1/inference/$(cat "$BED_OUT/job-tcp")")" = 200 ] || fail 'an old job is not there'
+    touch /var/lib/inferq/.keep-on-purge
+    apt purge inferq; [ -e /var/lib/inferq/inferq.db ] || fail 'purge took the jobs despite the marker'
+    rm /var/lib/inferq/.keep-on-purge
+    apt install "$deb"; within 10 ready || fail 'no start after a purge that kept the jobs'
+    rm -f /etc/inferq/conf.d/echo.toml
+    apt purge inferq || fail "purge: $(cat "$BED_OUT/apt.log")"
+    local left; left=$(find / -xdev -name '*inferq*' -not -path '/bed/*' -not -path '/proc/*' -not -path '/var/cache/apt/*' -not -path '/var/log/*' -not -path '/tmp/*' 2>/dev/null)
+    [ -z "$left" ] || fail "purge left: $left"
+}
+
+# The signed folder, as a host without a network takes it.
+repository() {
+    mkdir -p /srv/repo /etc/apt/keyrings
+    tar -xf repo.tar -C /srv/repo
+    cp /srv/repo/inferq.asc /etc/apt/keyrings/inferq.asc
+    echo 'deb [signed-by=/etc/apt/keyrings/inferq.asc] file:/srv/repo bookworm main' >/etc/apt/sources.list.d/inferq.list
+    apt -o Dir::Etc::sourcelist=/etc/apt/sources.list.d/inferq.list -o Dir::Etc::sourceparts=- update
+    grep -qE '^(W|E):' "$BED_OUT/apt.log" && fail "update: $(cat "$BED_OUT/apt.log")"
+    apt install inferq || fail "install: $(cat "$BED_OUT/apt.log")"
+    within 10 ready || fail 'no start'
+    echo tampered >>/srv/repo/dists/bookworm/InRelease
+    rm -rf /var/lib/apt/lists/*srv_repo*
+    apt -o Dir::Etc::sourcelist=/etc/apt/sources.list.d/inferq.list -o Dir::Etc::sourceparts=- \
+        -o APT::Update::Error-Mode=any update && fail 'a repository that was changed is accepted'
+}
+
+crash() {
+    within 20 ready || fail 'not served after the crash'
+    settled=$(python3 load.py settle /var/tmp/ids-crash) || fail "not all ended: $settled"
+    say "   crash of the whole system: $settled"
+}
+
+case $BED_STAGE in
+1)
+    check 'install starts it' installed
+    check 'a model server, a reload, the status line' model_server
+    check 'first request through each socket' first_requests
+    check 'a job to its end through each socket' to_the_end
+    check 'score, memory, size' measures
+    check 'the smoke test of autopkgtest' autopkgtest_smoke
+    check 'restarts under load' restarts
+    check 'upgrades under load' upgrades
+    check 'kills under load' kills
+    check 'eight crashes' eight_crashes
+    check 'the watchdog sees a hang of the writer' watchdog
+    check 'a full disk is no hang' full_disk
+    check 'a broken configuration' broken_configuration
+    check 'a newer store' newer_store
+    check 'the journal' journal
+    [ $failed = 0 ] || exit 1
+    load crash
+    sleep 2
+    cp "$ids" /var/tmp/ids-crash
+    exit 101
+    ;;
+2)
+    check 'a crash of the whole system under load' crash
+    check 'remove, install again, purge' removal
+    [ -f repo.tar ] && check 'install from the signed repository' repository
+    exit $failed
+    ;;
+esac
