@@ -104,6 +104,10 @@ final class Backlog: Sendable {
         }
     }
 
+    func hasDue(of model: String) -> Bool {
+        models.withLock { $0[model]?.due.values.contains { $0 > 0 } ?? false }
+    }
+
     private static func decayed(_ weight: Double, from: Timestamp, to now: Timestamp) -> Double {
         let seconds = Double(max(0, now.milliseconds - from.milliseconds)) / 1000
         return weight * exp(-seconds / memory)

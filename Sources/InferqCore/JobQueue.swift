@@ -181,6 +181,11 @@ package final class JobQueue: Sendable {
 
     // MARK: Workers
 
+    /// Looks again at what is due: now and then, in case something was missed.
+    func askAgain() {
+        scheduler.askAgain { backlog.hasDue(of: $0) }
+    }
+
     /// Commits RUNNING for an offered job.
     ///
     /// - Returns: nil when there is nothing to do any more: cancelled, expired, or taken already.

@@ -1,3 +1,4 @@
+import Logging
 import ServiceLifecycle
 import Synchronization
 
@@ -19,9 +20,13 @@ package final class Scheduler: Service {
     private let broker: any Broker
     private let read: Read
     private let reads = Bell()
+    private let logger = Logger(label: "inferq")
+    private let throttle = LogThrottle()
 
     /// Candidates kept in memory per model.
     static let windowLimit = 256
+    /// After a read that failed: soon enough for a store that is well again, and seldom enough for one that is not.
+    private static let pauseAfterFailure = Duration.milliseconds(250)
 
     init(broker: any Broker, read: @escaping Read) {
         self.broker = broker
@@ -83,11 +88,21 @@ package final class Scheduler: Service {
         state.withLock { $0.lines[model]?.running ?? 0 }
     }
 
-    /// Looks again at one model, or at all: after an error, and now and then.
-    func askAgain(_ model: String? = nil) {
+    /// Looks again at one model, after an error.
+    func askAgain(_ model: String) {
         state.withLock { state in
-            for name in state.lines.keys where model == nil || model == name {
-                if model != nil { state.lines[name]?.forget() }
+            state.lines[model]?.forget()
+            pump(model, &state)
+        }
+    }
+
+    /// Looks again at all models, now and then: whatever went wrong, no due job waits beside a free slot for long.
+    ///
+    /// - Parameter hasDue: whether a model has due jobs, as far as is counted.
+    func askAgain(where hasDue: (_ model: String) -> Bool) {
+        state.withLock { state in
+            for (name, line) in state.lines {
+                if line.offered.isEmpty, line.running < line.concurrency, hasDue(name) { state.lines[name]?.forget() }
                 pump(name, &state)
             }
         }
@@ -119,32 +134,46 @@ package final class Scheduler: Service {
         await withTaskCancellationOrGracefulShutdownHandler {
             while !Task.isShuttingDownGracefully, !Task.isCancelled {
                 _ = await reads.wait()
-                await fillWindows()
+                if await !fillWindows() { await pause() }
             }
         } onCancelOrGracefulShutdown: {
             self.reads.ring(.stop)
         }
     }
 
-    private func fillWindows() async {
+    /// - Returns: false when a read failed; it is asked for again.
+    private func fillWindows() async -> Bool {
         let models = state.withLock { state -> [(String, Int)] in
             state.lines.filter { $0.value.mustRead }.map { model, line in
                 state.lines[model]?.isReading = true
                 return (model, Self.windowLimit + line.offered.count)
             }
         }
+        var isWell = true
         for (model, limit) in models {
-            let candidates: [Candidate]?
+            var candidates: [Candidate]?
             do {
                 candidates = try await read(model, limit)
             } catch {
-                // The store says by itself what is wrong; the sweeper asks again.
-                candidates = nil
+                isWell = false
+                throttle.log(
+                    logger, .error, "waiting jobs could not be looked at", of: model,
+                    metadata: ["model": "\(model)", "error": "\(error)"]
+                )
             }
             state.withLock { state in
                 state.lines[model]?.fill(candidates, isAll: (candidates?.count ?? 0) < limit)
-                if candidates != nil { pump(model, &state) }
+                pump(model, &state)
             }
+        }
+        return isWell
+    }
+
+    private func pause() async {
+        do {
+            try await cancelWhenGracefulShutdown { try await Task.sleep(for: Self.pauseAfterFailure) }
+        } catch {
+            // The service ends.
         }
     }
 }

@@ -36,7 +36,7 @@ package struct Sweeper: Service {
     private func sweep() async -> Duration {
         do {
             while try await expire() + becomeDue() > 0 {}
-            queue.scheduler.askAgain()
+            queue.askAgain()
             guard let next = try await queue.store.nextDeadline() else { return Self.longestSleep }
             return min(max(next - .now, .milliseconds(1)), Self.longestSleep)
         } catch {

@@ -17,10 +17,11 @@ _gateways = []
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Shows the end of each gateway's log with a failure."""
+    """Shows the state of each gateway and the end of its log with a failure."""
     report = (yield).get_result()
     if report.failed:
         for each in _gateways:
+            report.sections.append((f"state of the gateway in {each.folder}", each.state()))
             report.sections.append((f"log of the gateway in {each.folder}", each.log()[-6000:]))
 
 

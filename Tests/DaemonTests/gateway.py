@@ -148,6 +148,16 @@ class Gateway:
                 if self.is_running:
                     self.kill()
 
+    def state(self):
+        """What it says of its models and newest jobs: for the report of a test that failed."""
+        said = []
+        for target in ("/v1/models", "/v1/inference?limit=10"):
+            try:
+                said.append(wire.exchange(self.address, "GET", target, timeout=5).body.decode(errors="replace")[:4000])
+            except OSError as error:
+                said.append(f"{target}: {error}")
+        return "\n".join(said)
+
     def peak_memory(self):
         """The most memory that the process ever held, in bytes."""
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()

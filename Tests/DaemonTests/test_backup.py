@@ -38,6 +38,13 @@ def on_socket(gateway, target, timeout=60.0):
     return wire.exchange(gateway.socket, "GET", target, timeout=timeout)
 
 
+def is_alive(gateway):
+    try:
+        return on_socket(gateway, "/livez").status == 200
+    except OSError:
+        return False
+
+
 def backup(gateway):
     answer = on_socket(gateway, BACKUP)
     assert answer.status == 200, answer
@@ -236,7 +243,7 @@ def test_a_disk_without_room_for_a_copy_gives_507(local, target):
     gateway = local(store={"min_free": "900TiB"}, started=False)
     gateway.launch()
     # It is alive and, with so little room, not ready.
-    until(lambda: gateway.socket.exists() and on_socket(gateway, "/livez").status == 200, "livez of the gateway", 20)
+    until(lambda: is_alive(gateway), "livez of the gateway", 20)
     document = problem(on_socket(gateway, target), 507, "bytes")
     assert document["code"] == "no_room_for_copy"
     assert not temporary_files(gateway)

@@ -50,7 +50,8 @@ def test_past_max_bytes_the_oldest_go_with_their_files(make_gateway):
     jobs = [gateway.ended(gateway.submit_bytes("ocr", body)) for _ in range(12)]
 
     def settled():
-        gone = [is_gone(gateway, job) for job in jobs]
+        # The newest is asked for first: what goes meanwhile is older than what was found gone.
+        gone = [is_gone(gateway, job) for job in reversed(jobs)][::-1]
         assert gone == sorted(gone, reverse=True), "not the oldest first"
         return gone if sum(gone) >= 6 and len(blobs(gateway)) == gone.count(False) else None
 

@@ -30,13 +30,21 @@ private final class Ledger: Broker {
 /// The due jobs as a store would tell them.
 private final class Shelf: Sendable {
     private let due: Mutex<[String: [Candidate]]>
+    private let failures: Mutex<Int>
 
-    init(_ due: [String: [Candidate]]) {
+    /// - Parameter failures: so many reads fail first.
+    init(_ due: [String: [Candidate]], failures: Int) {
         self.due = Mutex(due)
+        self.failures = Mutex(failures)
     }
 
-    func read(_ model: String, _ limit: Int) -> [Candidate] {
-        due.withLock { Array($0[model, default: []].sorted().prefix(limit)) }
+    func read(_ model: String, _ limit: Int) throws -> [Candidate] {
+        let fails = failures.withLock { failures in
+            failures -= 1
+            return failures >= 0
+        }
+        if fails { throw StoreError.failed(reason: "a test says so") }
+        return due.withLock { Array($0[model, default: []].sorted().prefix(limit)) }
     }
 
     func add(_ candidate: Candidate, of model: String) {
@@ -60,10 +68,10 @@ struct SchedulerTests {
         let shelf: Shelf
         let scheduler: Scheduler
 
-        init(_ due: [String: [Candidate]]) {
-            let shelf = Shelf(due)
+        init(_ due: [String: [Candidate]], failures: Int) {
+            let shelf = Shelf(due, failures: failures)
             self.shelf = shelf
-            scheduler = Scheduler(broker: ledger) { shelf.read($0, $1) }
+            scheduler = Scheduler(broker: ledger) { try shelf.read($0, $1) }
         }
 
         /// What was offered once at least `count` were, by number; exact, since a step offers all that it can.
@@ -92,9 +100,10 @@ struct SchedulerTests {
     private func withBed(
         _ due: [String: [Candidate]],
         concurrency: [String: Int],
+        failures: Int = 0,
         _ body: @Sendable (Bed) async -> Void
     ) async throws {
-        let bed = Bed(due)
+        let bed = Bed(due, failures: failures)
         bed.scheduler.configure(concurrency)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await bed.scheduler.run() }
@@ -177,6 +186,25 @@ struct SchedulerTests {
     func aModelThatIsNotServedGetsNoOffers() async throws {
         try await withBed(["a": [candidate(1)], "b": [candidate(2)]], concurrency: ["b": 1]) { bed in
             #expect(await bed.offers(1) == [2])
+        }
+    }
+
+    @Test
+    func aReadThatFailsIsTriedAgain() async throws {
+        try await withBed(["a": [candidate(1)]], concurrency: ["a": 1], failures: 3) { bed in
+            #expect(await bed.offers(1) == [1])
+        }
+    }
+
+    @Test
+    func aJobThatNobodyToldOfIsFoundByALaterLook() async throws {
+        try await withBed(["a": [candidate(1)]], concurrency: ["a": 2]) { bed in
+            _ = await bed.offers(1)
+            bed.take(1)
+            bed.shelf.add(candidate(2), of: "a")
+            bed.scheduler.askAgain { _ in false }
+            bed.scheduler.askAgain { $0 == "a" }
+            #expect(await bed.offers(2) == [1, 2])
         }
     }
 
