@@ -56,9 +56,6 @@ final class GroupCommit: Sendable {
 
     /// At most so many operations share a transaction, so that the first of them does not wait long for the last.
     private static let largestBatch = 512
-    /// Of these at most so many begin or end an attempt. When all slots of a model come at once, the first ones call
-    /// their model server while the rest are being committed, instead of all after the last.
-    private static let largestHandOver = 16
     private static let pageSize = 4096
 
     /// Makes room on a full disk for what must get through, and says whether it did; called on the writer.
@@ -130,7 +127,7 @@ final class GroupCommit: Sendable {
     private func drain(_ db: Database) {
         while true {
             let batch = state.withLock { state -> [Operation] in
-                let batch = Self.nextBatch(state.waiting)
+                let batch = Array(state.waiting.prefix(Self.largestBatch))
                 state.waiting.removeFirst(batch.count)
                 if batch.isEmpty { state.isDraining = false }
                 return batch
@@ -142,16 +139,6 @@ final class GroupCommit: Sendable {
     }
 
     // MARK: One batch
-
-    private static func nextBatch(_ waiting: [Operation]) -> [Operation] {
-        var handOvers = 0
-        return Array(
-            waiting.prefix(largestBatch).prefix { operation in
-                if operation.rank != .submit { handOvers += 1 }
-                return handOvers <= largestHandOver
-            }
-        )
-    }
 
     private func commit(_ batch: [Operation], _ db: Database) {
         metrics.begin()

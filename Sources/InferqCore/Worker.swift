@@ -53,7 +53,7 @@ package final class Worker: Service {
                 for model in queue.models {
                     for slot in slots[model.name, default: 0]..<max(slots[model.name, default: 0], model.concurrency) {
                         let executor = executors.isEmpty ? nil : executors[slot % executors.count]
-                        group.addTask(executorPreference: executor) { await self.runSlot(slot, of: model.name) }
+                        group.addTask(executorPreference: executor) { await self.runSlot(of: model.name) }
                     }
                     slots[model.name] = max(slots[model.name, default: 0], model.concurrency)
                 }
@@ -88,13 +88,27 @@ package final class Worker: Service {
 
     /// A slot past the model's concurrency (a reload has lowered it) still takes what was offered to it: the scheduler
     /// offers no more than there are places, so it only waits.
-    private func runSlot(_ slot: Int, of model: String) async {
+    private func runSlot(of model: String) async {
+        var next = await claimNext(of: model)
+        while let (offer, claim) = next {
+            let log = logger(of: claim)
+            let ending = await attempt(claim, log)
+            next = await withTaskGroup(of: Void.self) { group in
+                group.addImmediateTask { await self.end(claim, ending, log) }
+                // The model server is done with this job: the next one may be claimed by the commit that ends it. It
+                // is called after that commit, so a slot never holds more than one outcome that is not stored.
+                queue.scheduler.ended(offer)
+                return await claimNext(of: model)
+            }
+        }
+    }
+
+    /// Waits for the next job that can be claimed; nil once the broker is closed.
+    private func claimNext(of model: String) async -> (Offer, Claim)? {
         while let offer = await queue.broker.take(model) {
             queue.scheduler.taken(offer)
             do {
-                if let claim = try await queue.claim(offer) {
-                    await attempt(claim)
-                }
+                if let claim = try await queue.claim(offer) { return (offer, claim) }
                 queue.scheduler.ended(offer)
             } catch {
                 throttle.log(
@@ -106,34 +120,54 @@ package final class Worker: Service {
                 queue.scheduler.askAgain(model)
             }
         }
+        return nil
     }
 
-    private func attempt(_ claim: Claim) async {
-        guard let settings = queue.model(claim.job.model) else {
-            return await putBack(claim, reason: "its model was removed")
+    // MARK: One attempt
+
+    /// How an attempt went, and so what is to be stored.
+    private enum Ending: Sendable {
+        case called(Outcome, RetryPolicy)
+        /// It was stopped; what the model server answered meanwhile is dropped.
+        case stopped(StopSignal.Reason, Outcome)
+        case modelRemoved
+    }
+
+    private func attempt(_ claim: Claim, _ log: Logger) async -> Ending {
+        guard let settings = queue.model(claim.job.model) else { return .modelRemoved }
+        log.debug("attempt started")
+        let outcome = await call(claim, settings)
+        if let reason = claim.stop.reason { return .stopped(reason, outcome) }
+        let retry = RetryPolicy(
+            base: settings.backoffBase, cap: settings.backoffCap, maxAttempts: claim.job.options.maxAttempts
+        )
+        return .called(outcome, retry)
+    }
+
+    private func end(_ claim: Claim, _ ending: Ending, _ log: Logger) async {
+        switch ending {
+        case .called(let outcome, let retry):
+            let finish = await store(log) { try await self.queue.finish(claim, with: outcome, retry: retry) }
+            attempts.ended(with: outcome, finish, log, of: claim.job.model)
+        case .stopped(.cancelled, let outcome):
+            await drop(outcome)
+            queue.forget(claim)
+            log.info("attempt cancelled")
+        case .stopped(.serviceStops, let outcome):
+            await drop(outcome)
+            log.notice("attempt interrupted, will be repeated after the next start")
+            await putBack(claim, reason: "the gateway stopped")
+        case .modelRemoved:
+            await putBack(claim, reason: "its model was removed")
         }
+    }
+
+    private func logger(of claim: Claim) -> Logger {
         var log = logger
         log[metadataKey: "job_id"] = "\(claim.job.id)"
         log[metadataKey: "model"] = "\(claim.job.model)"
         log[metadataKey: "attempt"] = .stringConvertible(claim.job.attempt)
-        log.debug("attempt started")
-        let retry = RetryPolicy(
-            base: settings.backoffBase, cap: settings.backoffCap, maxAttempts: claim.job.options.maxAttempts
-        )
-        let outcome = await call(claim, settings)
-        switch claim.stop.reason {
-        case nil:
-            let finish = await store(log) { try await self.queue.finish(claim, with: outcome, retry: retry) }
-            attempts.ended(with: outcome, finish, log, of: claim.job.model)
-        case .cancelled:
-            await drop(outcome)
-            queue.forget(claim)
-            log.info("attempt cancelled")
-        case .serviceStops:
-            await drop(outcome)
-            log.notice("attempt interrupted, will be repeated after the next start")
-            await putBack(claim, reason: "the gateway stopped")
-        }
+        return log
     }
 
     /// An answer that came just as the attempt was stopped goes, with its file.
