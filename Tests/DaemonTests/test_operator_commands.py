@@ -154,6 +154,8 @@ def test_backup_through_the_gateway(local, tmp_path):
     piped = inferq("backup", "-", "--url", f"unix:{local.socket}")
     assert piped.returncode == 0 and piped.stdout[257:262] == b"ustar"
     one_sentence(inferq("backup", tmp_path / "c.tar", "--url", local.url), 64, "Unix socket")
+    # What the command line names comes before the environment.
+    lines(inferq("backup", tmp_path / "d.tar", "--config", local.config_file, INFERQ_URL=local.url))
 
 
 def test_backup_without_a_gateway_opens_the_store_itself(local, tmp_path):

@@ -10,9 +10,10 @@ struct LocalGateways {
         self.config = config
     }
 
-    /// Whether the command line or the environment names the gateway.
+    /// Whether the command line or the environment names the gateway. A configuration that is named on the command line
+    /// comes before an address in the environment.
     var isNamed: Bool {
-        options.url != nil || !(Environment["INFERQ_URL"] ?? "").isEmpty
+        options.url != nil || (config == nil && !(Environment["INFERQ_URL"] ?? "").isEmpty)
     }
 
     /// What was named; else the configured Unix sockets, then the usual addresses.
