@@ -77,6 +77,7 @@ struct Serve {
                     "models": .array(queue.models.map { "\($0.name)" }), "broker": "\(queue.broker.name)",
                 ]
             )
+            StartupCode.release()
             Systemd.notify("READY=1\nSTATUS=\(StatusLine(of: queue).text(isStopping: false))")
         }
         let reload = Reload(

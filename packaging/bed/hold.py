@@ -12,27 +12,45 @@ import platform
 import signal
 import sys
 
-SEIZE, INTERRUPT = 0x4206, 0x4207
+SEIZE, INTERRUPT, DETACH = 0x4206, 0x4207, 17
+WALL = 0x40000000
 # fsync and fdatasync.
 SYNCS = {"x86_64": ("74", "75"), "aarch64": ("82", "83")}[platform.machine()]
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.argtypes = [ctypes.c_ulong] * 4
 
 
-def syncing(folder):
-    while True:
-        for number in os.listdir(folder):
-            try:
-                with open(f"{folder}/{number}/syscall") as file:
-                    if file.read().split()[0] in SYNCS:
-                        return int(number)
-            except OSError:
-                continue
-
-
-thread = syncing(f"/proc/{sys.argv[1]}/task")
-for call in (SEIZE, INTERRUPT):
+def ptrace(call, thread):
     if libc.ptrace(call, thread, 0, 0) != 0:
         sys.exit(f"ptrace: {os.strerror(ctypes.get_errno())}")
+
+
+def is_syncing(folder, thread):
+    try:
+        with open(f"{folder}/{thread}/syscall") as file:
+            return file.read().split()[0] in SYNCS
+    except OSError:
+        return False
+
+
+def stop(folder, thread):
+    """Stops a thread, and lets it go on if it has left its sync meanwhile: it may hold a lock that all need."""
+    ptrace(SEIZE, thread)
+    ptrace(INTERRUPT, thread)
+    os.waitpid(thread, WALL)
+    if is_syncing(folder, thread):
+        return True
+    ptrace(DETACH, thread)
+    return False
+
+
+def hold(folder):
+    while True:
+        for thread in map(int, os.listdir(folder)):
+            if is_syncing(folder, thread) and stop(folder, thread):
+                return
+
+
+hold(f"/proc/{sys.argv[1]}/task")
 print("held", flush=True)
 signal.pause()
