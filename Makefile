@@ -66,6 +66,10 @@ repo: ## make a signed apt repository of the built package in dist/repo
 test-bed: ## install the built package on a real systemd in a container, and try it there (root)
 	packaging/bed/run.sh
 
+.PHONY: test-reproducible
+test-reproducible: ## build the last commit's package in two folders, and compare the bytes (20 minutes)
+	packaging/check-reproducible.sh
+
 .PHONY: check
 check: lint test ## format, imports, warnings as errors, all tests: what every commit passes
 
