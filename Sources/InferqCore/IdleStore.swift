@@ -32,7 +32,7 @@ package final class IdleStore: Sendable {
         do {
             database = try DatabaseQueue(path: path, configuration: configuration)
             let version = try database.read { try Int32.fetchOne($0, sql: "PRAGMA user_version") } ?? 0
-            guard version <= Schema.version else { throw StoreError.newer(path: path, version: Int(version)) }
+            guard version <= Schema.version else { throw StoreError.newer(path, schema: version) }
         } catch let error as DatabaseError {
             throw StoreOpening.explained(error, path: path)
         }

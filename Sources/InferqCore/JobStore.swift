@@ -40,6 +40,8 @@ package final class JobStore: Sendable {
         package var sqliteVersion: String
         /// Those that were ended as poisoned, for the log.
         package var poisonedJobs: [Job] = []
+        /// Nil when the store's schema was the current one.
+        package var upgrade: StoreUpgrade?
     }
 
     /// One job's change of state as it was committed.
@@ -90,12 +92,15 @@ package final class JobStore: Sendable {
         try WALMark.check(lock.note, settings.path)
         do {
             pool = try StoreOpening.open(settings)
+            let upgrade = try StoreUpgrade.run(pool, path: settings.path)
             blobs = try Blobs(folder: StoreOpening.blobFolder(of: settings.path), onFatal: onFatal)
             names = ModelNames()
             let start = try StoreOpening.begin(
                 pool, settings, models: models, names: names, blobs: blobs, disk: disk, bootID: bootID, now: now
             )
-            recovery = start.recovery
+            var recovery = start.recovery
+            recovery.upgrade = upgrade
+            self.recovery = recovery
             secret = start.secret
             ids = IDGenerator(after: start.lastKey)
             marksWAL = settings.synchronous == .full

@@ -4,8 +4,13 @@ import GRDB
 enum Schema {
     /// "infq": tells the file from another program's.
     static let applicationID: Int32 = 0x696E_6671
+    typealias Migration = @Sendable (Database) throws -> Void
+
+    /// The n-th one makes a store of schema n one of schema n + 1, in a transaction of ``StoreUpgrade``; ``create(_:)``
+    /// makes a new store as they would leave it.
+    static let migrations: [Migration] = []
     /// Grows with every migration; a store with a larger one was written by a newer program.
-    static let version: Int32 = 1
+    static var version: Int32 { 1 + Int32(migrations.count) }
 
     static func create(_ db: Database) throws {
         try db.execute(

@@ -6,8 +6,8 @@ package enum StoreError: Error, Sendable, Equatable {
     case corrupt(path: String, reason: String)
     /// A database of another program.
     case foreign(path: String)
-    /// Written by a newer version of this program.
-    case newer(path: String, version: Int)
+    /// Written by a newer version of this program, which may have left a copy of what was there before.
+    case newer(path: String, version: Int, copy: String?)
     /// Cannot be created or opened.
     case unusable(path: String, reason: String)
     /// Another process holds it.
@@ -30,9 +30,10 @@ extension StoreError: CustomStringConvertible {
                 + "to begin an empty store"
         case .foreign(let path):
             "\(path) is not a store of inferq: name another file in store.path"
-        case .newer(let path, let version):
+        case .newer(let path, let version, let copy):
             "the store \(path) was written by a newer inferq (schema \(version), this one knows \(Schema.version)): "
-                + "install that version again or restore the backup that it made when it upgraded the store"
+                + "install that version again"
+                + (copy.map { ", or put \($0) in its place, the copy that was made before the upgrade" } ?? "")
         case .unusable(let path, let reason):
             "the store \(path) cannot be opened (\(reason)): check store.path, its owner and its permissions"
         case .held(let path):

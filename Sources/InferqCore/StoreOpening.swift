@@ -49,7 +49,7 @@ enum StoreOpening {
         }
         let version = try pool.read { try Int32.fetchOne($0, sql: "PRAGMA user_version") } ?? 0
         guard version <= Schema.version else {
-            throw StoreError.newer(path: settings.path, version: Int(version))
+            throw StoreError.newer(settings.path, schema: version)
         }
         return pool
     }
@@ -99,7 +99,7 @@ enum StoreOpening {
         guard number(header, at: 68) == Schema.applicationID else { throw StoreError.foreign(path: path) }
         // Before GRDB opens it, which writes to the file; the log may hold a newer page, so `open` looks again.
         let version = number(header, at: 60)
-        guard version <= Schema.version else { throw StoreError.newer(path: path, version: Int(version)) }
+        guard version <= Schema.version else { throw StoreError.newer(path, schema: version) }
         guard version > 0 else { throw StoreError.corrupt(path: path, reason: "its schema has no version") }
         guard header[20] == UInt8(PageSeal.room) else {
             throw StoreError.corrupt(path: path, reason: "its pages have no room for checksums")

@@ -142,6 +142,12 @@ struct Serve {
                 "orphans": .stringConvertible(recovery.orphans),
             ]
         )
+        if let upgrade = recovery.upgrade {
+            logger.notice(
+                "store upgraded, the older one is kept beside it",
+                metadata: ["schema": .stringConvertible(upgrade.schema), "copy": "\(upgrade.copy)"]
+            )
+        }
         for job in recovery.poisonedJobs {
             logger.warning(
                 "job ended in ERROR: the gateway crashed three times while it ran",

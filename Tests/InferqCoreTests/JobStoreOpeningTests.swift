@@ -145,7 +145,7 @@ struct JobStoreOpeningTests {
         let queue = try DatabaseQueue(path: folder.store)
         try await queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA user_version = 99") }
         try queue.close()
-        #expect(try refusal() == .newer(path: folder.store, version: 99))
+        #expect(try refusal() == .newer(path: folder.store, version: 99, copy: nil))
     }
 
     @Test

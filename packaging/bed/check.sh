@@ -229,9 +229,11 @@ newer_store() {
     systemctl stop inferq.socket inferq-ipv6.socket inferq-local.socket inferq.service 2>/dev/null
     local version; version=$(schema_version)
     schema_version 99
+    touch "/var/lib/inferq/inferq.db.schema$version"
     systemctl start inferq.socket inferq-ipv6.socket inferq-local.socket inferq.service
     [ "$(status_of $at/readyz)" = 503 ] || fail 'a newer store was opened'
-    curl -sS $at/readyz | grep -q 'newer inferq' || fail 'the reason is not in the answer'
+    curl -sS $at/readyz | grep -q "newer inferq.*inferq.db.schema$version" || fail 'the reason is not in the answer'
+    rm "/var/lib/inferq/inferq.db.schema$version"
     schema_version "$version"
     within 25 ready || fail 'not back by itself'
 }
