@@ -98,6 +98,42 @@ to_the_end() {
     inferq submit echo '{"a":1}' --watch 2>/dev/null | grep -q predicted_layers || fail 'inferq submit --watch'
 }
 
+# From within the sandbox: a model server on a Unix socket, and on a network that a drop-in opens.
+model_on_unix_socket() {
+    systemd-run -q --unit=model-unix -p RuntimeDirectory=model -p UMask=0000 \
+        /usr/bin/python3 /bed/model.py /run/model/model.sock
+    printf '[models.unix]\nurl = "http+unix://%%2Frun%%2Fmodel%%2Fmodel.sock/predict"\n' >/etc/inferq/conf.d/unix.toml
+    within 10 test -S /run/model/model.sock
+    systemctl reload inferq; within 5 status_line '2 models'
+    inferq submit unix '{"a":1}' --watch 2>/dev/null | grep -q predicted_layers || fail 'no job through a Unix socket'
+    rm /etc/inferq/conf.d/unix.toml
+    systemctl stop model-unix; systemctl reload inferq; within 5 status_line '1 model,'
+}
+
+network() {
+    local file lan=192.168.77.1
+    ip address add $lan/32 dev lo
+    systemd-run -q --unit=model-lan /usr/bin/python3 /bed/model.py $lan:9002
+    within 10 curl -sS -m 1 -o /dev/null -d '{}' http://$lan:9002/
+    printf '[models.lan]\nurl = "http://%s:9002/"\nmax_attempts = 1\ntimeout = "3s"\n' $lan >/etc/inferq/conf.d/lan.toml
+    systemctl reload inferq; within 5 status_line '2 models'
+    inferq submit lan '{}' --watch >/dev/null 2>&1 && fail 'without a drop-in it reached a network'
+    curl -sS -m 2 -o /dev/null http://$lan:8484/livez 2>/dev/null && fail 'without a drop-in a network reaches it'
+    for file in service socket; do
+        mkdir -p /run/systemd/system/inferq.$file.d
+        dpkg-deb --fsys-tarfile "$deb" | tar -xO "./usr/share/doc/inferq/examples/lan-$file.conf" |
+            sed 's|192.168.1.0/24|192.168.77.0/24|' >/run/systemd/system/inferq.$file.d/lan.conf
+    done
+    systemctl daemon-reload
+    systemctl stop inferq.service inferq.socket; systemctl start inferq.socket inferq.service; within 10 ready
+    inferq submit lan '{}' --watch 2>/dev/null | grep -q predicted_layers || fail 'no job through a network'
+    [ "$(status_of http://$lan:8484/livez)" = 200 ] || fail 'not to be reached from a network'
+    rm -r /run/systemd/system/inferq.{service,socket}.d /etc/inferq/conf.d/lan.toml
+    systemctl daemon-reload; systemctl stop model-lan inferq.service inferq.socket
+    systemctl start inferq.socket inferq.service; within 10 ready
+    ip address del $lan/32 dev lo
+}
+
 measures() {
     sleep 2
     say "   resident: $(awk '/VmRSS/ {print $2 " kB"}' "/proc/$(property MainPID)/status"), package: $(stat -c %s "$deb") bytes"
@@ -296,6 +332,8 @@ case $BED_STAGE in
     check 'a model server, a reload, the status line' model_server
     check 'first request through each socket' first_requests
     check 'a job to its end through each socket' to_the_end
+    check 'a model server on a Unix socket' model_on_unix_socket
+    check 'a network, with drop-ins alone' network
     check 'score, memory, size' measures
     check 'the smoke test of autopkgtest' autopkgtest_smoke
     check 'restarts under load' restarts

@@ -1,8 +1,13 @@
 #!/usr/bin/env python3
-"""A model server for the bed: answers each call after `?ms=` milliseconds, and counts calls for each job."""
+"""A model server for the bed: answers each call after `?ms=` milliseconds.
+
+    model.py PORT | ADDRESS:PORT | /PATH
+"""
 
 import http.server
 import json
+import socket
+import socketserver
 import sys
 import time
 import urllib.parse
@@ -26,4 +31,16 @@ class Model(http.server.BaseHTTPRequestHandler):
         pass
 
 
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Model).serve_forever()
+class UnixServer(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_UNIX
+    # That of HTTPServer asks for the name of an address.
+    server_bind = socketserver.TCPServer.server_bind
+
+
+place = sys.argv[1]
+if place.startswith("/"):
+    server = UnixServer(place, Model)
+else:
+    host, _, port = place.rpartition(":")
+    server = http.server.ThreadingHTTPServer((host or "127.0.0.1", int(port)), Model)
+server.serve_forever()
