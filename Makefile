@@ -3,16 +3,18 @@
 SHELL := /bin/bash
 
 EXAMPLE ?= ocr
+ROUNDS ?= 3
 BUILD_PACKAGES := libsqlite3-dev libsystemd-dev
 RUN_PACKAGES := $(BUILD_PACKAGES) curl python3 $(if $(filter ocr,$(EXAMPLE)),tesseract-ocr)
 TEST_PACKAGES := $(BUILD_PACKAGES) chromium curl e2fsprogs python3 python3-venv tesseract-ocr util-linux
+BENCH_PACKAGES := $(BUILD_PACKAGES) gcc python3 strace wrk
 DEB_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev lintian man-db
 SWIFT_SOURCES := Package.swift Sources Tests
 VENV := .build/venv
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .PHONY: run
 run: ## install what is missing, build, and show the main job; EXAMPLE=ocr (a scanned page) or flood (a map)
@@ -42,6 +44,20 @@ $(VENV)/ready: Tests/DaemonTests/requirements.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
+
+# The program that the benchmarks measure; root, since strace looks at it.
+.PHONY: bench-setup
+bench-setup:
+	packaging/install-deps.sh $(BENCH_PACKAGES)
+	swift build -c release --product inferq
+
+.PHONY: bench
+bench: bench-setup ## measure the release build beside the limit of this machine (root, 4 minutes); ROUNDS=3
+	python3 Benchmarks/bench.py --rounds $(ROUNDS)
+
+.PHONY: bench-record
+bench-record: bench-setup ## the same, and write the table into docs/performance.md
+	python3 Benchmarks/bench.py --rounds $(ROUNDS) --record
 
 .PHONY: openapi
 openapi: $(VENV)/ready ## after a change of docs/openapi.yaml: write the JSON that becomes part of the program
