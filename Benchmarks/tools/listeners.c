@@ -123,8 +123,8 @@ static void report(size_t wanted) {
     qsort(marked_at, marked, sizeof *marked_at, by_size);
     qsort(latencies_us, latency_count, sizeof *latencies_us, by_size);
     printf("{\"said\": \"ended\", \"streams\": %zu, \"marked\": %zu, \"failed\": %zu, \"events\": %lu, "
-           "\"first_ns\": %lu, \"p50_ns\": %lu, \"p99_ns\": %lu, \"last_ns\": %lu, \"latencies\": %lu, \"latency_p50_us\": %lu, "
-           "\"latency_p99_us\": %lu, \"latency_max_us\": %lu}\n",
+           "\"first_ns\": %lu, \"p50_ns\": %lu, \"p99_ns\": %lu, \"last_ns\": %lu, \"latencies\": %lu, "
+           "\"latency_p50_us\": %lu, \"latency_p99_us\": %lu, \"latency_max_us\": %lu}\n",
         wanted, marked, failed, event_count, quantile(marked_at, marked, 0), quantile(marked_at, marked, 0.5),
         quantile(marked_at, marked, 0.99), quantile(marked_at, marked, 1), latency_count,
         quantile(latencies_us, latency_count, 0.5), quantile(latencies_us, latency_count, 0.99),
