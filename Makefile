@@ -4,6 +4,7 @@ SHELL := /bin/bash
 
 EXAMPLE ?= ocr
 ROUNDS ?= 3
+MINUTES ?= 60
 BUILD_PACKAGES := libsqlite3-dev libsystemd-dev
 RUN_PACKAGES := $(BUILD_PACKAGES) curl python3 $(if $(filter ocr,$(EXAMPLE)),tesseract-ocr)
 TEST_PACKAGES := $(BUILD_PACKAGES) chromium curl e2fsprogs gcc python3 python3-venv strace tesseract-ocr util-linux
@@ -11,10 +12,11 @@ BENCH_PACKAGES := $(BUILD_PACKAGES) gcc python3 strace wrk
 DEB_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev lintian man-db
 SWIFT_SOURCES := Package.swift Sources Tests
 VENV := .build/venv
+REFERENCE_VENV := .build/reference-venv
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 .PHONY: run
 run: ## install what is missing, build, and show the main job; EXAMPLE=ocr (a scanned page) or flood (a map)
@@ -45,19 +47,33 @@ $(VENV)/ready: Tests/DaemonTests/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-# The program that the benchmarks measure; root, since strace looks at it.
+# Root, since strace looks at what is measured. RECORD=1 writes the table into docs/performance.md.
 .PHONY: bench-setup
 bench-setup:
 	packaging/install-deps.sh $(BENCH_PACKAGES)
 	swift build -c release --product inferq
 
 .PHONY: bench
-bench: bench-setup ## measure the release build beside the limit of this machine (root, 4 minutes); ROUNDS=3
-	python3 Benchmarks/bench.py --rounds $(ROUNDS)
+bench: bench-setup ## measure the release build beside the limit of this machine (root, 4 minutes); ROUNDS=3, RECORD=1
+	python3 Benchmarks/bench.py --rounds $(ROUNDS) $(if $(RECORD),--record)
 
-.PHONY: bench-record
-bench-record: bench-setup ## the same, and write the table into docs/performance.md
-	python3 Benchmarks/bench.py --rounds $(ROUNDS) --record
+.PHONY: bench-scale
+bench-scale: bench-setup ## a million jobs, 10,000 listeners, and MINUTES=60 of short cycles (2 GiB of disk)
+	for each in depth ended listeners 'soak --minutes $(MINUTES)'; do \
+		set -- $$each; one=$$1; shift; \
+		python3 Benchmarks/$$one.py "$$@" $(if $(RECORD),--record) || exit; \
+	done
+
+# The stack that inferq replaces, built from parts (Benchmarks/reference/README.md).
+.PHONY: bench-reference
+bench-reference: bench-setup $(REFERENCE_VENV)/ready ## measure it beside FastAPI, Celery, Redis and PostgreSQL (root, 8 minutes)
+	packaging/install-deps.sh postgresql redis-server
+	$(REFERENCE_VENV)/bin/python Benchmarks/bench.py --against reference --rounds $(ROUNDS) $(if $(RECORD),--record)
+
+$(REFERENCE_VENV)/ready: Benchmarks/reference/requirements.txt
+	python3 -m venv $(REFERENCE_VENV)
+	$(REFERENCE_VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 .PHONY: openapi
 openapi: $(VENV)/ready ## after a change of docs/openapi.yaml: write the JSON that becomes part of the program

@@ -6,10 +6,8 @@ The figures of every round are kept in .build/benchmarks/results.
 """
 
 import argparse
-import subprocess
-import sys
 
-from harness import report, tools
+from harness import command, report, tools
 from harness.measures import MEASURES, add_width
 from harness.model import Model
 from harness.progress import Progress
@@ -60,9 +58,8 @@ def run(options):
 def main():
     options = arguments()
     if not options.last:
-        tools.build()
-        results = run(options)
-        report.save(options.against, report.heading(results, options.rounds), results)
+        measured = run(options)
+        report.save(options.against, report.heading(measured, options.rounds), measured)
     heading, results = report.load(options.against)
     text = f"{heading}\n\n{report.table(results, 'inferq', options.against)}"
     print(text)
@@ -71,7 +68,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (tools.ToolError, ValueError, OSError, subprocess.SubprocessError) as error:
-        sys.exit(f"bench: {error}")
+    command.run(main)

@@ -226,9 +226,10 @@ def _wait_traced(pid, limit=10.0):
 def add_width(figures):
     """Adds how the rate of submits changes from 16 to 256 connections, round by round."""
     few, many = (figures.get(f"submits, {count} connections", []) for count in (16, 256))
-    figures["submits, 256 against 16"] = [
-        {"ratio": wide["per_second"] / narrow["per_second"]} for narrow, wide in zip(few, many, strict=True)
-    ]
+    if few and many:
+        figures["submits, 256 against 16"] = [
+            {"ratio": wide["per_second"] / narrow["per_second"]} for narrow, wide in zip(few, many, strict=True)
+        ]
 
 
 MEASURES = {

@@ -36,12 +36,9 @@ def cpu_seconds(pids):
 
 
 def run_seconds(pids):
-    """The time that all threads of these processes have run, to the nanosecond: for what costs next to nothing."""
-    total = 0
-    for pid in pids:
-        for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
-            total += int((thread / "schedstat").read_text().split()[0])
-    return total / 1e9
+    """CPU time of these processes to the nanosecond, for what costs next to nothing."""
+    # The clock of a process, as clock_getcpuclockid(3) makes it of a pid.
+    return sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)
 
 
 def memory(pids):

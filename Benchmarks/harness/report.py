@@ -9,6 +9,7 @@ from harness import machine
 from harness.machine import ROOT
 
 DOCUMENT = ROOT / "docs/performance.md"
+LIMIT = "probe"
 RESULTS = ROOT / ".build/benchmarks/results"
 
 
@@ -118,16 +119,23 @@ def values(results, system, measure, name):
     return [each[name] for each in results.get(system, {}).get(measure, []) if name in each]
 
 
-def table(results, mine, limit):
-    """Markdown: a line for each figure that was measured, the two systems, their ratio and the goal."""
-    lines = [f"| metric | {limit} | {mine} | {mine} against {limit} | goal |", "| --- | --- | --- | --- | --- |"]
+def table(results, mine, other):
+    """Markdown: a line for each figure that was measured, the two systems and their ratio.
+
+    Beside the probe, which marks the limit of the machine, the goals of the design stand in a last column.
+    """
+    heads = ["metric", other, mine, f"{mine} against {other}"] + (["goal"] if other == LIMIT else [])
+    lines = ["| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
     for row in ROWS:
-        ours, theirs = (values(results, each, row.measure, row.figure) for each in (mine, limit))
+        ours, theirs = (values(results, each, row.measure, row.figure) for each in (mine, other))
         if not ours:
             continue
-        median, other = statistics.median(ours), statistics.median(theirs) if theirs else None
-        compared = COMPARISONS[row.compare].text([median / other]) if row.compare and other else ""
-        cells = [row.title, row.shape.text(theirs), row.shape.text(ours), compared, row.verdict(median, other)]
+        median, against = statistics.median(ours), statistics.median(theirs) if theirs else None
+        compared = COMPARISONS[row.compare if other == LIMIT else "times"] if row.compare or other != LIMIT else None
+        cells = [row.title, row.shape.text(theirs), row.shape.text(ours)]
+        cells.append(compared.text([median / against]) if compared and against else "")
+        if other == LIMIT:
+            cells.append(row.verdict(median, against))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -141,9 +149,12 @@ def heading(results, rounds):
 
 
 def save(name, heading, results):
-    """Keeps heading and figures of the newest run for a later look."""
+    """Keeps heading and figures of the newest run for a later look; what it did not measure stays as it was."""
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps({"heading": heading, "results": results}, indent=1))
+    path = RESULTS / f"{name}.json"
+    kept = json.loads(path.read_text())["results"] if path.exists() else {}
+    merged = {system: kept.get(system, {}) | measures for system, measures in results.items()}
+    path.write_text(json.dumps({"heading": heading, "results": merged}, indent=1))
 
 
 def load(name):
@@ -153,6 +164,18 @@ def load(name):
         raise ValueError(f"{path} is not there: nothing has been measured yet")
     kept = json.loads(path.read_text())
     return kept["heading"], kept["results"]
+
+
+def publish(section, heads, rows, foreign, is_recorded):
+    """Prints a table of cells under the machine's name, and puts it into its section of the documentation if wanted.
+
+    `foreign`: cores that other programs used meanwhile.
+    """
+    lines = ["| " + " | ".join(cells) + " |" for cells in [heads, ["---"] * len(heads), *rows]]
+    text = f"{machine.heading()} Other programs used {NUMBER.text([foreign])} cores.\n\n" + "\n".join(lines)
+    print(text)
+    if is_recorded:
+        record(section, text)
 
 
 def record(section, text, document=DOCUMENT):

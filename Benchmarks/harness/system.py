@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -77,6 +78,8 @@ class System:
 
     def stop(self):
         if self.process:
+            # Calls that the closed gate holds never end, and a drain would wait for them.
+            self.model.set(gate=0)
             tools.end(self.process)
             self.process = None
 
@@ -118,7 +121,7 @@ class System:
 
     def wait_ended(self, client, identifier, limit=120.0):
         end = time.monotonic() + limit
-        while self.status(client, identifier) not in ("COMPLETED", "ERROR"):
+        while self.status(client, identifier) not in ("COMPLETED", "ERROR", "CANCELLED"):
             if time.monotonic() > end:
                 raise tools.ToolError(f"{self.name}: job {identifier} has not ended after {limit} s")
             time.sleep(0.003)
@@ -140,25 +143,40 @@ def binary():
     return path
 
 
-def inferq(model, **settings):
-    """The gateway with one model, `m`. `settings`: `store__retention="1s"` for the key store.retention."""
-    keys = {
-        "log_level": "warning",
-        # Calls that the closed gate holds never end: a stop need not wait for them.
-        "drain_timeout": "100ms",
-        "broker.kind": "ring",
-        "models.m.concurrency": CALLS,
-        "models.m.queue_limit": 5_000_000,
-        "models.m.timeout": "1h",
-    } | {key.replace("__", "."): value for key, value in settings.items()}
+class Gateway(System):
+    """inferq with one model, `m`; settings by their dotted keys."""
 
-    def command(work, port, model):
-        own = {"listen": [f"127.0.0.1:{port}"], "store.path": str(work / "inferq.db"), "models.m.url": model.url}
-        lines = [f"{key} = {json.dumps(value)}" for key, value in (keys | own).items()]
+    def __init__(self, model, settings):
+        super().__init__("inferq", Dialect(body={"model": "m"} | BODY, health="/readyz"), self._write_config, model)
+        self.settings = {
+            "log_level": "warning",
+            "broker.kind": "ring",
+            "models.m.url": model.url,
+            "models.m.concurrency": CALLS,
+            "models.m.queue_limit": 5_000_000,
+            "models.m.timeout": "1h",
+        } | settings
+
+    @property
+    def database(self):
+        return self.work / "inferq.db"
+
+    def reload(self, settings):
+        """Changes settings while it runs."""
+        self.settings |= settings
+        self._write_config(self.work, self.port, self.model)
+        self.process.send_signal(signal.SIGHUP)
+
+    def _write_config(self, work, port, _):
+        own = {"listen": [f"127.0.0.1:{port}"], "store.path": str(self.database)}
+        lines = [f"{key} = {json.dumps(value)}" for key, value in (self.settings | own).items()]
         (work / "inferq.toml").write_text("\n".join(lines) + "\n")
         return [binary(), "serve", "--config", work / "inferq.toml"]
 
-    return System("inferq", Dialect(body={"model": "m"} | BODY, health="/readyz"), command, model)
+
+def inferq(model, **settings):
+    """The gateway. `store__retention="1s"` sets store.retention."""
+    return Gateway(model, {key.replace("__", "."): value for key, value in settings.items()})
 
 
 def probe(model):

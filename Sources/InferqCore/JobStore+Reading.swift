@@ -39,22 +39,33 @@ extension JobStore {
         return job?.id == id ? job : nil
     }
 
-    /// The job of this `event_id`, its bodies unread; nil when there is none.
-    package func job(ofEvents eventID: UUIDv7) async throws -> Job? {
-        let job = try await reads.perform { [names] db in try SQL.selectJob(db, eventID.key, names) }
-        return job?.eventID == eventID ? job : nil
+    /// Whose events this `event_id` names; nil when there is no such job.
+    package func course(of eventID: UUIDv7) async throws -> JobCourse? {
+        try await reads.perform { [names] db in
+            guard let job = try SQL.selectJob(db, eventID.key, names), job.eventID == eventID else { return nil }
+            return JobCourse(job)
+        }
     }
 
     /// The events of a job after `id`, in order, with the job as it was when they were read.
     ///
     /// The job's bodies are read along with its final event.
-    package func history(_ key: JobKey, after id: Int64, limit: Int) async throws -> (job: Job, events: [JobEvent])? {
+    ///
+    /// - Parameters:
+    ///   - limit: events at most.
+    ///   - byteLimit: once reports have so many bytes, no further event is read.
+    package func history(
+        _ key: JobKey,
+        after id: Int64,
+        limit: Int,
+        byteLimit: Int = .max
+    ) async throws -> JobHistory? {
         try await reads.perform { [names] db in
-            let events = try SQL.events(db, of: key, after: id, limit: limit)
+            let events = try SQL.events(db, of: key, after: id, limit: limit, byteLimit: byteLimit)
             let found =
                 try events.last?.isLast == true
                 ? SQL.selectWholeJob(db, key, names) : SQL.selectJob(db, key, names)
-            return found.map { ($0, events) }
+            return found.map { JobHistory(job: $0, events: events) }
         }
     }
 

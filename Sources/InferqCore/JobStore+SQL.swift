@@ -313,7 +313,14 @@ extension SQL {
     }
 
     /// The events of a job after one id, in order.
-    static func events(_ db: Database, of job: JobKey, after id: Int64, limit: Int) throws -> [JobEvent] {
+    /// The events after `id`, at most `limit`; no more once the reports among them have `byteLimit` bytes.
+    static func events(
+        _ db: Database,
+        of job: JobKey,
+        after id: Int64,
+        limit: Int,
+        byteLimit: Int = .max
+    ) throws -> [JobEvent] {
         try db.with(
             """
             SELECT id, kind, status, at, attempt, run_at, text, error, detail FROM event \
@@ -324,7 +331,12 @@ extension SQL {
             try row.bind(id)
             try row.bind(limit)
             var events: [JobEvent] = []
-            while try row.step() { events.append(try event(row, of: job)) }
+            var bytes = 0
+            while bytes < byteLimit, try row.step() {
+                let event = try event(row, of: job)
+                bytes += event.draft.detail?.count ?? 0
+                events.append(event)
+            }
             return events
         }
     }

@@ -1,3 +1,4 @@
+import HummingbirdCore
 import InferqCore
 import Logging
 import NIOCore
@@ -48,8 +49,8 @@ struct AcceptedConnection: Sendable {
     /// Answers requests in order until the last one; returns when the connection is closed.
     func serve(logger: Logger) async {
         do {
-            while let request = await inbox.next() {
-                try await responder.respond(to: request, connection, isRefused: isRefused)
+            while let response = try await nextResponse() {
+                try await responder.send(response, connection)
             }
             // Our side ends with the last answer; the client's side, when it has read that.
             connection.channel.close(mode: .output, promise: nil)
@@ -61,5 +62,18 @@ struct AcceptedConnection: Sendable {
             connection.channel.close(promise: nil)
         }
         try? await connection.channel.closeFuture.get()
+    }
+
+    /// The answer to the next request; nil after the last one.
+    ///
+    /// A task keeps the most memory that its calls ever took until it ends, and to find an answer takes 12 KiB. With a
+    /// stream that would stay for as long as it is open, so there a task of its own finds the answer.
+    private func nextResponse() async throws -> Response? {
+        guard let request = await inbox.next() else { return nil }
+        guard EventStream.isAsked(for: request.uri.path) else {
+            return try await responder.response(to: request, connection, isRefused: isRefused)
+        }
+        async let response = responder.response(to: request, connection, isRefused: isRefused)
+        return try await response
     }
 }

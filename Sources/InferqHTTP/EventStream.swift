@@ -10,12 +10,16 @@ final class EventStream: Sendable {
 
     let bell = Bell()
     private let gateway: Gateway
-    private let context: GatewayContext
+    private let connection: Connection
+    private let heartbeat: Duration
+    private let listenerTimeout: Duration
     private let wasCutOff = Atomic<Bool>(false)
 
     private init(_ gateway: Gateway, _ context: GatewayContext) {
         self.gateway = gateway
-        self.context = context
+        connection = context.connection
+        heartbeat = context.settings.heartbeat
+        listenerTimeout = context.settings.listenerTimeout
     }
 
     /// The answer that is a stream: `send` writes it and returns why it ends.
@@ -24,12 +28,12 @@ final class EventStream: Sendable {
         headers[.contentType] = "text/event-stream"
         headers[.cacheControl] = "no-store"
         headers[.accelBuffering] = "no"
+        let stream = EventStream(gateway, context)
         let body = ResponseBody { writer in
-            let stream = EventStream(gateway, context)
-            let streams = gateway.metrics.streams
+            let streams = stream.gateway.metrics.streams
             streams.begin()
-            context.connection.onHangUp(ring: stream.bell)
-            defer { context.connection.onHangUp(ring: nil) }
+            stream.connection.onHangUp(ring: stream.bell)
+            defer { stream.connection.onHangUp(ring: nil) }
             do {
                 let end = try await send(stream, &writer)
                 streams.end(end)
@@ -42,6 +46,11 @@ final class EventStream: Sendable {
         return Response(status: .ok, headers: headers, body: body)
     }
 
+    /// Whether this is the path of a stream.
+    static func isAsked(for path: String) -> Bool {
+        path.hasPrefix("/v1/async/notify/") || path == "/v1/events"
+    }
+
     private func end(for error: any Error) -> StreamEnd {
         if wasCutOff.load(ordering: .relaxed) { return .slow }
         return error is StoreError ? .store : .client
@@ -52,7 +61,6 @@ final class EventStream: Sendable {
     /// - Returns: why the stream must end; nil: read on.
     func wait(_ writer: inout any ResponseBodyWriter) async throws -> StreamEnd? {
         while true {
-            let heartbeat = context.settings.heartbeat
             // A whole second of tolerance lets thousands of heartbeats share a wake-up.
             let deadline = gateway.wheel.ring(bell, after: heartbeat, tolerance: min(heartbeat / 10, .seconds(1)))
             let rings = await bell.wait()
@@ -67,8 +75,8 @@ final class EventStream: Sendable {
 
     /// Writes, and cuts the listener off when it does not read for `listener_timeout`.
     func write(_ buffer: ByteBuffer, events: Int, to writer: inout any ResponseBodyWriter) async throws {
-        let channel = context.connection.channel
-        let deadline = gateway.wheel.call(after: context.settings.listenerTimeout, tolerance: .seconds(1)) {
+        let channel = connection.channel
+        let deadline = gateway.wheel.call(after: listenerTimeout, tolerance: .seconds(1)) {
             self.wasCutOff.store(true, ordering: .relaxed)
             channel.close(promise: nil)
         }

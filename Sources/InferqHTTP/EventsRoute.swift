@@ -74,7 +74,10 @@ struct EventsRoute: Sendable {
             var buffer = ByteBuffer()
             var count = 0
             for (index, entry) in entries.enumerated() {
-                let output = try await EventFrames.output(of: entry.job, for: [entry.event], gateway.store)
+                var output: [UInt8]?
+                if entry.event.isLast, let payload = entry.job.output {
+                    output = try await gateway.store.shown(payload)
+                }
                 EventFrames.write(entry, output: output, isFirst: isFirst && index == 0, to: &buffer)
                 count += 1
                 guard buffer.readableBytes >= Self.writeSize || index == entries.count - 1 else { continue }
@@ -109,7 +112,7 @@ struct EventsRoute: Sendable {
 }
 
 extension EventFrames {
-    /// One frame of the stream of all jobs: as ``bytes(_:of:output:isFirst:)``, with `event_id` and `model` in front.
+    /// One frame of the stream of all jobs: as ``bytes(_:output:isFirst:)``, with `event_id` and `model` in front.
     fileprivate static func write(
         _ entry: EventPage.Entry, output: [UInt8]?, isFirst: Bool, to buffer: inout ByteBuffer
     ) {

@@ -23,12 +23,23 @@ struct GatewayResponder: Sendable {
         paths = table.paths.buildResponder()
     }
 
+    /// Writes an answer; of one that is a stream, until the stream ends.
+    ///
     /// - Throws: only when the answer could not be written: the connection is dead.
-    func respond(
+    func send(_ response: Response, _ connection: Connection) async throws {
+        var writer = AnswerWriter(response.head, to: connection.channel)
+        if response.body.contentLength == nil { writer.flushHead() }
+        try await response.body.write(writer)
+    }
+
+    /// The answer of a route, or the problem document of an error.
+    ///
+    /// - Throws: only when there is nobody to answer.
+    func response(
         to request: Request,
         _ connection: Connection,
         isRefused: Bool
-    ) async throws {
+    ) async throws -> Response {
         var response: Response
         do {
             response =
@@ -59,9 +70,7 @@ struct GatewayResponder: Sendable {
             response.body = ResponseBody()
             response.headers[.contentLength] = length.map { String($0) }
         }
-        var writer = AnswerWriter(response.head, to: connection.channel)
-        if response.body.contentLength == nil { writer.flushHead() }
-        try await response.body.write(writer)
+        return response
     }
 
     private func answer(_ request: Request, _ connection: Connection) async throws -> Response {

@@ -105,6 +105,11 @@ package final class HTTPServer: Service {
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelOption(.maxMessagesPerRead, value: 64)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
+            // Each connection keeps the buffer that it reads into: large enough for most requests, and larger ones make
+            // it grow.
+            .childChannelOption(
+                .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 1024, maximum: 64 << 10)
+            )
             // Small, so that for a listener that does not read there waits one frame and the kernel's buffer, no more.
             .childChannelOption(.writeBufferWaterMark, value: .init(low: 1, high: 16 << 10))
     }

@@ -26,10 +26,10 @@ struct NotificationRoutes: Sendable {
         guard let token = request.headers[.notifyToken].flatMap({ NotifyToken($0, gateway.store.secret) }) else {
             throw APIError.wrongToken
         }
-        guard let job = try await gateway.store.job(ofEvents: notification.eventID) else {
+        guard let course = try await gateway.store.course(of: notification.eventID) else {
             throw try await gateway.missing(notification.eventID)
         }
-        guard job.key == token.job else { throw APIError.wrongToken }
+        guard course.key == token.job else { throw APIError.wrongToken }
         let event = try await store(notification.report, token, context)
         guard let event else { throw try await gateway.missing(notification.eventID) }
         var writer = JSONWriter()
@@ -65,24 +65,24 @@ struct NotificationRoutes: Sendable {
         }
         let after = try Self.number(query, "after", in: 0...Int.max) ?? 0
         let limit = try Self.number(query, "limit", in: 1...1000) ?? 100
-        guard let job = try await gateway.store.job(ofEvents: eventID),
-            let (current, events) = try await gateway.store.history(job.key, after: Int64(after), limit: limit)
+        guard let course = try await gateway.store.course(of: eventID),
+            let history = try await gateway.store.history(course.key, after: Int64(after), limit: limit)
         else { throw try await gateway.missing(eventID) }
-        let output = try await EventFrames.output(of: current, for: events, gateway.store)
-        var writer = JSONWriter(capacity: 1024 * (events.count + 1))
+        return .json(Self.page(history, after: Int64(after), output: try await gateway.store.output(shownBy: history)))
+    }
+
+    private static func page(_ history: JobHistory, after: Int64, output: [UInt8]?) -> [UInt8] {
+        var writer = JSONWriter(capacity: 1024 * (history.events.count + 1))
         writer.beginObject()
         writer.name("results")
         writer.beginArray()
-        for event in events { Wire.historyEntry(&writer, event, of: current, output: output) }
+        for event in history.events { Wire.historyEntry(&writer, event, of: history.job, output: output) }
         writer.endArray()
         writer.name("next")
-        if events.last?.isLast == true || (events.isEmpty && current.status.isFinal && after >= current.lastEvent) {
-            writer.null()
-        } else {
-            writer.value(events.last?.id ?? Int64(after))
-        }
+        let isPastEnd = history.events.isEmpty && history.job.status.isFinal && after >= history.job.lastEvent
+        if history.isAtEnd || isPastEnd { writer.null() } else { writer.value(history.last ?? after) }
         writer.endObject()
-        return .json(writer.bytes)
+        return writer.bytes
     }
 
     private static func number(_ query: Query, _ name: String, in range: ClosedRange<Int>) throws(APIError) -> Int? {

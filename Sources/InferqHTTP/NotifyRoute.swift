@@ -9,8 +9,10 @@ import NIOCore
 struct NotifyRoute: Sendable {
     let gateway: Gateway
 
-    /// Events that are read at a time.
+    /// Events that are read and written at a time, and the bytes of reports after which there are no more of them: so
+    /// much waits for a listener that does not read, beside the kernel's buffer.
     private static let page = 64
+    private static let pageBytes = 16 << 10
 
     func add(to table: RouteTable) {
         table.on("/v1/async/notify/{event_id}", [.get: listen])
@@ -23,17 +25,17 @@ struct NotifyRoute: Sendable {
         guard Accept.admits("text/event-stream", request.headers[.accept]) else {
             throw APIError.notAcceptable("text/event-stream")
         }
-        guard let job = try await gateway.store.job(ofEvents: eventID) else { throw try await gateway.missing(eventID) }
-        let cursor = Self.cursor(try request.headers[.lastEventID] ?? query.single("last_event_id"), of: job)
-        guard cursor < job.lastEvent || !job.status.isFinal else { return Response(status: .noContent) }
+        guard let course = try await gateway.store.course(of: eventID) else { throw try await gateway.missing(eventID) }
+        let cursor = Self.cursor(try request.headers[.lastEventID] ?? query.single("last_event_id"), of: course)
+        guard cursor < course.lastEvent || !course.hasEnded else { return Response(status: .noContent) }
         return EventStream.response(gateway, context) { stream, writer in
-            try await Listener(gateway: gateway, key: job.key, stream: stream).send(after: cursor, to: &writer)
+            try await Listener(gateway: gateway, key: course.key, stream: stream).send(after: cursor, to: &writer)
         }
     }
 
     /// The id to go on after; 0 for one that is no number or lies past this job's newest event.
-    private static func cursor(_ text: String?, of job: Job) -> Int64 {
-        guard let text, let id = Int64(text), id >= 0, id <= job.lastEvent else { return 0 }
+    private static func cursor(_ text: String?, of course: JobCourse) -> Int64 {
+        guard let text, let id = Int64(text), id >= 0, id <= course.lastEvent else { return 0 }
         return id
     }
 
@@ -48,15 +50,17 @@ struct NotifyRoute: Sendable {
             defer { gateway.queue.hub.leave(key, stream.bell) }
             var cursor = cursor
             var isFirst = true
-            while let (job, events) = try await gateway.store.history(key, after: cursor, limit: page) {
-                if let last = events.last {
-                    let output = try await EventFrames.output(of: job, for: events, gateway.store)
-                    let frames = EventFrames.bytes(events, of: job, output: output, isFirst: isFirst)
-                    try await stream.write(frames, events: events.count, to: &writer)
-                    cursor = last.id
+            while let history = try await gateway.store.history(
+                key, after: cursor, limit: page, byteLimit: pageBytes
+            ) {
+                if let last = history.last {
+                    let output = try await gateway.store.output(shownBy: history)
+                    let frames = EventFrames.bytes(history, output: output, isFirst: isFirst)
+                    try await stream.write(frames, events: history.events.count, to: &writer)
+                    cursor = last
                     isFirst = false
-                    if last.isLast { return .end }
-                    if events.count == page { continue }
+                    if history.isAtEnd { return .end }
+                    if history.hasMore { continue }
                 }
                 if let end = try await stream.wait(&writer) { return end }
             }

@@ -122,7 +122,7 @@ def test_an_idle_listener_takes_little_memory(gated):
     with tools.Listeners(gateway.port, 2_000, [path]) as listeners:
         assert (listeners.opened["open"], listeners.opened["failed"]) == (2_000, 0)
         each = (processes.private(gateway.process.pid) - before) / 2_000
-    assert each < 40 * 1024, f"{each / 1024:.1f} KiB for each idle listener"
+    assert each < 18 * 1024, f"{each / 1024:.1f} KiB for each idle listener"
 
 
 def test_the_cpu_of_a_submit_stays_within_its_factor_to_the_probe(gated, model):

@@ -182,7 +182,7 @@ def test_trouble_with_the_store_is_served_as_503_until_it_is_mended(manager, tro
     detail = get(manager, "/readyz").json()["detail"]
     assert str(store) in detail
     if trouble == "newer":
-        assert "newer" in detail and "backup" in detail
+        assert "newer" in detail and "install that version again" in detail
     if trouble == "no folder":
         store.parent.unlink()
     else:

@@ -49,9 +49,9 @@ struct JobStoreTests {
         try await withStore { store in
             let job = try await store.insert(.sample())
             #expect(try await store.head(job.id)?.id == job.id)
-            #expect(try await store.job(ofEvents: job.eventID)?.id == job.id)
+            #expect(try await store.course(of: job.eventID)?.key == job.key)
             #expect(try await store.head(job.eventID) == nil)
-            #expect(try await store.job(ofEvents: job.id) == nil)
+            #expect(try await store.course(of: job.id) == nil)
             #expect(try await store.head(UUIDv7(key: job.key, random: 3)) == nil)
         }
     }
@@ -62,9 +62,9 @@ struct JobStoreTests {
             try await store.insert(.sample())
             try await store.claim(.sample())
             try await store.complete(.sample())
-            let (job, events) = try #require(try await store.history(Job.sample().key, after: 0, limit: 10))
-            #expect(events.map(\.status) == [.pending, .running, .completed])
-            #expect(job.lastEvent == events.last?.id)
+            let history = try #require(try await store.history(Job.sample().key, after: 0, limit: 10))
+            #expect(history.events.map(\.status) == [.pending, .running, .completed])
+            #expect(history.job.lastEvent == history.last)
         }
     }
 
@@ -92,6 +92,26 @@ struct JobStoreTests {
             try await store.claim(.sample())
             let rest = try await store.history(Job.sample().key, after: first, limit: 10)?.events
             #expect(rest?.map(\.status) == [.running])
+        }
+    }
+
+    @Test
+    func aHistoryEndsWithTheReportThatReachesTheByteLimit() async throws {
+        try await withStore { store in
+            try await store.insert(.sample())
+            try await store.claim(.sample())
+            let report = Report(detail: Array(repeating: 32, count: 1000), layers: nil)
+            for _ in 0..<4 {
+                try await store.change(.sample()) { try $0.report($0.lease, report, limit: 100) }
+            }
+            let key = Job.sample().key
+            let cut = try #require(try await store.history(key, after: 0, limit: 10, byteLimit: 1500))
+            // Accepted and started have none; the second report passes the limit.
+            #expect(cut.events.count == 4)
+            #expect(cut.hasMore)
+            let rest = try #require(try await store.history(key, after: cut.last ?? 0, limit: 10, byteLimit: 9000))
+            #expect(rest.events.count == 2)
+            #expect(!rest.hasMore)
         }
     }
 

@@ -29,7 +29,7 @@ struct RecoveryTests {
         }
     }
 
-    private func found(_ job: Job) async throws -> (job: Job, events: [JobEvent]) {
+    private func found(_ job: Job) async throws -> JobHistory {
         try await withStore(in: folder) { store in
             try #require(try await store.history(job.key, after: 0, limit: 100))
         }
@@ -61,7 +61,8 @@ struct RecoveryTests {
     func aNewBootIDMeansThatThePowerFailed() async throws {
         try await leave(running: [.sample()])
         _ = try await start(bootID: "other")
-        let (job, events) = try await found(.sample())
+        let history = try await found(.sample())
+        let (job, events) = (history.job, history.events)
         #expect(job.crashes == 0)
         #expect(events.last?.draft.text == "attempt 1 was interrupted (the power failed) and will be repeated")
     }

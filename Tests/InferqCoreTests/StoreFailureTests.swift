@@ -92,7 +92,7 @@ struct StoreFailureTests {
             let jobs = try await store.jobs(JobFilter())
             #expect(course.id == nil || jobs.map(\.id) == [course.id], "an acknowledged job is gone")
             for job in jobs {
-                let (_, events) = try #require(try await store.history(job.key, after: 0, limit: 100))
+                let events = try #require(try await store.history(job.key, after: 0, limit: 100)).events
                 #expect(events.first?.draft.text == "accepted")
                 #expect(events.last?.id == job.lastEvent)
                 #expect(events.last?.status == job.status)

@@ -197,10 +197,12 @@ struct WorkerTests {
         let job = try #require(submitted.entries.first)
         try await withStore(in: folder) { store in
             #expect(store.recovery.interrupted == 0)
-            let (found, events) = try #require(try await store.history(job.key, after: 0, limit: 10))
-            #expect(found.isDue)
-            #expect(found.failures == 0)
-            #expect(events.last?.draft.text == "attempt 1 was interrupted (the gateway stopped) and will be repeated")
+            let history = try #require(try await store.history(job.key, after: 0, limit: 10))
+            #expect(history.job.isDue)
+            #expect(history.job.failures == 0)
+            #expect(
+                history.events.last?.draft.text
+                    == "attempt 1 was interrupted (the gateway stopped) and will be repeated")
         }
     }
 }
