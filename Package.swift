@@ -32,6 +32,7 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
     ],
     targets: [
+        .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CSystemd", providers: [.apt(["libsystemd-dev"])]),
         .target(name: "CEmbedded", exclude: ["openapi.json", "page.html"]),
         .target(
@@ -68,12 +69,23 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .target(
+            name: "InferqRedis",
+            dependencies: [
+                "CHiredis",
+                "InferqCore",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings
+        ),
         .executableTarget(
             name: "inferq",
             dependencies: [
                 "CSystemd",
                 "InferqCore",
                 "InferqHTTP",
+                "InferqRedis",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
@@ -101,6 +113,16 @@ let package = Package(
         .testTarget(
             name: "InferqHTTPTests",
             dependencies: ["InferqCore", "InferqHTTP", .product(name: "HTTPTypes", package: "swift-http-types")],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "InferqRedisTests",
+            dependencies: [
+                "InferqCore",
+                "InferqRedis",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
             swiftSettings: settings
         ),
         .testTarget(

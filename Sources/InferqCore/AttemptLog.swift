@@ -34,6 +34,17 @@ struct AttemptLog: Sendable {
     }
 }
 
+extension Logger {
+    /// A logger whose lines name the attempt.
+    func of(_ claim: Claim) -> Logger {
+        var log = self
+        log[metadataKey: "job_id"] = "\(claim.job.id)"
+        log[metadataKey: "model"] = "\(claim.job.model)"
+        log[metadataKey: "attempt"] = .stringConvertible(claim.job.attempt)
+        return log
+    }
+}
+
 extension JobQueue {
     /// What an outcome has led to.
     struct Finish: Sendable {

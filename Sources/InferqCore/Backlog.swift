@@ -41,6 +41,11 @@ final class Backlog: Sendable {
         }
     }
 
+    /// Counts a job that was found running at the start.
+    func addRunning(of model: String) {
+        models.withLock { $0[model, default: Model()].running += 1 }
+    }
+
     /// Makes room for one more pending job, before it is stored.
     ///
     /// - Returns: false when the model's queue is full.

@@ -13,6 +13,11 @@ package protocol Broker: Sendable {
     /// - Returns: nil once the broker is closed, or when the waiting task is cancelled.
     func take(_ model: String) async -> Offer?
 
+    /// Takes back what was offered and is not wanted any more.
+    ///
+    /// - Returns: false when it was taken already, or never offered here.
+    func withdraw(_ offer: Offer) -> Bool
+
     /// Ends all waiting takes; what was offered and not taken stays due in the store.
     func close()
 }

@@ -62,8 +62,12 @@ package struct Job: Sendable, Equatable, Identifiable {
     }
 
     /// A number that one claim of one job has and no other.
-    package struct Lease: Sendable, Equatable {
+    package struct Lease: Sendable, Hashable {
         package let number: Int64
+
+        package init(number: Int64) {
+            self.number = number
+        }
     }
 
     /// Where a job's predicted layers lie.
@@ -161,10 +165,16 @@ extension Job {
         state = .pending(isDue: true)
     }
 
+    /// The lease that the next claim gets.
+    package var nextLease: Lease { Lease(number: lease.number + 1) }
+
     /// A worker takes the job: a new lease, the next attempt.
-    mutating func claim(now: Timestamp) throws(IllegalTransition) -> [JobEvent.Draft] {
-        guard isDue else { throw IllegalTransition(self, "claim") }
-        lease = Lease(number: lease.number + 1)
+    ///
+    /// - Parameter promised: the lease that the worker was offered; nil: whichever is next.
+    /// - Throws: ``IllegalTransition`` also when another claim has had the promised lease.
+    mutating func claim(promised: Lease? = nil, now: Timestamp) throws(IllegalTransition) -> [JobEvent.Draft] {
+        guard isDue, promised == nil || promised == nextLease else { throw IllegalTransition(self, "claim") }
+        lease = nextLease
         attempt += 1
         startedAt = startedAt ?? now
         state = .running(lease)

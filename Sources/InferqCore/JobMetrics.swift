@@ -99,7 +99,7 @@ package final class JobMetrics: Sendable {
 }
 
 extension Job.State {
-    fileprivate var isPending: Bool {
+    var isPending: Bool {
         if case .pending = self { true } else { false }
     }
 }

@@ -31,7 +31,7 @@ extension JobQueue {
                 settings == nil ? .removed : row.isPaused ? .paused : verdict.isUp ? .up : .down
             return ModelFigures(
                 name: row.name,
-                concurrency: settings?.concurrency ?? 0,
+                concurrency: settings == nil ? 0 : scheduler.slots(of: row.name),
                 running: figures.running,
                 pending: figures.pending,
                 oldestPending: row.oldestPending.map { max(now - $0.createdAt, .zero) },

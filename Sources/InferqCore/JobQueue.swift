@@ -14,14 +14,24 @@ package final class JobQueue: Sendable {
     /// Rings when a job was stored that becomes due or expires later.
     let deadlines = Bell()
 
+    /// Where an attempt runs.
+    enum Place: Sendable, Equatable {
+        case here
+        /// At a worker on another host, which was promised this lease.
+        case elsewhere(worker: String, lease: Job.Lease)
+    }
+
     private struct Running {
         let lease: Job.Lease
         let stop: StopSignal
+        let isHere: Bool
     }
 
     private struct State {
         var models: [String: ModelSettings] = [:]
         var running: [JobKey: Running] = [:]
+        /// How many of them run in this process.
+        var hereCount = 0
         /// Offers that a worker has taken and not yet claimed.
         var taking = 0
         /// Attempts are told to stop as soon as they begin: the service must go.
@@ -29,7 +39,17 @@ package final class JobQueue: Sendable {
         /// Rung once nothing runs any more.
         var idle: Bell?
 
-        var isIdle: Bool { running.isEmpty && taking == 0 }
+        var isIdle: Bool { hereCount == 0 && taking == 0 }
+
+        mutating func begin(_ run: Running, of job: JobKey) {
+            end(job)
+            running[job] = run
+            if run.isHere { hereCount += 1 }
+        }
+
+        mutating func end(_ job: JobKey) {
+            if running.removeValue(forKey: job)?.isHere == true { hereCount -= 1 }
+        }
     }
 
     private let state = Mutex(State())
@@ -45,6 +65,7 @@ package final class JobQueue: Sendable {
         }
         configure(models)
         for model in try store.pausedModels() { scheduler.setPaused(true, model) }
+        for run in store.recovery.elsewhere { backlog.addRunning(of: run.job.model) }
     }
 
     /// Takes over the configured models; running attempts keep what they began with.
@@ -56,7 +77,7 @@ package final class JobQueue: Sendable {
             backlog.setLimit(model.queueLimit, of: model.name)
             _ = metrics.of(model.name)
         }
-        scheduler.configure(Dictionary(uniqueKeysWithValues: models.map { ($0.name, $0.concurrency) }))
+        scheduler.configure(Dictionary(uniqueKeysWithValues: models.map { ($0.name, $0.slots) }))
     }
 
     package func model(_ name: String) -> ModelSettings? {
@@ -188,9 +209,9 @@ package final class JobQueue: Sendable {
 
     /// Commits RUNNING for an offered job.
     ///
-    /// - Returns: nil when there is nothing to do any more: cancelled, expired, or taken already.
+    /// - Returns: nil when there is nothing to do any more: cancelled, expired, taken already, or offered anew since.
     /// - Throws: ``StoreError``; then the job is as it was.
-    func claim(_ offer: Offer, now: Timestamp = .now) async throws -> Claim? {
+    func claim(_ offer: Offer, at place: Place = .here, now: Timestamp = .now) async throws -> Claim? {
         guard !scheduler.isPaused(offer.model) else { return nil }
         let stop = StopSignal()
         state.withLock { $0.taking += 1 }
@@ -200,12 +221,12 @@ package final class JobQueue: Sendable {
                 offer.job,
                 rank: .change,
                 now: now,
-                readsInput: true,
+                readsInput: place == .here,
                 then: { change in
                     if case .running(let lease) = change.job.state {
                         let isInterrupting = self.state.withLock { state in
-                            state.running[offer.job] = Running(lease: lease, stop: stop)
-                            return state.isInterrupting
+                            state.begin(Running(lease: lease, stop: stop, isHere: place == .here), of: offer.job)
+                            return state.isInterrupting && place == .here
                         }
                         if isInterrupting { stop.stop(.serviceStops) }
                     }
@@ -215,7 +236,11 @@ package final class JobQueue: Sendable {
                     if job.attempt == 0, let expiry = job.options.expiresAt, expiry <= now {
                         return try job.expire(now: now)
                     }
-                    return try job.claim(now: now)
+                    return try job.claim(promised: place.lease, now: now)
+                },
+                also: { db, job in
+                    guard case .elsewhere(let worker, _) = place, case .running(let lease) = job.state else { return }
+                    try SQL.insertElsewhere(db, job.key, lease, worker)
                 }
             )
             guard let job = change?.job, case .running(let lease) = job.state else { return nil }
@@ -287,13 +312,20 @@ package final class JobQueue: Sendable {
         return stored
     }
 
-    /// Attempts that run at this moment.
-    var runningCount: Int { state.withLock { $0.running.count } }
+    /// Attempts that run in this process at this moment.
+    var runningHereCount: Int { state.withLock { $0.hereCount } }
+
+    /// Takes up an attempt that was running on another host when this process began.
+    func resume(_ claim: Claim) {
+        state.withLock { state in
+            state.begin(Running(lease: claim.lease, stop: claim.stop, isHere: false), of: claim.job.key)
+        }
+    }
 
     /// The attempt is over; it is no longer told to stop.
     func forget(_ claim: Claim) {
         let idle = state.withLock { state -> Bell? in
-            if state.running[claim.job.key]?.lease == claim.lease { state.running[claim.job.key] = nil }
+            if state.running[claim.job.key]?.lease == claim.lease { state.end(claim.job.key) }
             return state.isIdle ? state.idle : nil
         }
         idle?.ring(.event)
@@ -307,7 +339,7 @@ package final class JobQueue: Sendable {
         idle?.ring(.event)
     }
 
-    /// Rings `bell` once no attempt runs here any more: at once, or when the last one has ended.
+    /// Rings `bell` once no attempt runs in this process any more: at once, or when the last one has ended.
     func ringWhenIdle(_ bell: Bell) {
         let isIdle = state.withLock { state in
             state.idle = bell
@@ -316,11 +348,11 @@ package final class JobQueue: Sendable {
         if isIdle { bell.ring(.event) }
     }
 
-    /// Tells all running attempts to stop, and those that are just beginning; their workers put them back.
+    /// Tells all attempts of this process to stop, and those that are just beginning; their workers put them back.
     func interruptAll() {
         let signals = state.withLock { state in
             state.isInterrupting = true
-            return state.running.values.map(\.stop)
+            return state.running.values.filter(\.isHere).map(\.stop)
         }
         for signal in signals { signal.stop(.serviceStops) }
     }
@@ -338,9 +370,21 @@ package final class JobQueue: Sendable {
             if change.before != job.state { scheduler.becameDue([job.candidate], of: job.model) }
             if job.options.expiresAt != nil, change.before == nil { deadlines.ring(.event) }
         case .pending(isDue: false): deadlines.ring(.event)
-        case .cancelled: state.withLock { $0.running[job.key]?.stop }?.stop(.cancelled)
-        case .running, .completed, .failed: break
+        case .cancelled:
+            if case .running = change.before {
+                state.withLock { $0.running[job.key]?.stop }?.stop(.cancelled)
+            } else {
+                withdraw(job)
+            }
+        case .failed: if change.before?.isPending == true { withdraw(job) }
+        case .running, .completed: break
         }
+    }
+
+    /// Ended before anybody took it: nobody need look at its offer any more.
+    private func withdraw(_ job: Job) {
+        let offer = Offer(model: job.model, job: job.key)
+        if broker.withdraw(offer) { scheduler.withdrawn(offer) }
     }
 
     /// After a commit that made many jobs due.
@@ -357,6 +401,13 @@ package struct Claim: Sendable {
     let startedAt: Timestamp
     /// Tells the attempt to stop.
     package let stop: StopSignal
+}
+
+extension JobQueue.Place {
+    /// The lease that the claim must come to; nil: whichever is next.
+    fileprivate var lease: Job.Lease? {
+        if case .elsewhere(_, let lease) = self { lease } else { nil }
+    }
 }
 
 /// What a client asks for, checked and complete.

@@ -18,6 +18,8 @@ package final class JobStore: Sendable {
         package var minFree = 0
         /// Bytes held in reserve for a full disk, at most 1/16 of the file system.
         package var ballast = 0
+        /// Whether attempts at workers on other hosts outlive this process: with a Redis, through which they come back.
+        package var keepsElsewhere = false
 
         package enum Synchronous: String, Sendable {
             /// Every commit is synced before it is acknowledged.
@@ -40,6 +42,8 @@ package final class JobStore: Sendable {
         package var sqliteVersion: String
         /// Those that were ended as poisoned, for the log.
         package var poisonedJobs: [Job] = []
+        /// Attempts that go on at workers on other hosts.
+        package var elsewhere: [RunElsewhere] = []
         /// Nil when the store's schema was the current one.
         package var upgrade: StoreUpgrade?
     }
@@ -57,6 +61,8 @@ package final class JobStore: Sendable {
     package let recovery: Recovery
     /// Signs the tokens of model servers; made with the store and kept in it.
     package let secret: SymmetricKey
+    /// Tells this store from all others; made with it and kept in it.
+    package let instance: InstanceID
 
     let pool: DatabasePool
     let commits: GroupCommit
@@ -102,7 +108,8 @@ package final class JobStore: Sendable {
             recovery.upgrade = upgrade
             self.recovery = recovery
             secret = start.secret
-            ids = IDGenerator(after: start.lastKey)
+            instance = start.instance
+            ids = IDGenerator(after: start.lastKey, tag: instance.tag)
             marksWAL = settings.synchronous == .full
             lock.note = marksWAL ? WALMark.note(of: settings.path) ?? "" : ""
         } catch let error as DatabaseError {
@@ -193,6 +200,7 @@ package final class JobStore: Sendable {
     /// - Parameters:
     ///   - transition: a pure function; it may be run more than once.
     ///   - then: called on the writer after the commit, in commit order.
+    ///   - write: what is written beside the job, in the same transaction.
     /// - Returns: nil when there is no such job.
     /// - Throws: what `transition` throws, or ``StoreError``.
     func change(
@@ -201,10 +209,13 @@ package final class JobStore: Sendable {
         now: Timestamp,
         readsInput: Bool = false,
         then: @escaping @Sendable (Change) -> Void,
-        _ transition: @escaping @Sendable (inout Job) throws -> [JobEvent.Draft]
+        _ transition: @escaping @Sendable (inout Job) throws -> [JobEvent.Draft],
+        also write: (@Sendable (Database, Job) throws -> Void)? = nil
     ) async throws -> Change? {
         try await commits.perform(rank, then: { (change: Change?) in change.map(then) }) { [names] db in
-            try Self.apply(transition, to: key, readsInput: readsInput, db, names, now)
+            let change = try Self.apply(transition, to: key, readsInput: readsInput, db, names, now)
+            if let write, let change { try write(db, change.job) }
+            return change
         }
     }
 

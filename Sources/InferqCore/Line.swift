@@ -1,9 +1,14 @@
 /// One model's place in the scheduler: its slots, what was offered, and a window of the best candidates.
 struct Line {
+    /// Slots in this process.
     var concurrency = 0
+    /// Slots of the workers on other hosts.
+    var slotsElsewhere = 0
     var isPaused = false
-    /// Attempts that run, from the take to the end.
+    /// Attempts that run in this process, from the take to the end.
     var running = 0
+    /// Attempts that run on other hosts.
+    var runningElsewhere = 0
     /// Offered and not yet taken.
     var offered: Set<JobKey> = []
     var isReading = false
@@ -18,9 +23,15 @@ struct Line {
     /// What left the window while the store was being read, and may still be in what was read.
     private var departures: Set<JobKey> = []
 
+    /// Slots that wait for a job, wherever they are.
+    var free: Int { max(concurrency - running, 0) + max(slotsElsewhere - runningElsewhere, 0) }
+
+    /// Whether anybody takes jobs of this model.
+    var isServed: Bool { concurrency + slotsElsewhere > 0 && !isPaused }
+
     /// A window that is running low while the store may have more: read before it is empty, or all slots would wait.
     var mustRead: Bool {
-        window.count <= Scheduler.windowLimit / 4 && !isComplete && !isReading && concurrency > 0 && !isPaused
+        window.count <= Scheduler.windowLimit / 4 && !isComplete && !isReading && isServed
     }
 
     func best(skippingSuspects: Bool) -> Candidate? {

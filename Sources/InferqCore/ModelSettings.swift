@@ -1,9 +1,10 @@
 /// What the configuration says about one model; the configuration's reader has checked it.
 package struct ModelSettings: Sendable, Equatable {
     package var name: String
-    /// `http://host:port/path`, `https://host:port/path` or `http+unix://%2Frun%2Fx.sock/path`.
+    /// `http://host:port/path`, `https://host:port/path` or `http+unix://%2Frun%2Fx.sock/path`; empty: only workers on
+    /// other hosts serve the model.
     package var url: String
-    /// Attempts that run at a time, 1 to 4096.
+    /// Attempts that run at a time in one process, 1 to 4096.
     package var concurrency = 1
     /// Jobs that may be pending; past it a submit is refused.
     package var queueLimit = 100_000
@@ -27,6 +28,14 @@ package struct ModelSettings: Sendable, Equatable {
     package init(name: String, url: String) {
         self.name = name
         self.url = url
+    }
+
+    /// Attempts that may run at a time in this process.
+    package var slots: Int { url.isEmpty ? 0 : concurrency }
+
+    /// What a failed attempt of a job leads to.
+    func retryPolicy(of job: Job) -> RetryPolicy {
+        RetryPolicy(base: backoffBase, cap: backoffCap, maxAttempts: job.options.maxAttempts)
     }
 }
 

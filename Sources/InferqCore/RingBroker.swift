@@ -74,6 +74,14 @@ package final class RingBroker: Broker {
         waiter?.resume(returning: nil)
     }
 
+    package func withdraw(_ offer: Offer) -> Bool {
+        state.withLock { state in
+            guard let index = state.channels[offer.model]?.offers.firstIndex(of: offer) else { return false }
+            state.channels[offer.model]?.offers.remove(at: index)
+            return true
+        }
+    }
+
     package func close() {
         let waiters = state.withLock { state -> [CheckedContinuation<Offer?, Never>] in
             state.isClosed = true

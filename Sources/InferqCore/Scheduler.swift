@@ -35,10 +35,14 @@ package final class Scheduler: Service {
 
     // MARK: What happens
 
-    /// Sets the models that are served, with their concurrency. One that is not named gets no more offers.
+    /// Sets the models that are served, with the slots that this process has for each. One that is not named gets no
+    /// more offers.
     func configure(_ concurrency: [String: Int]) {
         state.withLock { state in
-            for model in state.lines.keys where concurrency[model] == nil { state.lines[model]?.concurrency = 0 }
+            for model in state.lines.keys where concurrency[model] == nil {
+                state.lines[model]?.concurrency = 0
+                state.lines[model]?.slotsElsewhere = 0
+            }
             for (model, slots) in concurrency { state.lines[model, default: Line()].concurrency = slots }
             for model in concurrency.keys { pump(model, &state) }
         }
@@ -83,9 +87,24 @@ package final class Scheduler: Service {
         }
     }
 
-    /// Attempts that run at this moment.
+    /// Attempts of a model that may run at a time, at workers on other hosts too.
+    func slots(of model: String) -> Int {
+        state.withLock { $0.lines[model].map { $0.concurrency + $0.slotsElsewhere } ?? 0 }
+    }
+
+    /// Attempts of a model that run in this process at this moment.
     func running(_ model: String) -> Int {
         state.withLock { $0.lines[model]?.running ?? 0 }
+    }
+
+    /// Nobody will take this offer any more: its job has ended.
+    package func withdrawn(_ offer: Offer) {
+        state.withLock { state in
+            state.lines[offer.model]?.offered.remove(offer.job)
+            guard state.suspect == offer else { return pump(offer.model, &state) }
+            state.suspect = nil
+            for model in state.lines.keys { pump(model, &state) }
+        }
     }
 
     /// Looks again at one model, after an error.
@@ -102,18 +121,72 @@ package final class Scheduler: Service {
     func askAgain(where hasDue: (_ model: String) -> Bool) {
         state.withLock { state in
             for (name, line) in state.lines {
-                if line.offered.isEmpty, line.running < line.concurrency, hasDue(name) { state.lines[name]?.forget() }
+                if line.offered.isEmpty, line.free > 0, hasDue(name) { state.lines[name]?.forget() }
                 pump(name, &state)
             }
+        }
+    }
+
+    // MARK: Other hosts
+
+    /// Sets how many slots workers on other hosts have for each model; a model that is not named has none there.
+    package func setSlotsElsewhere(_ slots: [String: Int]) {
+        state.withLock { state in
+            for (model, line) in state.lines where line.slotsElsewhere != slots[model, default: 0] {
+                state.lines[model]?.slotsElsewhere = slots[model, default: 0]
+                pump(model, &state)
+            }
+        }
+    }
+
+    /// A worker on another host has taken an offer: it holds a slot there until ``endedElsewhere(_:)``.
+    func takenElsewhere(_ offer: Offer) {
+        state.withLock { state in
+            state.lines[offer.model, default: Line()].offered.remove(offer.job)
+            state.lines[offer.model]?.runningElsewhere += 1
+        }
+    }
+
+    func endedElsewhere(_ offer: Offer) {
+        state.withLock { state in
+            state.lines[offer.model]?.runningElsewhere -= 1
+            guard state.suspect == offer else { return pump(offer.model, &state) }
+            state.suspect = nil
+            for model in state.lines.keys { pump(model, &state) }
+        }
+    }
+
+    /// What was offered may have been lost on its way: it is offered again.
+    package func offerAgain(_ offers: [Offer]) {
+        state.withLock { state in
+            for offer in offers where state.lines[offer.model]?.offered.remove(offer.job) != nil {
+                if state.suspect == offer { state.suspect = nil }
+                state.lines[offer.model]?.forget()
+            }
+            for model in Set(offers.map(\.model)) { pump(model, &state) }
+        }
+    }
+
+    /// As ``offerAgain(_:)``, for all that nobody has taken.
+    package func offerAllAgain() {
+        state.withLock { state in
+            for (model, line) in state.lines {
+                if let suspect = state.suspect, suspect.model == model, line.offered.contains(suspect.job) {
+                    state.suspect = nil
+                }
+                state.lines[model]?.offered = []
+                state.lines[model]?.forget()
+            }
+            for model in state.lines.keys { pump(model, &state) }
         }
     }
 
     // MARK: Offering
 
     private func pump(_ model: String, _ state: inout State) {
-        guard var line = state.lines[model], line.concurrency > 0, !line.isPaused else { return }
+        guard var line = state.lines[model], line.isServed else { return }
         defer { state.lines[model] = line }
-        while line.offered.count <= max(line.concurrency - line.running, 0) {
+        while line.offered.count <= line.free {
             if let suspect = state.suspect, suspect.model == model { return }
             if line.mustRead { reads.ring(.event) }
             guard let best = line.best(skippingSuspects: state.suspect != nil) else { return }

@@ -133,6 +133,17 @@ enum Schema {
 
                 INSERT INTO ended (one, jobs, bytes) VALUES (1, 0, 0);
 
+                -- attempts at workers on other hosts, for as long as they run
+                CREATE TABLE elsewhere (
+                    job INTEGER PRIMARY KEY,
+                    lease INTEGER NOT NULL,
+                    worker TEXT NOT NULL
+                ) STRICT;
+
+                CREATE TRIGGER ended_elsewhere AFTER UPDATE OF phase ON job WHEN OLD.phase = 2 AND NEW.phase <> 2 BEGIN
+                    DELETE FROM elsewhere WHERE job = OLD.key;
+                END;
+
                 CREATE TRIGGER count_ended AFTER UPDATE OF phase ON job WHEN NEW.phase >= 3 AND OLD.phase < 3 BEGIN
                     UPDATE ended SET jobs = jobs + 1, bytes = bytes + \(size("NEW")) WHERE one = 1;
                 END;

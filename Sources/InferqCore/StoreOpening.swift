@@ -11,6 +11,7 @@ enum StoreOpening {
     struct Start {
         let recovery: JobStore.Recovery
         let secret: SymmetricKey
+        let instance: InstanceID
         let lastKey: JobKey?
     }
 
@@ -194,7 +195,9 @@ extension StoreOpening {
         now: Timestamp
     ) throws -> Start {
         func attempt() throws -> Start? {
-            try pool.writeWithoutTransaction { db in try beginOnce(db, models, names, blobs, bootID, now) }
+            try pool.writeWithoutTransaction { db in
+                try beginOnce(db, models, names, blobs, bootID, keepsElsewhere: settings.keepsElsewhere, now)
+            }
         }
         let start: Start?
         do {
@@ -212,6 +215,7 @@ extension StoreOpening {
         _ names: ModelNames,
         _ blobs: Blobs,
         _ bootID: String,
+        keepsElsewhere: Bool,
         _ now: Timestamp
     ) throws -> Start? {
         var start: Start?
@@ -224,7 +228,13 @@ extension StoreOpening {
             try SQL.setMeta(db, "boot_id", Data(bootID.utf8))
             let secret = try SQL.meta(db, "secret") ?? SymmetricKey(size: .bits256).withUnsafeBytes { Data($0) }
             try SQL.setMeta(db, "secret", secret)
-            let recovered = try recover(db, names, isCrash: isCrash, now: now)
+            let instance = try SQL.meta(db, "instance").flatMap { InstanceID(String(decoding: $0, as: UTF8.self)) }
+            let ownID = instance ?? InstanceID.random()
+            if instance == nil { try SQL.setMeta(db, "instance", Data(ownID.text.utf8)) }
+            let elsewhere = try SQL.runsElsewhere(db, names)
+            let recovered = try recover(
+                db, names, isCrash: isCrash, elsewhere: elsewhere, keepsElsewhere: keepsElsewhere, now: now
+            )
             start = Start(
                 recovery: JobStore.Recovery(
                     epoch: epoch,
@@ -232,9 +242,11 @@ extension StoreOpening {
                     poisoned: recovered.poisoned.count,
                     orphans: try removeOrphans(db, blobs),
                     sqliteVersion: try String.fetchOne(db, sql: "SELECT sqlite_version()") ?? "unknown",
-                    poisonedJobs: recovered.poisoned
+                    poisonedJobs: recovered.poisoned,
+                    elsewhere: keepsElsewhere ? elsewhere : []
                 ),
                 secret: SymmetricKey(data: secret),
+                instance: ownID,
                 lastKey: try SQL.lastKey(db)
             )
             return .commit
@@ -250,14 +262,27 @@ extension StoreOpening {
         try blobs.removeOrphans { try SQL.isNamed(db, $0) }
     }
 
-    /// Puts back every job that was running: the process that ran it is gone, since this one holds the lock.
+    /// Puts back every job that was running in the process before: it is gone, since this one holds the lock. What runs
+    /// at workers on other hosts goes on, where there is a way for it to come back.
     private static func recover(
         _ db: Database,
         _ names: ModelNames,
         isCrash: Bool,
+        elsewhere: [RunElsewhere],
+        keepsElsewhere: Bool,
         now: Timestamp
     ) throws -> (interrupted: Int, poisoned: [Job]) {
-        let running = try SQL.runningJobs(db).compactMap { try SQL.selectJob(db, $0, names) }
+        let away = Set(elsewhere.map(\.job.key))
+        if !keepsElsewhere {
+            for run in elsewhere {
+                var job = run.job
+                let drafts = try job.interrupt(run.lease, reason: "no Redis is configured any more", now: now)
+                for draft in drafts { job.lastEvent = try SQL.insertEvent(db, job.key, draft, at: now).id }
+                try SQL.updateJob(db, job)
+            }
+        }
+        let running = try SQL.runningJobs(db).filter { !away.contains($0) }
+            .compactMap { try SQL.selectJob(db, $0, names) }
         let suspects = running.filter(\.isSuspect)
         var poisoned: [Job] = []
         for var job in running {
@@ -271,6 +296,7 @@ extension StoreOpening {
             try SQL.updateJob(db, job)
             if job.status.isFinal { poisoned.append(job) }
         }
-        return (running.count - poisoned.count, poisoned)
+        let others = keepsElsewhere ? 0 : elsewhere.count
+        return (running.count - poisoned.count + others, poisoned)
     }
 }

@@ -1,7 +1,8 @@
-/// A time-ordered identifier (RFC 9562, version 7): 48 bits of milliseconds, 12 bits of counter, 62 random bits.
+/// A time-ordered identifier (RFC 9562, version 7): 48 bits of milliseconds, 12 bits of counter, 16 bits that name the
+/// store (section 6.4 there, a node ID), 46 random bits.
 ///
-/// A job has two of them, `id` and `event_id`, that share time and counter and differ in their random bits. So one
-/// integer, the ``JobKey``, finds the row of either, and the primary key is the only index that a submit touches.
+/// A job has two of them, `id` and `event_id`, that share all but their random bits. So one integer, the ``JobKey``, finds
+/// the row of either, and the primary key is the only index that a submit touches.
 package struct UUIDv7: Sendable, Hashable {
     package let high: UInt64
     package let low: UInt64
@@ -12,11 +13,14 @@ package struct UUIDv7: Sendable, Hashable {
     }
 
     /// Puts time, counter and random bits in their places.
-    init(key: JobKey, random: UInt64) {
+    init(key: JobKey, tag: UInt16, random: UInt64) {
         let value = UInt64(bitPattern: key.value)
         high = ((value >> 12) << 16) | 0x7000 | (value & 0xFFF)
-        low = 0x8000_0000_0000_0000 | (random & 0x3FFF_FFFF_FFFF_FFFF)
+        low = 0x8000_0000_0000_0000 | UInt64(tag) << 46 | (random & 0x3FFF_FFFF_FFFF)
     }
+
+    /// Names the store that made it, among those of one site: see ``InstanceID``.
+    package var tag: UInt16 { UInt16(truncatingIfNeeded: low >> 46) }
 
     /// Reads the canonical form of any version, upper or lower case. Nil for everything else.
     package init?(_ text: some StringProtocol) {

@@ -1,7 +1,8 @@
 package import Logging
 import ServiceLifecycle
 
-/// Takes jobs from the broker and calls their model servers: per model as many identical slots as its `concurrency`.
+/// Takes jobs from the broker and calls their model servers: per model as many identical slots as its
+/// `concurrency`.
 package final class Worker: Service {
     /// Calls the model server for one attempt. Once the claim's signal says stop, it closes the connection and returns
     /// soon; what it returns then does not matter.
@@ -51,11 +52,11 @@ package final class Worker: Service {
             var slots: [String: Int] = [:]
             for await _ in reloads.cancelOnGracefulShutdown() {
                 for model in queue.models {
-                    for slot in slots[model.name, default: 0]..<max(slots[model.name, default: 0], model.concurrency) {
+                    for slot in slots[model.name, default: 0]..<max(slots[model.name, default: 0], model.slots) {
                         let executor = executors.isEmpty ? nil : executors[slot % executors.count]
                         group.addTask(executorPreference: executor) { await self.runSlot(of: model.name) }
                     }
-                    slots[model.name] = max(slots[model.name, default: 0], model.concurrency)
+                    slots[model.name] = max(slots[model.name, default: 0], model.slots)
                 }
             }
             queue.broker.close()
@@ -69,7 +70,7 @@ package final class Worker: Service {
         logger.notice(
             "stopping: no job is taken any more, running attempts may go on for a while",
             metadata: [
-                "running": .stringConvertible(queue.runningCount), "drain_timeout": "\(DurationText.format(limit))",
+                "running": .stringConvertible(queue.runningHereCount), "drain_timeout": "\(DurationText.format(limit))",
             ]
         )
         let deadline = wheel.ring(bell, after: limit)
@@ -77,7 +78,7 @@ package final class Worker: Service {
         if await bell.wait().contains(.deadline) {
             logger.notice(
                 "drain timeout passed, interrupting running attempts",
-                metadata: ["running": .stringConvertible(queue.runningCount)]
+                metadata: ["running": .stringConvertible(queue.runningHereCount)]
             )
         }
         wheel.cancel(deadline)
@@ -138,10 +139,7 @@ package final class Worker: Service {
         log.debug("attempt started")
         let outcome = await call(claim, settings)
         if let reason = claim.stop.reason { return .stopped(reason, outcome) }
-        let retry = RetryPolicy(
-            base: settings.backoffBase, cap: settings.backoffCap, maxAttempts: claim.job.options.maxAttempts
-        )
-        return .called(outcome, retry)
+        return .called(outcome, settings.retryPolicy(of: claim.job))
     }
 
     private func end(_ claim: Claim, _ ending: Ending, _ log: Logger) async {
@@ -150,11 +148,11 @@ package final class Worker: Service {
             let finish = await store(log) { try await self.queue.finish(claim, with: outcome, retry: retry) }
             attempts.ended(with: outcome, finish, log, of: claim.job.model)
         case .stopped(.cancelled, let outcome):
-            await drop(outcome)
+            await queue.drop(outcome)
             queue.forget(claim)
             log.info("attempt cancelled")
         case .stopped(.serviceStops, let outcome):
-            await drop(outcome)
+            await queue.drop(outcome)
             log.notice("attempt interrupted, will be repeated after the next start")
             await putBack(claim, reason: "the gateway stopped")
         case .modelRemoved:
@@ -163,18 +161,7 @@ package final class Worker: Service {
     }
 
     private func logger(of claim: Claim) -> Logger {
-        var log = logger
-        log[metadataKey: "job_id"] = "\(claim.job.id)"
-        log[metadataKey: "model"] = "\(claim.job.model)"
-        log[metadataKey: "attempt"] = .stringConvertible(claim.job.attempt)
-        return log
-    }
-
-    /// An answer that came just as the attempt was stopped goes, with its file.
-    private func drop(_ outcome: Outcome) async {
-        if case .answered(let answer) = outcome, case .file(let name) = answer.payload.content {
-            await queue.store.blobs.remove(name)
-        }
+        logger.of(claim)
     }
 
     private func putBack(_ claim: Claim, reason: String) async {

@@ -16,6 +16,8 @@ struct APIError: Error, Sendable {
     var id: UUIDv7?
     /// The job's `error`, as JSON.
     var cause: [UInt8]?
+    /// The URL of the gateway that has what was asked for, without a slash at the end.
+    var gateway: String?
     /// The rest of the request is not read: the connection cannot be used again.
     var closesConnection = false
 
@@ -115,6 +117,15 @@ extension APIError {
 
     static func noSuchJob(_ id: UUIDv7) -> APIError {
         APIError(.notFound, "no_such_job", "No such job", "There is no job with the identifier \(id).")
+    }
+
+    static func otherGateway(_ id: UUIDv7, _ url: String) -> APIError {
+        var error = APIError(
+            .misdirectedRequest, "other_gateway", "Job of another gateway",
+            "The job with the identifier \(id) belongs to the gateway at \(url); ask there."
+        )
+        error.gateway = url
+        return error
     }
 
     static func methodNotAllowed(_ method: String, allow: String) -> APIError {
@@ -311,9 +322,12 @@ extension APIError {
 // MARK: On the wire
 
 extension APIError {
-    /// - Parameter instance: the request's path.
-    func response(instance: String?) -> Response {
+    /// - Parameters:
+    ///   - instance: the request's path.
+    ///   - target: the path with the query.
+    func response(instance: String?, target: String = "") -> Response {
         var headers = headers
+        if let gateway { headers[.location] = gateway + target }
         headers[.contentType] = "application/problem+json"
         headers[.cacheControl] = "no-store"
         if closesConnection { headers[.connection] = "close" }
@@ -344,6 +358,10 @@ extension APIError {
         if let cause {
             writer.name("error")
             writer.raw(cause)
+        }
+        if let gateway {
+            writer.name("gateway")
+            writer.value(gateway)
         }
         writer.endObject()
         return ByteBuffer(bytes: writer.bytes)

@@ -1,20 +1,15 @@
 import Crypto
-import InferqCore
+package import InferqCore
 import NIOCore
 import NIOHTTP1
 
-/// Takes a model server's 2xx answer in: bounded, as bytes, its layers found.
-struct AnswerReader: Sendable {
-    let store: JobStore
-    /// Bytes.
-    let limit: Int
-    /// A JSON Pointer.
-    let layers: String
-
-    /// - Throws: what breaks the exchange, or ``StoreError``.
-    func read(_ answer: ModelAnswer) async throws -> Outcome {
+/// Takes a model server's 2xx answer in, bounded, as bytes.
+enum AnswerReader {
+    /// - Parameter limit: bytes.
+    /// - Throws: what breaks the exchange.
+    static func read(_ answer: ModelAnswer, limit: Int) async throws -> Reply {
         if let announced = answer.headers.first(name: "content-length").flatMap({ Int($0) }), announced > limit {
-            return tooLarge
+            return tooLarge(limit)
         }
         var bytes: [UInt8] = []
         var isTooLarge = false
@@ -23,8 +18,28 @@ struct AnswerReader: Sendable {
             if !isTooLarge { bytes.append(contentsOf: piece.readableBytesView) }
             return !isTooLarge
         }
-        if isTooLarge { return tooLarge }
-        let contentType = answer.headers.first(name: "content-type")
+        if isTooLarge { return tooLarge(limit) }
+        return .answered(bytes, contentType: answer.headers.first(name: "content-type"))
+    }
+
+    private static func tooLarge(_ limit: Int) -> Reply {
+        .failed(
+            Failure(.tooLarge, "the model server's answer is larger than \(limit) bytes", isRetryable: false),
+            retryAfter: nil
+        )
+    }
+}
+
+/// Makes a model server's answer what the store keeps: large ones become a file, layers are found.
+package struct AnswerKeeper: Sendable {
+    private let store: JobStore
+
+    package init(store: JobStore) {
+        self.store = store
+    }
+
+    /// - Throws: ``StoreError``.
+    package func outcome(_ bytes: [UInt8], contentType: String?, _ model: ModelSettings) async throws -> Outcome {
         let isJSON = contentType.flatMap(MediaType.init)?.isJSON == true && Self.isValid(bytes)
         let isLarge = bytes.count > Payload.inlineLimit
         let payload = Payload(
@@ -34,7 +49,7 @@ struct AnswerReader: Sendable {
             isJSON: isJSON,
             digest: isJSON && !isLarge ? nil : Array(SHA256.hash(data: bytes))
         )
-        return .answered(Outcome.Answer(payload: payload, layers: isJSON ? found(in: bytes) : .none))
+        return .answered(Outcome.Answer(payload: payload, layers: isJSON ? found(model.layers, in: bytes) : .none))
     }
 
     /// On a full disk the bytes stay with the outcome, which waits until there is room for it.
@@ -46,13 +61,6 @@ struct AnswerReader: Sendable {
         }
     }
 
-    private var tooLarge: Outcome {
-        .failed(
-            Failure(.tooLarge, "the model server's answer is larger than \(limit) bytes", isRetryable: false),
-            retryAfter: nil
-        )
-    }
-
     private static func isValid(_ bytes: [UInt8]) -> Bool {
         do {
             try JSONScanner.validate(bytes)
@@ -62,7 +70,7 @@ struct AnswerReader: Sendable {
         }
     }
 
-    private func found(in bytes: [UInt8]) -> Job.Layers {
+    private func found(_ layers: String, in bytes: [UInt8]) -> Job.Layers {
         guard let pointer = try? JSONPointer(layers), let range = JSONScanner.find(pointer, in: bytes) else {
             // The configuration's reader has checked the pointer.
             return .none

@@ -8,13 +8,25 @@ package struct Gateway: Sendable {
     package let wheel: TimerWheel
     package let settings: LiveHTTPSettings
     package let version: String
+    let site: Site
+    /// Attempts at workers on other hosts; nil without a Redis.
+    let elsewhere: AttemptsElsewhere?
     let bodies: BodyBudget
     let metrics: HTTPMetrics
     let refusals: Refusals
     /// When this process began to serve, for operators.
     let startedAt = Timestamp.now
 
-    package init(queue: JobQueue, wheel: TimerWheel, settings: LiveHTTPSettings, version: String) {
+    package init(
+        queue: JobQueue,
+        wheel: TimerWheel,
+        settings: LiveHTTPSettings,
+        version: String,
+        site: Site = Site(),
+        elsewhere: AttemptsElsewhere? = nil
+    ) {
+        self.site = site
+        self.elsewhere = elsewhere
         self.queue = queue
         self.wheel = wheel
         self.settings = settings
@@ -26,9 +38,10 @@ package struct Gateway: Sendable {
 
     var store: JobStore { queue.store }
 
-    /// Why there is no job with this `id` or `event_id`: never was, or deleted.
+    /// Why there is no job with this `id` or `event_id`: never was, deleted, or another gateway's.
     func missing(_ id: UUIDv7) async throws -> APIError {
-        try await store.isDeleted(id) ? .gone(id) : .noSuchJob(id)
+        if try await store.isDeleted(id) { return .gone(id) }
+        return site.owner(of: id).map { .otherGateway(id, $0) } ?? .noSuchJob(id)
     }
 }
 

@@ -61,7 +61,7 @@ struct GatewayResponder: Sendable {
                 )
             }
             if let known { gateway.refusals.note(known, logger) }
-            response = (known ?? .unforeseen).response(instance: request.uri.path)
+            response = (known ?? .unforeseen).response(instance: request.uri.path, target: request.uri.string)
         }
         response.headers[.date] = dates.current
         CORS.mark(&response.headers, request, gateway.settings.current)
@@ -161,6 +161,7 @@ struct RouteTable {
         DocumentRoutes().add(to: self)
         StoreRoutes(gateway: gateway).add(to: self)
         StatusRoute(gateway: gateway).add(to: self)
+        WorkerRoutes(gateway: gateway).add(to: self)
     }
 
     /// Offers `methods` on `path`; a GET is a HEAD as well, and every path answers OPTIONS.

@@ -18,6 +18,7 @@ struct MetricsRoute: Sendable {
         try Query(request.uri.query).allowOnly([])
         var text = MetricsText()
         writeBuild(&text)
+        writeSite(&text)
         do {
             writeModels(&text, try await gateway.queue.modelFigures())
         } catch is StoreError {
@@ -42,6 +43,24 @@ struct MetricsRoute: Sendable {
         let isRedis = gateway.queue.broker.name.hasPrefix("redis")
         text.sample(isRedis ? 0 : 1, ["kind": "ring"])
         text.sample(isRedis ? 1 : 0, ["kind": "redis"])
+    }
+
+    private func writeSite(_ text: inout MetricsText) {
+        let workers = gateway.site.workers
+        text.metric("inferq_workers", .gauge, "Workers on other hosts that are alive.")
+        text.sample(workers.count)
+        text.metric("inferq_worker_slots", .gauge, "Slots of the workers on other hosts, by model.")
+        for model in gateway.queue.models {
+            text.sample(workers.reduce(0) { $0 + ($1.slots[model.name] ?? 0) }, ["model": model.name])
+        }
+        let figures = gateway.site.figures
+        text.metric("inferq_redis_outages_total", .counter, "How often Redis went away.")
+        text.sample(figures.outages)
+        text.metric("inferq_redis_events_published_total", .counter, "Events that were published in Redis.")
+        text.sample(figures.eventsPublished)
+        text.metric(
+            "inferq_redis_events_skipped_total", .counter, "Events not published: Redis was away for too many of them.")
+        text.sample(figures.eventsSkipped)
     }
 
     // MARK: Jobs

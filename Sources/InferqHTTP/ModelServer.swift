@@ -1,6 +1,4 @@
-import Crypto
 package import InferqCore
-package import Logging
 package import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -9,30 +7,16 @@ import Synchronization
 /// Calls model servers over HTTP. A model server is not to be trusted: every answer is bounded in time and size, and
 /// nothing that one does costs another one more than a connection.
 package final class ModelServer: Sendable {
-    private let store: JobStore
     private let wheel: TimerWheel
-    private let publicURL: @Sendable () -> String
-    private let logger: Logger
     private let group: any EventLoopGroup
     private let connections: [ObjectIdentifier: NIOLoopBoundBox<ModelConnections>]
     private let addresses = Mutex<[String: ModelAddress]>([:])
     /// Models that have answered something else than "loading" since the start or the last refused connection.
     private let awake = Mutex<Set<String>>([])
 
-    /// - Parameter publicURL: how model servers reach the gateway; asked at each call, since it may not be known before
-    ///   the listeners are.
-    package init(
-        store: JobStore,
-        wheel: TimerWheel,
-        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
-        publicURL: @escaping @Sendable () -> String,
-        logger: Logger
-    ) {
-        self.store = store
+    package init(wheel: TimerWheel, group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton) {
         self.wheel = wheel
         self.group = group
-        self.publicURL = publicURL
-        self.logger = logger
         let trust = Trust()
         connections = Dictionary(
             uniqueKeysWithValues: group.makeIterator().map { loop in
@@ -49,31 +33,23 @@ package final class ModelServer: Sendable {
         }
     }
 
-    /// One attempt: calls until there is an outcome; asks again while the model server says that it is loading.
+    /// One attempt: calls until there is an answer; asks again while the model server says that it is loading.
     ///
-    /// Once the claim's signal says stop, the connection is closed and this returns; the outcome means nothing then.
-    package func attempt(_ claim: Claim, _ settings: ModelSettings) async -> Outcome {
-        let input: [UInt8]
-        do {
-            input = try await store.bytes(of: claim.job.input) ?? []
-        } catch {
-            logger.error(
-                "the input of a job cannot be read", metadata: ["job_id": "\(claim.job.id)", "error": "\(error)"])
-            return .failed(Failure(.badResponse, "the stored input cannot be read", isRetryable: true), retryAfter: nil)
-        }
+    /// Once the attempt's signal says stop, the connection is closed and this returns; the answer means nothing then.
+    package func answer(to attempt: Attempt, _ settings: ModelSettings) async -> Reply {
         guard let address = address(settings.url) else {
             return .failed(
                 Failure(.connectFailed, "the model's url cannot be read", isRetryable: true), retryAfter: nil)
         }
-        let timeout = claim.job.options.timeout ?? settings.timeout
+        let timeout = attempt.timeout ?? settings.timeout
         let readyDeadline = ContinuousClock.now + settings.readyTimeout
         while true {
-            let exchange = exchange(claim, settings, input, address)
-            switch await call(exchange, claim, settings, address, within: timeout) {
-            case .outcome(let outcome): return outcome
+            let exchange = exchange(attempt, settings, address)
+            switch await call(exchange, attempt.stop, settings, address, within: timeout) {
+            case .reply(let reply): return reply
             case .loading(let pause):
                 let rest = readyDeadline - ContinuousClock.now
-                guard rest > .zero, claim.stop.reason == nil else {
+                guard rest > .zero, attempt.stop.reason == nil else {
                     let limit = DurationText.format(settings.readyTimeout)
                     return .failed(
                         Failure(
@@ -82,7 +58,7 @@ package final class ModelServer: Sendable {
                         retryAfter: pause
                     )
                 }
-                await wait(min(pause, rest), claim.stop)
+                await wait(min(pause, rest), attempt.stop)
             }
         }
     }
@@ -108,14 +84,14 @@ package final class ModelServer: Sendable {
     // MARK: One call
 
     private enum Step: Sendable {
-        case outcome(Outcome)
+        case reply(Reply)
         case loading(pause: Duration)
     }
 
     /// One call within its time. The time limit covers everything, the last byte of the answer included.
     private func call(
         _ exchange: ModelExchange,
-        _ claim: Claim,
+        _ stop: StopSignal,
         _ settings: ModelSettings,
         _ address: ModelAddress,
         within timeout: Duration
@@ -125,30 +101,23 @@ package final class ModelServer: Sendable {
             isLate.store(true, ordering: .relaxed)
             exchange.abort()
         }
-        claim.stop.whenStopped { exchange.abort() }
+        stop.whenStopped { exchange.abort() }
         defer {
-            claim.stop.whenStopped(nil)
+            stop.whenStopped(nil)
             wheel.cancel(deadline)
         }
         do {
             return try await step(try await exchange.answer { self.send(exchange, to: address) }, settings)
-        } catch let error as StoreError {
-            logger.error("an answer could not be stored", metadata: ["job_id": "\(claim.job.id)", "error": "\(error)"])
-            return .outcome(
-                .failed(
-                    Failure(.badResponse, "the answer could not be stored: \(error)", isRetryable: true),
-                    retryAfter: nil)
-            )
         } catch {
             guard !isLate.load(ordering: .relaxed) else {
                 let limit = DurationText.format(timeout)
-                return .outcome(
+                return .reply(
                     .failed(
                         Failure(.timeout, "the model server took longer than \(limit)", isRetryable: true),
                         retryAfter: nil)
                 )
             }
-            return .outcome(.failed(failure(of: error, settings), retryAfter: nil))
+            return .reply(.failed(failure(of: error, settings), retryAfter: nil))
         }
     }
 
@@ -162,31 +131,25 @@ package final class ModelServer: Sendable {
         loop.execute { connections.value.send(exchange, to: address) }
     }
 
-    private func exchange(
-        _ claim: Claim,
-        _ settings: ModelSettings,
-        _ input: [UInt8],
-        _ address: ModelAddress
-    ) -> ModelExchange {
-        let job = claim.job
+    private func exchange(_ attempt: Attempt, _ settings: ModelSettings, _ address: ModelAddress) -> ModelExchange {
         var headers = HTTPHeaders()
         headers.reserveCapacity(12 + settings.headers.count)
         if !settings.headers.contains(where: { $0.name.lowercased() == "host" }) {
             headers.add(name: "Host", value: address.authority)
         }
-        headers.add(name: "Content-Length", value: String(input.count))
+        headers.add(name: "Content-Length", value: String(attempt.body.count))
         for header in settings.headers { headers.add(name: header.name, value: header.value) }
-        if let type = job.input.contentType { headers.add(name: "Content-Type", value: type) }
-        headers.add(name: "X-Inference-Id", value: job.id.description)
-        headers.add(name: "X-Event-Id", value: job.eventID.description)
-        headers.add(name: "X-Attempt", value: String(job.attempt))
-        headers.add(name: "X-Notify-Url", value: publicURL() + "/v1/notifications")
-        headers.add(name: "X-Notify-Token", value: NotifyToken(job.key, claim.lease).text(store.secret))
-        if let traceparent = job.options.traceparent { headers.add(name: "traceparent", value: traceparent) }
-        headers.add(name: "Idempotency-Key", value: job.id.description)
+        if let type = attempt.contentType { headers.add(name: "Content-Type", value: type) }
+        headers.add(name: "X-Inference-Id", value: attempt.job.description)
+        headers.add(name: "X-Event-Id", value: attempt.eventID.description)
+        headers.add(name: "X-Attempt", value: String(attempt.number))
+        headers.add(name: "X-Notify-Url", value: attempt.gatewayURL + "/v1/notifications")
+        headers.add(name: "X-Notify-Token", value: attempt.token)
+        if let traceparent = attempt.traceparent { headers.add(name: "traceparent", value: traceparent) }
+        headers.add(name: "Idempotency-Key", value: attempt.job.description)
         return ModelExchange(
             head: HTTPRequestHead(version: .http1_1, method: .POST, uri: address.target, headers: headers),
-            body: ByteBuffer(bytes: input)
+            body: ByteBuffer(bytes: attempt.body)
         )
     }
 
@@ -210,10 +173,9 @@ package final class ModelServer: Sendable {
                 status: status,
                 body: body
             )
-            return .outcome(.failed(failure, retryAfter: failure.isRetryable ? retryAfter : nil))
+            return .reply(.failed(failure, retryAfter: failure.isRetryable ? retryAfter : nil))
         }
-        let reader = AnswerReader(store: store, limit: settings.maxAnswer, layers: settings.layers)
-        return .outcome(try await reader.read(answer))
+        return .reply(try await AnswerReader.read(answer, limit: settings.maxAnswer))
     }
 
     /// The first bytes of an answer as text.

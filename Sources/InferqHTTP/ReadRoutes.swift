@@ -10,7 +10,7 @@ struct ReadRoutes: Sendable {
     func add(to table: RouteTable) {
         table.on("/v1/inference/{id}", [.get: show, .delete: delete])
         table.on("/v1/inference/{id}/input", [.get: input])
-        table.on("/v1/inference/{id}/output", [.get: output])
+        table.on("/v1/inference/{id}/output", [.get: output, .put: WorkerRoutes(gateway: gateway).handIn])
         table.on("/v1/inference/{id}/cancel", [.post: cancel])
         table.on("/v1/inference/{id}/retry", [.post: retry])
     }

@@ -24,9 +24,9 @@ struct BodyReader: Sendable {
         }
     }
 
-    private func checkLength(_ request: Request) throws(APIError) -> Int? {
+    private func checkLength(_ request: Request, limit: Int) throws(APIError) -> Int? {
         guard let text = request.headers[.contentLength], let length = Int(text) else { return nil }
-        guard length <= context.settings.maxBody else { throw .bodyTooLarge(limit: context.settings.maxBody) }
+        guard length <= limit else { throw .bodyTooLarge(limit: limit) }
         return length
     }
 
@@ -39,18 +39,20 @@ struct BodyReader: Sendable {
 
     /// All bytes, in memory: for JSON, which must be looked at as a whole.
     ///
+    /// - Parameter largest: bytes; nil: the setting `max_body`.
     /// - Throws: ``APIError`` 413, or 503 when too many bodies are in flight.
-    func collect<Value>(_ request: Request, _ use: ([UInt8]) async throws -> Value) async throws -> Value {
-        let announced = try checkLength(request)
+    func collect<Value>(
+        _ request: Request, largest: Int? = nil, _ use: ([UInt8]) async throws -> Value
+    ) async throws -> Value {
+        let limit = largest ?? context.settings.maxBody
+        let announced = try checkLength(request, limit: limit)
         try await invite(request)
         var taken = 0
         defer { gateway.bodies.give(back: taken) }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(min(announced ?? 0, 64 << 10))
         for try await chunk in request.body {
-            guard bytes.count + chunk.readableBytes <= context.settings.maxBody else {
-                throw APIError.bodyTooLarge(limit: context.settings.maxBody)
-            }
+            guard bytes.count + chunk.readableBytes <= limit else { throw APIError.bodyTooLarge(limit: limit) }
             guard gateway.bodies.take(chunk.readableBytes, limit: context.settings.bodiesInFlight) else {
                 throw APIError.tooManyBodies
             }
@@ -63,7 +65,7 @@ struct BodyReader: Sendable {
 
     /// Small bodies in memory, larger ones in a file as they arrive.
     func receive(_ request: Request, contentType: String?) async throws -> Payload {
-        let announced = try checkLength(request)
+        let announced = try checkLength(request, limit: context.settings.maxBody)
         try await invite(request)
         var bytes: [UInt8] = []
         var writer: Blobs.Writer?

@@ -33,6 +33,8 @@ struct StatusRoute: Sendable {
             writer.endObject()
         }
         writer.endArray()
+        writer.name("workers")
+        WorkerRoutes.write(gateway.site.workers, to: &writer)
         writer.name("store")
         writer.beginObject()
         let numbers = [

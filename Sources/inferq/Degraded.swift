@@ -8,7 +8,7 @@ import UnixSignals
 /// A gateway that is ready to run.
 struct PreparedGateway: Sendable {
     let serve: Serve
-    let queue: JobQueue
+    let queue: OpenedQueue
 }
 
 /// Holds the sockets from systemd while the gateway cannot start: says why, and tries again.

@@ -7,7 +7,8 @@ struct Inferq: AsyncParsableCommand {
         abstract: "An asynchronous inference gateway for one host.",
         version: version,
         subcommands: [
-            ServeCommand.self, CheckCommand.self, SubmitCommand.self, WatchCommand.self, JobsCommand.self,
+            ServeCommand.self, WorkerCommand.self, CheckCommand.self, SubmitCommand.self, WatchCommand.self,
+            JobsCommand.self,
             ModelsCommand.self, StatusCommand.self, DoctorCommand.self, BackupCommand.self,
         ]
     )

@@ -1,5 +1,6 @@
 import InferqCore
 import InferqHTTP
+import InferqRedis
 import Logging
 import ServiceLifecycle
 import UnixSignals
@@ -12,6 +13,7 @@ struct Reload: Service {
     let queue: JobQueue
     let http: LiveHTTPSettings
     let worker: Worker
+    let redis: RedisBroker?
     let threshold: LogThreshold
     let logger: Logger
 
@@ -42,6 +44,7 @@ struct Reload: Service {
             http.current = new.http
             queue.configure(new.modelList)
             worker.modelsChanged()
+            redis?.modelsChanged()
             let fixed = new.changesNeedingRestart(from: old)
             if !fixed.isEmpty {
                 logger.warning(

@@ -1,6 +1,7 @@
 import Glibc
 import InferqCore
 import InferqHTTP
+import InferqRedis
 import Logging
 import NIOPosix
 import ServiceLifecycle
@@ -19,15 +20,18 @@ struct Serve {
     /// Opens what may be refused: the log, the store, the queue.
     ///
     /// - Throws: ``StoreError``.
-    func open() async throws -> JobQueue {
+    func open() async throws -> OpenedQueue {
         logs.start(format: settings.logFormat, level: settings.logLevel)
         let logger = Logger(label: "inferq")
         // A large store after a crash takes its time; nothing is gained by beginning again.
         Systemd.notify(Systemd.extending(by: .seconds(300)))
         let store = try openStore(logger)
-        let broker = RingBroker(capacity: settings.broker.ringCapacity)
+        let redis = RedisParts(settings.broker, instance: store.instance, logger: logger)
+        let broker: any Broker = redis?.broker ?? RingBroker(capacity: settings.broker.ringCapacity)
         do {
-            return try JobQueue(store: store, broker: broker, models: settings.modelList)
+            return OpenedQueue(
+                queue: try JobQueue(store: store, broker: broker, models: settings.modelList), redis: redis
+            )
         } catch {
             await store.close()
             throw error
@@ -37,7 +41,8 @@ struct Serve {
     /// Runs until SIGTERM or SIGINT has been obeyed.
     ///
     /// - Throws: ``Listener/Unusable``.
-    func run(_ queue: JobQueue) async throws {
+    func run(_ opened: OpenedQueue) async throws {
+        let queue = opened.queue
         let store = queue.store
         let logger = Logger(label: "inferq")
         let threshold = logs.start(format: settings.logFormat, level: settings.logLevel)
@@ -49,22 +54,24 @@ struct Serve {
                 metadata: ["connections": "\(settings.http.connections)", "open_files": "\(OpenFiles.limit)"]
             )
         }
-        if settings.broker.kind == .redis || !settings.broker.redis.isEmpty {
-            logger.warning("this version has no Redis broker yet: jobs go through the internal ring")
-        }
         let live = LiveSettings(settings)
         let wheel = TimerWheel()
         let publicURL = PublicURL(settings)
-        let modelServer = ModelServer(store: store, wheel: wheel, publicURL: { publicURL.text }, logger: logger)
+        let modelServer = ModelServer(wheel: wheel)
+        let calls = LocalCalls(modelServer, store: store, publicURL: { publicURL.text }, logger: logger)
         let executors = EventLoopExecutor.all(of: MultiThreadedEventLoopGroup.singleton)
         let worker = Worker(
             queue: queue, wheel: wheel, drainTimeout: { live.current.drainTimeout }, logger: logger,
-            executors: executors, call: modelServer.attempt
+            executors: executors, call: calls.attempt
         )
+        let site = Site()
+        let elsewhere = opened.redis.map { _ in AttemptsElsewhere(queue: queue, wheel: wheel, logger: logger) }
         let http = LiveHTTPSettings(settings.http)
         let server = HTTPServer(
             listeners: listeners(),
-            gateway: Gateway(queue: queue, wheel: wheel, settings: http, version: Inferq.version),
+            gateway: Gateway(
+                queue: queue, wheel: wheel, settings: http, version: Inferq.version, site: site, elsewhere: elsewhere
+            ),
             executors: executors,
             logger: logger
         ) { addresses in
@@ -82,12 +89,20 @@ struct Serve {
         }
         let reload = Reload(
             flags: flags, environment: environment, live: live, queue: queue, http: http, worker: worker,
+            redis: opened.redis?.broker,
             threshold: threshold, logger: logger
         )
         // Stopped from last to first, each awaited: the worker drains while clients are still served; then the server
         // answers what it has accepted; the wheel goes last, since everybody waits by it.
         var services: [any Service] = [
             wheel, queue.scheduler, Sweeper(queue: queue, wheel: wheel, logger: logger),
+        ]
+        if let redis = opened.redis, let elsewhere {
+            services += redis.services(
+                elsewhere, site: site, wheel: wheel, logger: logger, publicURL: { publicURL.text }
+            )
+        }
+        services += [
             Retention(store: store, wheel: wheel, logger: logger) { live.current.retention }, server,
             HealthProbe(queue: queue, wheel: wheel, logger: logger), worker, reload,
         ]
@@ -123,6 +138,7 @@ struct Serve {
         chosen.walLimit = settings.store.walLimit / 4
         chosen.minFree = settings.store.minFree
         chosen.ballast = settings.store.ballast
+        chosen.keepsElsewhere = settings.broker.usesRedis
         let store = try JobStore(
             chosen, models: settings.modelList.map(\.name), bootID: KernelBoot.id, now: .now
         ) { error in
@@ -140,6 +156,7 @@ struct Serve {
                 "interrupted": .stringConvertible(recovery.interrupted),
                 "poisoned": .stringConvertible(recovery.poisoned),
                 "orphans": .stringConvertible(recovery.orphans),
+                "elsewhere": .stringConvertible(recovery.elsewhere.count),
             ]
         )
         if let upgrade = recovery.upgrade {
@@ -167,6 +184,12 @@ struct Serve {
             }
         }
     }
+}
+
+/// The queue on its store, and the way to Redis if there is one.
+struct OpenedQueue: Sendable {
+    let queue: JobQueue
+    let redis: RedisParts?
 }
 
 extension Result where Failure == any Error {

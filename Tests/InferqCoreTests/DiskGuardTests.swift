@@ -60,7 +60,8 @@ struct DiskGuardTests {
     func aSubmitIsRefusedAndAKnownKeyAnsweredWhileTheDiskIsShort() async throws {
         let store = try JobStore(settings(minFree: 0), models: ["a"], bootID: "boot", now: Job.submitted) { _ in }
         let queue = try JobQueue(
-            store: store, broker: RingBroker(capacity: 8), models: [ModelSettings(name: "a", url: "")])
+            store: store, broker: RingBroker(capacity: 8),
+            models: [ModelSettings(name: "a", url: "http://127.0.0.1:1/")])
         var known = Submission(model: "a", options: Submission.Options(), input: .json("1"))
         known.key = IdempotencyKey("key", contentType: nil, query: nil, body: [])
         let job = try #require(try await queue.submit(known).job)

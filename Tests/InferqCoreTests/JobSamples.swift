@@ -22,8 +22,8 @@ extension Job {
         options.expiresAt = expiresAt
         let key = JobKey(value: JobKey.first(at: now).value + number)
         return Job(
-            id: UUIDv7(key: key, random: 1),
-            eventID: UUIDv7(key: key, random: 2),
+            id: UUIDv7(key: key, tag: 7, random: 1),
+            eventID: UUIDv7(key: key, tag: 7, random: 2),
             model: model,
             options: options,
             input: input,

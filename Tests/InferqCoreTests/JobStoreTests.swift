@@ -52,7 +52,7 @@ struct JobStoreTests {
             #expect(try await store.course(of: job.eventID)?.key == job.key)
             #expect(try await store.head(job.eventID) == nil)
             #expect(try await store.course(of: job.id) == nil)
-            #expect(try await store.head(UUIDv7(key: job.key, random: 3)) == nil)
+            #expect(try await store.head(UUIDv7(key: job.key, tag: 7, random: 3)) == nil)
         }
     }
 

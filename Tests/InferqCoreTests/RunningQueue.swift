@@ -50,7 +50,7 @@ func withRunningQueue(
     call: @escaping Worker.Call,
     _ body: @Sendable (RunningQueue) async throws -> Void
 ) async throws {
-    var model = ModelSettings(name: "a", url: "")
+    var model = ModelSettings(name: "a", url: "http://127.0.0.1:1/")
     model.backoffBase = .zero
     prepare(&model)
     try await withStore(in: folder) { store in

@@ -17,6 +17,8 @@ private final class Ledger: Broker {
 
     func take(_ model: String) async -> Offer? { nil }
 
+    func withdraw(_ offer: Offer) -> Bool { false }
+
     func close() {}
 
     var offers: [Offer] { kept.entries }

@@ -54,7 +54,9 @@ struct StoreFailureTests {
     }
 
     private func queue(_ store: JobStore) throws -> JobQueue {
-        try JobQueue(store: store, broker: RingBroker(capacity: 8), models: [ModelSettings(name: "a", url: "")])
+        try JobQueue(
+            store: store, broker: RingBroker(capacity: 8),
+            models: [ModelSettings(name: "a", url: "http://127.0.0.1:1/")])
     }
 
     /// Runs the path on a disk with this fault, then starts on a copy of what is on the disk, as after a kill.

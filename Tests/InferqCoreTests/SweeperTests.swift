@@ -66,7 +66,8 @@ struct SweeperTests {
     func aJobThatHasBegunDoesNotExpire() async throws {
         try await withStore(in: folder) { store in
             let queue = try JobQueue(
-                store: store, broker: RingBroker(capacity: 8), models: [ModelSettings(name: "a", url: "")]
+                store: store, broker: RingBroker(capacity: 8),
+                models: [ModelSettings(name: "a", url: "http://127.0.0.1:1/")]
             )
             let logger = Logger(label: "test")
             let wheel = TimerWheel(tick: .milliseconds(5))

@@ -7,7 +7,7 @@ struct UUIDv7Tests {
 
     @Test
     func everyIdentifierIsOfVersionSevenAndItsVariant() {
-        let ids = IDGenerator(after: nil)
+        let ids = IDGenerator(after: nil, tag: 7)
         for _ in 0..<1000 {
             let (id, eventID) = ids.next(at: now)
             for text in ["\(id)", "\(eventID)"].map(Array.init) {
@@ -19,13 +19,13 @@ struct UUIDv7Tests {
 
     @Test
     func anIdentifierBeginsWithItsTime() {
-        let (id, _) = IDGenerator(after: nil).next(at: Timestamp(milliseconds: 0x0123_4567_89AB))
+        let (id, _) = IDGenerator(after: nil, tag: 7).next(at: Timestamp(milliseconds: 0x0123_4567_89AB))
         #expect("\(id)".hasPrefix("01234567-89ab-7000-"))
     }
 
     @Test
     func identifiersGrow() {
-        let ids = IDGenerator(after: nil)
+        let ids = IDGenerator(after: nil, tag: 7)
         // More than there are in one millisecond.
         let made = (0..<10_000).map { _ in ids.next(at: now).id }
         #expect(made.map(\.key) == made.map(\.key).sorted())
@@ -35,7 +35,7 @@ struct UUIDv7Tests {
 
     @Test
     func identifiersGrowWhenTheClockGoesBack() {
-        let ids = IDGenerator(after: nil)
+        let ids = IDGenerator(after: nil, tag: 7)
         let first = ids.next(at: now).id.key
         let second = ids.next(at: Timestamp(milliseconds: 0)).id.key
         #expect(second > first)
@@ -44,12 +44,12 @@ struct UUIDv7Tests {
     @Test
     func identifiersFollowTheLastOneOfTheStore() {
         let last = JobKey.first(at: now + .seconds(60))
-        #expect(IDGenerator(after: last).next(at: now).id.key > last)
+        #expect(IDGenerator(after: last, tag: 7).next(at: now).id.key > last)
     }
 
     @Test
     func bothIdentifiersOfAJobFindItsRowAndDiffer() {
-        let (id, eventID) = IDGenerator(after: nil).next(at: now)
+        let (id, eventID) = IDGenerator(after: nil, tag: 7).next(at: now)
         #expect(id.key == eventID.key)
         #expect(id != eventID)
     }
@@ -59,13 +59,13 @@ struct UUIDv7Tests {
         var random = JSONSample.SplitMix64(seed: 7)
         for _ in 0..<10_000 {
             let key = JobKey(value: .random(in: 0..<(1 << 60), using: &random))
-            #expect(UUIDv7(key: key, random: random.next()).key == key)
+            #expect(UUIDv7(key: key, tag: 7, random: random.next()).key == key)
         }
     }
 
     @Test
     func aKeyKnowsItsMillisecond() {
-        #expect(IDGenerator(after: nil).next(at: now).id.key.createdAt == now)
+        #expect(IDGenerator(after: nil, tag: 7).next(at: now).id.key.createdAt == now)
     }
 
     @Test

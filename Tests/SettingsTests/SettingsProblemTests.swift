@@ -261,7 +261,7 @@ struct SettingsProblemTests {
                 "inferq.toml: store.readers: 0 is out of range; choose 1 to 64",
                 """
                 inferq.toml: x: unknown key; remove it; known here: broker, drain_timeout, heartbeat, hosts, limits, \
-                listen, log_format, log_level, max_body, models, origins, public_url, store, sync_wait
+                listen, log_format, log_level, max_body, models, origins, public_url, store, sync_wait, worker
                 """,
             ])
     }

@@ -32,10 +32,19 @@ struct StatusCommand: ClientCommand {
             }
         }
 
+        struct Worker: Decodable, Sendable {
+            var name: String
+            var host: String
+            var models: [String]
+            var slots: Int
+            var jobs: [String]
+        }
+
         var version: String
         var broker: String
         var listeners: Int
         var models: [ModelSummary]
+        var workers: [Worker]
         var store: Store
     }
 
@@ -51,6 +60,21 @@ struct StatusCommand: ClientCommand {
             }
             if let problem { throw problem.exitCode }
         }
+    }
+
+    private static func table(_ workers: [Status.Worker]) -> Table {
+        var table = Table(columns: [
+            Table.Column(title: "WORKER", isElastic: true), Table.Column(title: "HOST", isElastic: true, rank: 2),
+            Table.Column(title: "MODELS", isElastic: true, rank: 1), Table.Column(title: "SLOTS", isNumber: true),
+            Table.Column(title: "JOBS", isNumber: true),
+        ])
+        table.rows = workers.map { worker in
+            [
+                Table.Cell(worker.name), Table.Cell(worker.host), Table.Cell(worker.models.joined(separator: ", ")),
+                Table.Cell("\(worker.slots)"), Table.Cell("\(worker.jobs.count)"),
+            ]
+        }
+        return table
     }
 
     /// Why the gateway is not ready; nil if it is.
@@ -87,5 +111,8 @@ struct StatusCommand: ClientCommand {
         guard !status.models.isEmpty else { return try StandardOutput.write(line: "models   none is configured") }
         try StandardOutput.write(line: "")
         try Screen().write(ModelSummary.table(status.models))
+        guard !status.workers.isEmpty else { return }
+        try StandardOutput.write(line: "")
+        try Screen().write(Self.table(status.workers))
     }
 }

@@ -24,5 +24,9 @@ enum MessageCatalog {
         "ended jobs could not be removed": "70a2051dd6f943caae3faddffcdf4005",
         "the outcome of an attempt was lost": "ad18a8b3ad8c4ba5afdd8eb0c64b1e20",
         "some changed settings take effect at the next start only": "63a68b396a19479c8f7e0eb3672b3c1c",
+        "redis cannot be used: jobs go through the internal ring until it can be": "5fc42dd07813462780a161a77d0a8d38",
+        "redis cannot be used: jobs wait until it can be": "399f8d2bac28400c9159a29bed81f69a",
+        "redis cannot be used: no job can be taken until it can be": "1c960b1b3ab84b2c9da6568e4b371087",
+        "a worker is dead: its heartbeat has stopped": "cacdbc76e2b84bdab55ce46b1a249bb9",
     ]
 }

@@ -7,6 +7,8 @@ struct ModelReader {
     let top: [String]
     /// Whether a missing address is missing, and not in a file that could not be read.
     let filesAreComplete: Bool
+    /// Whether a model without an address may be served by workers on other hosts.
+    let mayRunElsewhere: Bool
 
     func read(_ models: TableReader) -> [String: ModelSettings] {
         var models = models
@@ -38,7 +40,7 @@ struct ModelReader {
         let month: Duration = .seconds(30 * 86_400)
         table.read(
             "url", into: &model.url, .text(example: "http://127.0.0.1:9001/predict", check: AddressRules.modelURL))
-        if !table.has("url") && filesAreComplete {
+        if !table.has("url") && filesAreComplete && !mayRunElsewhere {
             let advice = "set it to the model server's address, for example \"http://127.0.0.1:9001/predict\""
             table.report("url", Refusal("missing", advice))
         }

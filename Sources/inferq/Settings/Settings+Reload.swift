@@ -30,5 +30,11 @@ extension Settings {
         FixedKey("broker.redis") { $0.broker.redis },
         FixedKey("broker.ring_capacity") { $0.broker.ringCapacity },
         FixedKey("broker.prefix") { $0.broker.prefix },
+        FixedKey("broker.connect_timeout") { $0.broker.connectTimeout },
+        FixedKey("broker.command_timeout") { $0.broker.commandTimeout },
+        FixedKey("broker.probe_interval") { $0.broker.probeInterval },
+        FixedKey("broker.heartbeat") { $0.broker.heartbeat },
+        FixedKey("broker.worker_timeout") { $0.broker.workerTimeout },
+        FixedKey("broker.worker_grace") { $0.broker.workerGrace },
     ]
 }

@@ -62,7 +62,8 @@ extension Settings {
 
     private static func line(_ model: ModelSettings) -> String {
         var parts = [
-            masked(model.url), "\(model.concurrency) at a time", "\(DurationText.format(model.timeout)) each",
+            model.url.isEmpty ? "served by workers on other hosts" : masked(model.url),
+            "\(model.concurrency) at a time", "\(DurationText.format(model.timeout)) each",
             model.maxAttempts == 1 ? "1 attempt" : "\(model.maxAttempts) attempts",
         ]
         if !model.headers.isEmpty {

@@ -24,6 +24,7 @@ struct Settings: Sendable, Equatable {
     var limits = LimitSettings()
     var store = StoreSettings()
     var broker = BrokerSettings()
+    var worker = WorkerSettings()
     /// By name.
     var models: [String: ModelSettings] = [:]
 }
@@ -92,4 +93,25 @@ struct BrokerSettings: Sendable, Equatable {
     var ringCapacity = 4096
     /// Begins every Redis key and channel.
     var prefix = "inferq"
+    /// How long a connection to Redis may take to come about.
+    var connectTimeout: Duration = .seconds(1)
+    /// How long Redis may leave a command unanswered before it counts as away.
+    var commandTimeout: Duration = .seconds(1)
+    /// Between two looks at a Redis that is away.
+    var probeInterval: Duration = .milliseconds(500)
+    /// How often gateways and workers say in Redis that they live.
+    var heartbeat: Duration = .seconds(2)
+    /// The age of a heartbeat at which its worker counts as dead.
+    var workerTimeout: Duration = .seconds(10)
+    /// How long workers may take to show themselves after Redis was away.
+    var workerGrace: Duration = .seconds(60)
+
+    /// Whether jobs go through Redis as long as it is there.
+    var usesRedis: Bool { kind != .ring && !redis.isEmpty }
+}
+
+/// `[worker]`: for `inferq worker`.
+struct WorkerSettings: Sendable, Equatable {
+    /// Shown to people; empty: the host's name.
+    var name = ""
 }

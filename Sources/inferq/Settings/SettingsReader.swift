@@ -27,8 +27,16 @@ struct SettingsReader {
             readBroker(&broker, into: &settings.broker)
             sections.append(broker)
         }
+        if var worker = root.table("worker", example: "[worker]") {
+            worker.read("name", into: &settings.worker.name, .text(example: "plant-2", check: Self.workerName))
+            sections.append(worker)
+        }
         if let models = root.table("models", example: "[models.NAME]") {
-            let reader = ModelReader(credentials: credentials, top: root.known, filesAreComplete: filesAreComplete)
+            let mayRunElsewhere = settings.broker.kind != .ring && hasRedis(environment)
+            let reader = ModelReader(
+                credentials: credentials, top: root.known, filesAreComplete: filesAreComplete,
+                mayRunElsewhere: mayRunElsewhere
+            )
             settings.models = reader.read(models)
         }
         root.refuseUnknown()
@@ -86,6 +94,14 @@ struct SettingsReader {
         table.read("redis", into: &broker.redis, redisRule)
         table.read("ring_capacity", into: &broker.ringCapacity, .count(in: 1...(1 << 20), example: 4096))
         table.read("prefix", into: &broker.prefix, .text(example: "inferq", check: Self.prefix))
+        let moment: Duration = .milliseconds(50)
+        let minute: Duration = .seconds(60)
+        table.read("connect_timeout", into: &broker.connectTimeout, .duration(in: moment...minute, example: "1s"))
+        table.read("command_timeout", into: &broker.commandTimeout, .duration(in: moment...minute, example: "1s"))
+        table.read("probe_interval", into: &broker.probeInterval, .duration(in: moment...minute, example: "500ms"))
+        table.read("heartbeat", into: &broker.heartbeat, .duration(in: moment...minute, example: "2s"))
+        table.read("worker_timeout", into: &broker.workerTimeout, .duration(in: moment...hour, example: "10s"))
+        table.read("worker_grace", into: &broker.workerGrace, .duration(in: .zero...day, example: "60s"))
     }
 
     private func readEnvironment(
@@ -128,18 +144,25 @@ struct SettingsReader {
         if settings.listen.isEmpty {
             report(["listen"], "the list is empty", "name at least one address, for example \"127.0.0.1:8484\"")
         }
+        if settings.broker.workerTimeout < settings.broker.heartbeat * 2 {
+            let heartbeat = DurationText.format(settings.broker.heartbeat)
+            let what = "less than two heartbeats (\(heartbeat) each), so that workers that live would count as dead"
+            report(["broker", "worker_timeout"], what, "raise it or lower broker.heartbeat")
+        }
         if settings.limits.bodiesInFlight < settings.maxBody {
             let size = ByteSizeText.format(settings.maxBody)
             let what = "less than max_body (\(size)), so that the largest bodies would never be taken"
             report(["limits", "bodies_in_flight"], what, "raise it to \"\(size)\" or lower max_body")
         }
-        // A redis address that was given and is wrong has been reported already.
-        let hasRedis =
-            environment["INFERQ_REDIS"] != nil || tree.value(at: ["broker", "redis"]) ?? .text("") != .text("")
-        if settings.broker.kind == .redis && settings.broker.redis.isEmpty && !hasRedis {
+        if settings.broker.kind == .redis && settings.broker.redis.isEmpty && !hasRedis(environment) {
             let advice = "set broker.redis, for example to \"redis://127.0.0.1:6379/0\", or choose \"auto\" or \"ring\""
             report(["broker", "kind"], "\"redis\" needs the address of a Redis", advice)
         }
+    }
+
+    /// Whether the address of a Redis was given; one that is wrong has been reported already.
+    private func hasRedis(_ environment: [String: String]) -> Bool {
+        environment["INFERQ_REDIS"] != nil || tree.value(at: ["broker", "redis"]) ?? .text("") != .text("")
     }
 
     private var redisRule: SettingRule<String> {
@@ -152,6 +175,15 @@ struct SettingsReader {
         guard !text.isEmpty, !text.hasSuffix("/"), !text.hasPrefix(":"), !text.hasPrefix("file:") else {
             let advice = "write for example \"/var/lib/inferq/inferq.db\""
             throw Refusal("\(text.quoted()) is not the path of a file", advice)
+        }
+        return text
+    }
+
+    private static func workerName(_ text: String) throws(Refusal) -> String {
+        let isPlain = text.utf8.allSatisfy { $0.isLetterOrDigit || "._:-".utf8.contains($0) }
+        guard isPlain, text.utf8.count <= 64 else {
+            let advice = "use at most 64 letters, digits, dots, colons, hyphens and underscores"
+            throw Refusal("\(text.quoted()) cannot name a worker", advice)
         }
         return text
     }

@@ -1,0 +1,173 @@
+package import Logging
+import Synchronization
+
+/// The gateway's side of the attempts that run at workers on other hosts: what a worker asks for is committed here, and
+/// what it brings back ends the attempt if its lease is still the job's.
+///
+/// It knows nothing of the way on which words travel: see `InferqRedis`.
+package final class AttemptsElsewhere: Sendable {
+    /// One attempt that runs at a worker.
+    package struct Run: Sendable {
+        package let claim: Claim
+        package let worker: String
+        /// When it was claimed, or found at the start.
+        package let since: ContinuousClock.Instant
+    }
+
+    package let queue: JobQueue
+    private let wheel: TimerWheel
+    private let logger: Logger
+    private let attempts = AttemptLog()
+    private let throttle = LogThrottle()
+    private let runs = Mutex<[JobKey: Run]>([:])
+
+    /// Takes up what the store says is running elsewhere.
+    package init(queue: JobQueue, wheel: TimerWheel, logger: Logger) {
+        self.queue = queue
+        self.wheel = wheel
+        self.logger = logger
+        for run in queue.store.recovery.elsewhere {
+            let claim = Claim(
+                job: run.job, lease: run.lease, startedAt: run.job.startedAt ?? .now, stop: StopSignal()
+            )
+            queue.resume(claim)
+            queue.scheduler.takenElsewhere(claim.offer)
+            runs.withLock { $0[run.job.key] = Run(claim: claim, worker: run.worker, since: .now) }
+        }
+    }
+
+    /// The attempts that run at other hosts at this moment.
+    package var all: [Run] { runs.withLock { Array($0.values) } }
+
+    /// The attempt of a job, if it runs elsewhere under this lease.
+    package func run(of job: JobKey, _ lease: Job.Lease) -> Run? {
+        runs.withLock { runs in runs[job].flatMap { $0.claim.lease == lease ? $0 : nil } }
+    }
+
+    /// The jobs of these offers that are still due, with their inputs as far as those lie in the rows.
+    package func due(_ offers: [Offer]) async throws -> [Job] {
+        try await queue.store.due(offers)
+    }
+
+    /// A worker asks for a job that it was offered: RUNNING is on disk when this returns the claim.
+    ///
+    /// - Parameter onStop: called once the job is cancelled, on the writer: it must not block. The attempt is over then.
+    /// - Returns: nil: there is nothing to do any more. Also when the store could not tell; the job stays due then.
+    package func take(
+        _ offer: Offer,
+        _ lease: Job.Lease,
+        for worker: String,
+        onStop: @escaping @Sendable (Run) -> Void
+    ) async -> Claim? {
+        queue.scheduler.takenElsewhere(offer)
+        do {
+            if let claim = try await queue.claim(offer, at: .elsewhere(worker: worker, lease: lease)) {
+                let run = Run(claim: claim, worker: worker, since: .now)
+                runs.withLock { $0[offer.job] = run }
+                watch(run, onStop)
+                logger.of(claim).debug("attempt started elsewhere", metadata: ["worker": "\(worker)"])
+                return claim
+            }
+        } catch {
+            throttle.log(
+                logger, .error, "a job could not be given to a worker and stays pending",
+                of: offer.model, metadata: ["model": "\(offer.model)", "error": "\(error)"]
+            )
+        }
+        queue.scheduler.endedElsewhere(offer)
+        return nil
+    }
+
+    /// Says of a run found at the start, too, when it must stop.
+    package func watch(_ run: Run, _ onStop: @escaping @Sendable (Run) -> Void) {
+        run.claim.stop.whenStopped {
+            guard self.forget(run.claim) else { return }
+            self.queue.forget(run.claim)
+            self.logger.of(run.claim).info("attempt cancelled")
+            onStop(run)
+        }
+    }
+
+    /// Stores how an attempt ended; on a full disk again and again, until there is room.
+    ///
+    /// - Returns: whether the worker need not keep the outcome any longer: it is on disk, or came too late.
+    package func finish(_ job: JobKey, _ lease: Job.Lease, with outcome: Outcome) async -> Bool {
+        guard let run = run(of: job, lease) else {
+            await queue.drop(outcome)
+            return true
+        }
+        let claim = run.claim
+        guard let settings = queue.model(claim.job.model) else {
+            await queue.drop(outcome)
+            return await putBack(run, reason: "its model was removed")
+        }
+        let retry = settings.retryPolicy(of: claim.job)
+        return await store(claim) {
+            let finish = try await self.queue.finish(claim, with: outcome, retry: retry)
+            self.attempts.ended(with: outcome, finish, self.logger.of(claim), of: claim.job.model)
+        }
+    }
+
+    /// Puts a job back whose attempt was cut short through no fault of its own.
+    package func interrupt(_ job: JobKey, _ lease: Job.Lease, reason: String) async -> Bool {
+        guard let run = run(of: job, lease) else { return true }
+        logger.of(run.claim).notice(
+            "attempt interrupted, the job is offered again",
+            metadata: ["worker": "\(run.worker)", "reason": "\(reason)"]
+        )
+        return await putBack(run, reason: reason)
+    }
+
+    private func putBack(_ run: Run, reason: String) async -> Bool {
+        await store(run.claim) { try await self.queue.interrupt(run.claim, reason: reason) }
+    }
+
+    private func store(_ claim: Claim, _ change: @Sendable () async throws -> Void) async -> Bool {
+        while !Task.isCancelled {
+            do {
+                try await change()
+                _ = forget(claim)
+                return true
+            } catch StoreError.full {
+                throttle.log(
+                    logger.of(claim), .error, "the disk is full: the outcome of an attempt waits to be stored"
+                )
+                let bell = Bell()
+                let deadline = wheel.ring(bell, after: .seconds(1))
+                _ = await bell.wait()
+                wheel.cancel(deadline)
+            } catch {
+                throttle.log(
+                    logger.of(claim), .error, "the outcome of an attempt could not be stored",
+                    metadata: ["error": "\(error)"]
+                )
+                return false
+            }
+        }
+        return false
+    }
+
+    /// - Returns: false when it was forgotten before.
+    private func forget(_ claim: Claim) -> Bool {
+        let isKnown = runs.withLock { runs -> Bool in
+            guard runs[claim.job.key]?.claim.lease == claim.lease else { return false }
+            runs[claim.job.key] = nil
+            return true
+        }
+        if isKnown { queue.scheduler.endedElsewhere(claim.offer) }
+        return isKnown
+    }
+}
+
+extension Claim {
+    fileprivate var offer: Offer { Offer(model: job.model, job: job.key) }
+}
+
+extension JobQueue {
+    /// An answer that nobody wants goes, with its file.
+    func drop(_ outcome: Outcome) async {
+        if case .answered(let answer) = outcome, case .file(let name) = answer.payload.content {
+            await store.blobs.remove(name)
+        }
+    }
+}

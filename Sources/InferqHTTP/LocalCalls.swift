@@ -1,0 +1,58 @@
+package import InferqCore
+package import Logging
+
+/// Makes the attempts of this process: inputs come from the store, and answers go to it.
+package struct LocalCalls: Sendable {
+    private let server: ModelServer
+    private let store: JobStore
+    private let keeper: AnswerKeeper
+    private let publicURL: @Sendable () -> String
+    private let logger: Logger
+
+    /// - Parameter publicURL: how model servers reach the gateway; asked at each call, since it may not be known before
+    ///   the listeners are.
+    package init(
+        _ server: ModelServer,
+        store: JobStore,
+        publicURL: @escaping @Sendable () -> String,
+        logger: Logger
+    ) {
+        self.server = server
+        self.store = store
+        self.publicURL = publicURL
+        self.logger = logger
+        keeper = AnswerKeeper(store: store)
+    }
+
+    /// One attempt. Once the claim's signal says stop, this returns soon; the outcome means nothing then.
+    package func attempt(_ claim: Claim, _ settings: ModelSettings) async -> Outcome {
+        do {
+            let input = try await store.bytes(of: claim.job.input) ?? []
+            let token = NotifyToken(claim.job.key, claim.lease).text(store.secret)
+            let attempt = Attempt(claim, body: input, gatewayURL: publicURL(), token: token)
+            switch await server.answer(to: attempt, settings) {
+            case .failed(let failure, let retryAfter): return .failed(failure, retryAfter: retryAfter)
+            case .answered(let bytes, let contentType): return await keep(bytes, contentType, claim, settings)
+            }
+        } catch {
+            logger.error(
+                "the input of a job cannot be read", metadata: ["job_id": "\(claim.job.id)", "error": "\(error)"])
+            return failure("the stored input cannot be read")
+        }
+    }
+
+    private func keep(
+        _ bytes: [UInt8], _ contentType: String?, _ claim: Claim, _ settings: ModelSettings
+    ) async -> Outcome {
+        do {
+            return try await keeper.outcome(bytes, contentType: contentType, settings)
+        } catch {
+            logger.error("an answer could not be stored", metadata: ["job_id": "\(claim.job.id)", "error": "\(error)"])
+            return failure("the answer could not be stored: \(error)")
+        }
+    }
+
+    private func failure(_ message: String) -> Outcome {
+        .failed(Failure(.badResponse, message, isRetryable: true), retryAfter: nil)
+    }
+}

@@ -1,0 +1,80 @@
+import HTTPTypes
+import Hummingbird
+import InferqCore
+
+/// `GET /v1/workers`, and `PUT /v1/inference/{id}/output`, by which a worker on another host hands in an answer that is too
+/// large for Redis.
+struct WorkerRoutes: Sendable {
+    let gateway: Gateway
+
+    func add(to table: RouteTable) {
+        table.on("/v1/workers", [.get: list])
+    }
+
+    @Sendable private func list(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        guard Accept.admits("application/json", request.headers[.accept]) else {
+            throw APIError.notAcceptable("application/json")
+        }
+        try Query(request.uri.query).allowOnly([])
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.name("results")
+        Self.write(gateway.site.workers, to: &writer)
+        writer.endObject()
+        return .json(writer.bytes)
+    }
+
+    static func write(_ workers: [Site.Worker], to writer: inout JSONWriter) {
+        writer.beginArray()
+        for worker in workers {
+            writer.beginObject()
+            writer.name("name")
+            writer.value(worker.name)
+            writer.name("host")
+            writer.value(worker.host)
+            writer.name("models")
+            writer.beginArray()
+            for model in worker.slots.keys.sorted() { writer.value(model) }
+            writer.endArray()
+            writer.name("slots")
+            writer.value(worker.slots.values.reduce(0, +))
+            writer.name("concurrency")
+            writer.beginObject()
+            for (model, slots) in worker.slots.sorted(by: { $0.key < $1.key }) {
+                writer.name(model)
+                writer.value(slots)
+            }
+            writer.endObject()
+            writer.name("jobs")
+            writer.beginArray()
+            for job in worker.jobs { writer.value(job) }
+            writer.endArray()
+            writer.endObject()
+        }
+        writer.endArray()
+    }
+
+    // MARK: Large answers
+
+    @Sendable func handIn(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let id = try context.uuid("id")
+        try Query(request.uri.query).allowOnly([])
+        let reader = BodyReader(gateway: gateway, context: context)
+        guard let token = request.headers[.notifyToken].flatMap({ NotifyToken($0, gateway.store.secret) }) else {
+            throw APIError.wrongToken
+        }
+        try reader.checkHead(request)
+        guard let job = try await gateway.store.head(id) else { throw try await gateway.missing(id) }
+        guard job.key == token.job else { throw APIError.wrongToken }
+        guard let elsewhere = gateway.elsewhere, elsewhere.run(of: token.job, token.lease) != nil,
+            let model = gateway.queue.model(job.model)
+        else { throw APIError.attemptOver(job.status) }
+        let isStored = try await reader.collect(request, largest: model.maxAnswer) { bytes in
+            let keeper = AnswerKeeper(store: gateway.store)
+            let outcome = try await keeper.outcome(bytes, contentType: request.headers[.contentType], model)
+            return await elsewhere.finish(token.job, token.lease, with: outcome)
+        }
+        guard isStored else { throw APIError.storeFailed("the answer could not be stored") }
+        return Response(status: .noContent)
+    }
+}

@@ -1,0 +1,104 @@
+package import InferqCore
+package import Logging
+import ServiceLifecycle
+
+/// Publishes every event of every job, for programs that listen in Redis: a cursor along the ids, as other listeners have.
+///
+/// It holds no events: a Redis that is slow or away delays nobody, and what it missed is read from the store and published
+/// when it is back, unless that is too much.
+package struct RedisEvents: Service {
+    /// What is published of an event: JSON with its id.
+    package typealias Render = @Sendable (EventPage.Entry) async throws -> [UInt8]
+
+    private let link: RedisLink
+    private let queue: JobQueue
+    private let site: Site
+    private let wheel: TimerWheel
+    private let render: Render
+    private let logger: Logger
+    private let throttle = LogThrottle()
+    private let bell = Bell()
+
+    /// Events that are published late, after an outage; more are left out, so that those of now are not late.
+    private static let backlogLimit: Int64 = 10_000
+    private static let pause = Duration.seconds(1)
+
+    package init(
+        link: RedisLink,
+        queue: JobQueue,
+        site: Site,
+        wheel: TimerWheel,
+        logger: Logger,
+        render: @escaping Render
+    ) {
+        self.link = link
+        self.queue = queue
+        self.site = site
+        self.wheel = wheel
+        self.logger = logger
+        self.render = render
+    }
+
+    /// Ends on graceful shutdown, when what was committed until then is published.
+    package func run() async throws {
+        queue.hub.listenToAll(bell)
+        defer { queue.hub.leaveAll(bell) }
+        await withTaskCancellationOrGracefulShutdownHandler {
+            var cursor: Int64?
+            while !Task.isCancelled {
+                let isEnding = Task.isShuttingDownGracefully
+                cursor = await publish(after: cursor)
+                if isEnding { return }
+                let mustLookAgain = link.session == nil || cursor == nil
+                let deadline = mustLookAgain ? wheel.ring(bell, after: Self.pause) : nil
+                _ = await bell.wait()
+                if let deadline { wheel.cancel(deadline) }
+            }
+        } onCancelOrGracefulShutdown: {
+            bell.ring(.stop)
+        }
+    }
+
+    /// Publishes what there is.
+    ///
+    /// - Returns: the id to go on after.
+    private func publish(after cursor: Int64?) async -> Int64? {
+        var cursor = cursor
+        do {
+            guard var last = cursor else { return try await queue.store.newestEvent() }
+            while link.session != nil {
+                let page = try await queue.store.events(after: last, of: nil)
+                guard try await publish(page.entries) else { break }
+                last = page.last
+                if page.isCut {
+                    let newest = try await queue.store.newestEvent()
+                    if newest - last > Self.backlogLimit {
+                        site.count(published: 0, skipped: Int(newest - last))
+                        last = newest
+                    }
+                }
+                cursor = last
+                guard page.isCut else { break }
+            }
+        } catch {
+            throttle.log(logger, .error, "events could not be published", metadata: ["error": "\(error)"])
+        }
+        return cursor
+    }
+
+    /// - Returns: false when Redis went away; then they are to be published again.
+    private func publish(_ entries: [EventPage.Entry]) async throws -> Bool {
+        for (index, entry) in entries.enumerated() {
+            var command = RedisCommand("PUBLISH", link.keys.events(of: entry.job.eventID))
+            command.add(try await render(entry))
+            // The last one is waited for: no more than one page is on its way.
+            if index == entries.count - 1 {
+                guard await link.ask(command) != nil else { return false }
+            } else {
+                guard link.send(command) else { return false }
+            }
+        }
+        site.count(published: entries.count, skipped: 0)
+        return true
+    }
+}

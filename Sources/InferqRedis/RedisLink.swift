@@ -1,0 +1,318 @@
+import Foundation
+package import InferqCore
+package import Logging
+import Synchronization
+
+/// The way to Redis: whether it is there, and a pipeline of commands to it, on a thread of its own.
+///
+/// While Redis is away nothing is sent and nothing waits: whoever wants to send is told so at once. Every error, of any
+/// connection, means that it is away, and it is used again after two good answers in a row. A Redis that goes away
+/// again within a few seconds is left alone for longer each time.
+package final class RedisLink: Sendable {
+    /// Whether Redis is there, as everybody may ask at any time.
+    package enum Standing: Sendable, Equatable {
+        /// - Parameter session: grows each time Redis has come back.
+        case up(session: Int)
+        case away(since: Timestamp)
+    }
+
+    /// What is to be done when Redis comes and goes.
+    struct Turns: Sendable {
+        /// On the thread, before anybody else uses Redis: makes what must be there.
+        var prepare: @Sendable (RedisConnection) throws(RedisError) -> Void = { _ in }
+        var changed: @Sendable (Standing) -> Void = { _ in }
+    }
+
+    private struct Entry: Sendable {
+        let command: RedisCommand
+        let then: (@Sendable (RedisReply?) -> Void)?
+    }
+
+    private struct State {
+        var standing: Standing
+        var lastSession = 0
+        var waiting: [Entry] = []
+        var waitingBytes = 0
+        /// Why the session must end, if one of its readers has found that out.
+        var failure: RedisError?
+        var isStopped = false
+        var handles: [ObjectIdentifier: RedisConnection.Handle] = [:]
+        var turns: [Turns] = []
+        var hasLoggedOutage = false
+        /// Threads that have not ended.
+        var threads = 0
+    }
+
+    let settings: RedisSettings
+    let keys: RedisKeys
+    let logger: Logger
+    /// Of this process alone: its probe, and its place in consumer groups.
+    let id: String
+    private let state: Mutex<State>
+    private let condition = NSCondition()
+    /// How the log calls what is done without Redis.
+    private let fallback: String
+
+    /// Commands and bytes that may wait for the thread: past it whoever sends is told that Redis is away.
+    private static let waitingLimit = 20_000
+    private static let waitingBytesLimit = 64 << 20
+    /// A session shorter than this was no use, and the pause before the next one grows.
+    private static let shortSession = Duration.seconds(5)
+    private static let longestPause = Duration.seconds(10)
+    private static let stackSize = 512 << 10
+
+    /// - Parameter fallback: what happens meanwhile, for the log: "jobs go through the internal ring".
+    package init(_ settings: RedisSettings, id: String, fallback: String, logger: Logger) {
+        self.settings = settings
+        self.id = id
+        self.fallback = fallback
+        self.logger = logger
+        keys = RedisKeys(prefix: settings.prefix)
+        state = Mutex(State(standing: .away(since: .now)))
+    }
+
+    package var standing: Standing { state.withLock { $0.standing } }
+
+    var session: Int? {
+        if case .up(let session) = standing { session } else { nil }
+    }
+
+    /// Adds what is to be done at each turn; before ``start()``.
+    func whenTurning(_ turns: Turns) {
+        state.withLock { $0.turns.append(turns) }
+    }
+
+    /// Begins to look for Redis.
+    package func start() {
+        run("redis") { self.keepUp() }
+    }
+
+    /// Ends all threads. Commands that wait are dropped: see ``flush()``.
+    package func stop() {
+        let handles = state.withLock { state in
+            state.isStopped = true
+            return Array(state.handles.values)
+        }
+        wake()
+        for handle in handles { handle.interrupt() }
+    }
+
+    /// Sends a command; its answer, or nil when there will be none, goes to `then` on the link's thread.
+    ///
+    /// - Returns: false when Redis is away; `then` is not called.
+    @discardableResult
+    func send(_ command: RedisCommand, then: (@Sendable (RedisReply?) -> Void)? = nil) -> Bool {
+        let (isSent, mustWake) = state.withLock { state -> (Bool, Bool) in
+            guard case .up = state.standing, state.failure == nil, !state.isStopped,
+                state.waiting.count < Self.waitingLimit, state.waitingBytes < Self.waitingBytesLimit
+            else { return (false, false) }
+            state.waiting.append(Entry(command: command, then: then))
+            state.waitingBytes += command.bytes.count
+            return (true, state.waiting.count == 1)
+        }
+        if mustWake { wake() }
+        return isSent
+    }
+
+    /// Sends a command and waits for its answer; nil when Redis is away.
+    func ask(_ command: RedisCommand) async -> RedisReply? {
+        await withCheckedContinuation { continuation in
+            let isSent = send(command) { continuation.resume(returning: $0) }
+            if !isSent { continuation.resume(returning: nil) }
+        }
+    }
+
+    /// Returns when all that was sent before is answered, or Redis is away.
+    func flush() async {
+        _ = await ask(RedisCommand("PING"))
+    }
+
+    /// One of the session's users has found that Redis is not to be used.
+    func fail(_ error: RedisError, in session: Int) {
+        state.withLock { state in
+            guard state.standing == .up(session: session), state.failure == nil else { return }
+            state.failure = error
+        }
+        wake()
+    }
+
+    private func wake() {
+        condition.lock()
+        condition.broadcast()
+        condition.unlock()
+    }
+
+    /// Waits on the calling thread until `isDone`, the stop, or so long.
+    private func wait(_ duration: Duration, until isDone: (borrowing State) -> Bool) {
+        let deadline = Date(timeIntervalSinceNow: duration / .seconds(1))
+        condition.lock()
+        defer { condition.unlock() }
+        while !(state.withLock { $0.isStopped || isDone($0) }) {
+            guard condition.wait(until: deadline) else { return }
+        }
+    }
+
+    private var isStopped: Bool { state.withLock { $0.isStopped } }
+
+    private func run(_ name: String, _ body: @escaping @Sendable () -> Void) {
+        let thread = Thread { body() }
+        thread.name = name
+        thread.stackSize = Self.stackSize
+        thread.start()
+    }
+
+    // MARK: The thread
+
+    private func keepUp() {
+        var pause = settings.probeInterval
+        var isFirst = true
+        while !isStopped {
+            var began: ContinuousClock.Instant?
+            do throws(RedisError) {
+                let connection = try RedisConnection(settings)
+                keep(connection.handle)
+                defer { forget(connection.handle) }
+                try probe(connection)
+                if !isFirst { wait(settings.probeInterval) { _ in false } }
+                try probe(connection)
+                for turns in state.withLock({ $0.turns }) { try turns.prepare(connection) }
+                guard !isStopped else { return }
+                became(.up(session: state.withLock { $0.lastSession + 1 }), because: nil)
+                began = .now
+                try serve(connection)
+                return
+            } catch {
+                guard !isStopped else { return }
+                became(.away(since: .now), because: error)
+            }
+            isFirst = false
+            let wasShort = began.map { .now - $0 < Self.shortSession } ?? false
+            pause = wasShort ? min(pause * 2, Self.longestPause) : settings.probeInterval
+            wait(pause) { _ in false }
+        }
+    }
+
+    /// Whether it answers and takes writes: one that is full, read-only or still loading does not.
+    private func probe(_ connection: RedisConnection) throws(RedisError) {
+        let lifetime = String(max(1, settings.deadAfter.milliseconds))
+        guard case .status = try connection.run(RedisCommand("SET", keys.probe(id), "1", "PX", lifetime)) else {
+            throw .unexpected("SET")
+        }
+    }
+
+    /// - Throws: when Redis is away; returns at a stop.
+    private func serve(_ connection: RedisConnection) throws(RedisError) {
+        while true {
+            wait(settings.probeInterval) { !$0.waiting.isEmpty || $0.failure != nil }
+            let (entries, failure) = state.withLock { state -> ([Entry], RedisError?) in
+                defer {
+                    state.waiting = []
+                    state.waitingBytes = 0
+                }
+                return (state.waiting, state.failure)
+            }
+            var answered = 0
+            defer { for entry in entries[answered...] { entry.then?(nil) } }
+            if let failure { throw failure }
+            if isStopped, entries.isEmpty { return }
+            let begin = ContinuousClock.now
+            if entries.isEmpty { _ = try connection.run(RedisCommand("PING")) }
+            for entry in entries { try connection.append(entry.command) }
+            for entry in entries {
+                let reply = try connection.next()
+                if case .error(let text) = reply { throw .refused(text) }
+                // Each answer may be in time, and the last one still be late.
+                guard ContinuousClock.now - begin < settings.commandTimeout * 2 else { throw .hung }
+                answered += 1
+                entry.then?(reply)
+            }
+        }
+    }
+
+    private func became(_ standing: Standing, because error: RedisError?) {
+        let (before, dropped, handles, turns, isNews) = state.withLock { state in
+            let before = state.standing
+            let dropped = state.waiting
+            var handles: [RedisConnection.Handle] = []
+            state.waiting = []
+            state.waitingBytes = 0
+            state.failure = nil
+            var isNews = false
+            switch standing {
+            case .up(let session):
+                state.standing = standing
+                state.lastSession = session
+                isNews = state.hasLoggedOutage
+                state.hasLoggedOutage = false
+            case .away:
+                // An outage begins once, however often it is looked at.
+                if case .up = before { state.standing = standing }
+                isNews = !state.hasLoggedOutage
+                state.hasLoggedOutage = true
+                handles = Array(state.handles.values)
+            }
+            return (before, dropped, handles, state.turns, isNews)
+        }
+        for handle in handles { handle.interrupt() }
+        for entry in dropped { entry.then?(nil) }
+        log(standing, error, isNews: isNews)
+        if before != self.standing { for turns in turns { turns.changed(standing) } }
+        wake()
+    }
+
+    private func log(_ standing: Standing, _ error: RedisError?, isNews: Bool) {
+        guard isNews else { return }
+        switch standing {
+        case .up: logger.notice("redis is used again")
+        case .away:
+            let reason = error?.description ?? "unknown"
+            logger.warning("redis cannot be used: \(fallback)", metadata: ["reason": "\(reason)"])
+        }
+    }
+
+    private func keep(_ handle: RedisConnection.Handle) {
+        let isStopped = state.withLock { state in
+            state.handles[ObjectIdentifier(handle)] = handle
+            return state.isStopped
+        }
+        if isStopped { handle.interrupt() }
+    }
+
+    private func forget(_ handle: RedisConnection.Handle) {
+        state.withLock { $0.handles[ObjectIdentifier(handle)] = nil }
+    }
+
+    // MARK: Readers
+
+    /// Calls `body` again and again on a thread and a connection of its own, while Redis is there.
+    ///
+    /// - Parameters:
+    ///   - patience: how long the commands of `body` wait in Redis at most.
+    ///   - body: returns soon after `patience`; false ends the reader.
+    func read(
+        _ name: String,
+        patience: Duration,
+        _ body: @escaping @Sendable (RedisConnection, _ session: Int) throws(RedisError) -> Bool
+    ) {
+        run(name) {
+            while !self.isStopped {
+                guard let session = self.session else {
+                    self.wait(.seconds(1)) { if case .up = $0.standing { true } else { false } }
+                    continue
+                }
+                do throws(RedisError) {
+                    let connection = try RedisConnection(self.settings, patience: patience)
+                    self.keep(connection.handle)
+                    defer { self.forget(connection.handle) }
+                    while !self.isStopped, self.session == session {
+                        guard try body(connection, session) else { return }
+                    }
+                } catch {
+                    self.fail(error, in: session)
+                    // Until the link has seen it.
+                    self.wait(.milliseconds(100)) { $0.standing != .up(session: session) }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+import Glibc
+import InferqCore
+import InferqHTTP
+import InferqRedis
+import Logging
+import ServiceLifecycle
+
+extension BrokerSettings {
+    /// Where Redis is; nil if none is used.
+    var redisSettings: RedisSettings? {
+        guard usesRedis, var found = Self.place(redis) else { return nil }
+        found.prefix = prefix
+        found.connectTimeout = connectTimeout
+        found.commandTimeout = commandTimeout
+        found.probeInterval = probeInterval
+        found.heartbeat = heartbeat
+        found.deadAfter = workerTimeout
+        found.grace = workerGrace
+        return found
+    }
+
+    /// Nil for a text that the configuration's reader refuses.
+    private static func place(_ text: String) -> RedisSettings? {
+        if text.hasPrefix("unix:") { return RedisSettings(place: .unix(path: String(text.dropFirst(5)))) }
+        // The reader has checked it.
+        guard let address = try? WebAddress(text, example: "") else { return nil }
+        let host = address.host.hasPrefix("[") ? String(address.host.dropFirst().dropLast()) : address.host
+        var settings = RedisSettings(place: .tcp(host: host, port: address.port ?? 6379))
+        if let credentials = address.credentials {
+            let parts = credentials.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+            let words = parts.map { String($0).percentDecoded ?? String($0) }
+            settings.password = words.last
+            if words.count == 2, let user = words.first, !user.isEmpty { settings.user = user }
+        }
+        settings.database = Int(address.path.dropFirst()) ?? 0
+        return settings
+    }
+}
+
+/// All of the gateway that speaks to Redis.
+struct RedisParts: Sendable {
+    let broker: RedisBroker
+    private let link: RedisLink
+
+    /// Nil if no Redis is used.
+    init?(_ settings: BrokerSettings, instance: InstanceID, logger: Logger) {
+        guard let redis = settings.redisSettings else { return nil }
+        let fallback =
+            settings.kind == .redis ? "jobs wait until it can be" : "jobs go through the internal ring until it can be"
+        link = RedisLink(redis, id: InstanceID.random().text, fallback: fallback, logger: logger)
+        broker = RedisBroker(
+            link: link, instance: instance.text, capacity: settings.ringCapacity, fallsBack: settings.kind == .auto,
+            logger: logger
+        )
+    }
+
+    /// The services, in the order in which they start.
+    func services(
+        _ elsewhere: AttemptsElsewhere,
+        site: Site,
+        wheel: TimerWheel,
+        logger: Logger,
+        publicURL: @escaping @Sendable () -> String
+    ) -> [any Service] {
+        let queue = elsewhere.queue
+        let keeper = AnswerKeeper(store: queue.store)
+        let gateway = RedisGateway(
+            link: link, broker: broker, elsewhere: elsewhere, site: site, wheel: wheel, publicURL: publicURL,
+            logger: logger
+        ) { bytes, contentType, model in
+            try await keeper.outcome(bytes, contentType: contentType, model)
+        }
+        let events = RedisEvents(link: link, queue: queue, site: site, wheel: wheel, logger: logger) { entry in
+            try await PublishedEvent.bytes(entry, queue.store)
+        }
+        return [gateway, broker, events]
+    }
+}
+
+/// The name of this host.
+enum HostName {
+    static var current: String {
+        var buffer = [CChar](repeating: 0, count: 256)
+        guard gethostname(&buffer, buffer.count - 1) == 0 else { return "unknown" }
+        return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}

@@ -1,0 +1,101 @@
+import ArgumentParser
+import AsyncHTTPClient
+import Foundation
+import Glibc
+import InferqCore
+import InferqHTTP
+import InferqRedis
+import Logging
+import NIOCore
+import ServiceLifecycle
+import UnixSignals
+
+/// `inferq worker`: takes jobs of gateways on other hosts, through Redis.
+struct WorkerCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "worker",
+        abstract: "Take jobs for gateways on other hosts, through Redis.",
+        discussion: """
+            It needs the Redis that the gateways use (broker.redis) and model servers of its own (models.NAME.url), and \
+            no store. Exit codes: 0 stopped, 78 the configuration is wrong.
+            """
+    )
+
+    @Option(help: "The one file to read, in place of /etc/inferq.")
+    var config: String?
+
+    func run() async throws {
+        signal(SIGPIPE, SIG_IGN)
+        let environment = ProcessInfo.processInfo.environment
+        let settings: Settings
+        do {
+            settings = try Settings.load(environment: environment, flags: SettingsFlags(config: config))
+        } catch {
+            for problem in error.all { StandardError.write("inferq: \(problem)") }
+            throw Exit.configuration
+        }
+        guard let redis = settings.broker.redisSettings else {
+            StandardError.write(
+                "inferq: a worker takes its jobs from a Redis, and none is configured: set broker.redis to the one that "
+                    + "the gateways use"
+            )
+            throw Exit.configuration
+        }
+        let models = settings.modelList.filter { !$0.url.isEmpty }
+        guard !models.isEmpty else {
+            StandardError.write("inferq: a worker needs a model with a url: add a table [models.NAME] with its url")
+            throw Exit.configuration
+        }
+        LogSetup(environment: environment).start(format: settings.logFormat, level: settings.logLevel)
+        try await serve(settings, redis, models)
+    }
+
+    private func serve(_ settings: Settings, _ redis: RedisSettings, _ models: [ModelSettings]) async throws {
+        let logger = Logger(label: "inferq")
+        let host = HostName.current
+        let name = settings.worker.name.isEmpty ? host : settings.worker.name
+        // Its id is new at each start: what an earlier process of this name held is none of its business.
+        let id = "\(name)-\(InstanceID.random().text.prefix(12))"
+        let link = RedisLink(redis, id: id, fallback: "no job can be taken until it can be", logger: logger)
+        let wheel = TimerWheel()
+        let server = ModelServer(wheel: wheel)
+        let settingsOf = Dictionary(uniqueKeysWithValues: models.map { ($0.name, $0) })
+        var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
+        configuration.timeout.connect = .seconds(10)
+        try await HTTPClient.withHTTPClient(configuration: configuration) { http in
+            let bodies = GatewayBodies(http: http, wheel: wheel, logger: logger)
+            let worker = RedisWorker(
+                link: link, name: name, host: host, models: models, wheel: wheel, drainTimeout: settings.drainTimeout,
+                logger: logger
+            ) { offer, stop in
+                guard let model = settingsOf[offer.model] else { return .reply(Self.unknownModel) }
+                return await bodies.attempt(offer, model, stop, server)
+            }
+            Systemd.notify("READY=1\nSTATUS=worker \(name) for \(models.map(\.name).joined(separator: ", "))")
+            try await Self.group(of: [wheel, worker]).run()
+            try await server.shutdown()
+        }
+        logger.info("stopped")
+    }
+
+    private static let unknownModel = Reply.failed(
+        Failure(.badResponse, "the worker has no such model", isRetryable: true), retryAfter: nil
+    )
+
+    /// Stopped from last to first, each awaited.
+    private static func group(of services: [any Service]) -> ServiceGroup {
+        ServiceGroup(
+            configuration: ServiceGroupConfiguration(
+                services: services.map {
+                    ServiceGroupConfiguration.ServiceConfiguration(
+                        service: $0,
+                        successTerminationBehavior: .gracefullyShutdownGroup,
+                        failureTerminationBehavior: .gracefullyShutdownGroup
+                    )
+                },
+                gracefulShutdownSignals: [.sigterm, .sigint],
+                logger: Logger(label: "inferq.services") { _ in SwiftLogNoOpLogHandler() }
+            )
+        )
+    }
+}

@@ -1,0 +1,174 @@
+import Foundation
+import Testing
+
+@testable import InferqCore
+@testable import InferqRedis
+
+/// When Redis counts as there and when as away; each with a real one.
+@Suite(.timeLimit(.minutes(1)), .enabled(if: RedisServer.program != nil, "there is no redis-server"))
+struct RedisLinkTests {
+    /// The turns of a link, one after another.
+    private final class Turns: Sendable {
+        private let (turns, continuation) = AsyncStream.makeStream(of: RedisLink.Standing.self)
+
+        init(of link: RedisLink) {
+            let continuation = continuation
+            link.whenTurning(RedisLink.Turns(changed: { continuation.yield($0) }))
+        }
+
+        /// Waits until it is there, or is away.
+        func next(isUp: Bool) async {
+            for await turn in turns {
+                if case .up = turn, isUp { return }
+                if case .away = turn, !isUp { return }
+            }
+        }
+    }
+
+    private func withLink(
+        _ server: RedisServer,
+        _ prepare: (inout RedisSettings) -> Void = { _ in },
+        _ body: (RedisLink, Turns) async throws -> Void
+    ) async throws {
+        let link = server.link(prepare)
+        let turns = Turns(of: link)
+        link.start()
+        await turns.next(isUp: true)
+        try await body(link, turns)
+        link.stop()
+    }
+
+    @Test
+    func commandsAreAnsweredInTheirOrder() async throws {
+        try await withLink(try RedisServer()) { link, _ in
+            for number in 1...100 { #expect(link.send(RedisCommand("RPUSH", "list", String(number)))) }
+            let list = await link.ask(RedisCommand("LRANGE", "list", "0", "-1"))
+            #expect(list?.elements.compactMap(\.text) == (1...100).map(String.init))
+        }
+    }
+
+    @Test
+    func bytesComeBackAsTheyWere() async throws {
+        try await withLink(try RedisServer()) { link, _ in
+            var command = RedisCommand("SET", "key")
+            let bytes = (0..<1024).map { UInt8(truncatingIfNeeded: $0) }
+            command.add(bytes)
+            #expect(await link.ask(command) == .status("OK"))
+            #expect(await link.ask(RedisCommand("GET", "key")) == .bytes(bytes))
+            #expect(await link.ask(RedisCommand("GET", "none")) == .null)
+            #expect(await link.ask(RedisCommand("STRLEN", "key")) == .integer(1024))
+        }
+    }
+
+    @Test
+    func aKilledServerIsAwayAndSaysSoToThoseWhoWait() async throws {
+        let server = try RedisServer()
+        try await withLink(server) { link, turns in
+            server.signal(SIGKILL)
+            await turns.next(isUp: false)
+            #expect(await link.ask(RedisCommand("PING")) == nil)
+            #expect(!link.send(RedisCommand("PING")))
+        }
+    }
+
+    @Test
+    func aFrozenServerIsAwayAndComesBack() async throws {
+        let server = try RedisServer()
+        try await withLink(server) { link, turns in
+            server.signal(SIGSTOP)
+            await turns.next(isUp: false)
+            server.signal(SIGCONT)
+            await turns.next(isUp: true)
+            #expect(await link.ask(RedisCommand("PING")) == .status("PONG"))
+        }
+    }
+
+    /// Replies that say that it cannot work now: each ends the session, and none begins while it lasts.
+    @Test(arguments: [
+        (["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"]),
+        (["REPLICAOF", "127.0.0.1", "1"], ["REPLICAOF", "NO", "ONE"]),
+        (["CONFIG", "SET", "min-replicas-to-write", "1"], ["CONFIG", "SET", "min-replicas-to-write", "0"]),
+    ])
+    func aServerThatTakesNoWritesIsAway(_ trouble: [String], _ cure: [String]) async throws {
+        let server = try RedisServer()
+        try await withLink(server) { link, turns in
+            #expect(await link.ask(RedisCommand(trouble)) == .status("OK"))
+            link.send(RedisCommand("SET", "key", "value"))
+            await turns.next(isUp: false)
+            let doctor = try RedisConnection(server.settings)
+            #expect(try doctor.run(RedisCommand(cure)) == .status("OK"))
+            await turns.next(isUp: true)
+            #expect(await link.ask(RedisCommand("SET", "key", "value")) == .status("OK"))
+        }
+    }
+
+    @Test
+    func aWrongPasswordIsRefusedWithoutBeingNamed() throws {
+        let server = try RedisServer(["--requirepass", "right"])
+        var settings = server.settings
+        settings.password = "wrong-secret"
+        while true {
+            do throws(RedisError) {
+                _ = try RedisConnection(settings)
+                Issue.record("it was let in")
+                return
+            } catch {
+                // Until it listens.
+                if case .unreachable = error { continue }
+                guard case .refused(let text) = error else {
+                    Issue.record("not refused: \(error)")
+                    return
+                }
+                #expect(text.hasPrefix("WRONGPASS"))
+                #expect(!"\(error)".contains("wrong-secret"))
+                return
+            }
+        }
+    }
+
+    @Test
+    func userPasswordAndDatabaseAreUsed() async throws {
+        let server = try RedisServer(["--user", "worker", "on", ">secret", "~*", "&*", "+@all"])
+        try await withLink(
+            server,
+            { settings in
+                settings.user = "worker"
+                settings.password = "secret"
+                settings.database = 3
+            }
+        ) { link, _ in
+            #expect(await link.ask(RedisCommand("ACL", "WHOAMI"))?.text == "worker")
+            let info = await link.ask(RedisCommand("CLIENT", "INFO"))?.text
+            #expect(info?.contains(" db=3 ") == true)
+        }
+    }
+
+    @Test
+    func nobodyIsThereWhereNothingListens() {
+        let settings = RedisSettings(place: .unix(path: "/nowhere/redis.sock"))
+        do throws(RedisError) {
+            _ = try RedisConnection(settings)
+            Issue.record("connected to nothing")
+        } catch {
+            guard case .unreachable = error else {
+                Issue.record("\(error)")
+                return
+            }
+        }
+    }
+
+    @Test
+    func aReaderThatIsRefusedEndsTheSession() async throws {
+        let server = try RedisServer()
+        try await withLink(server) { link, turns in
+            link.read("reader", patience: .milliseconds(100)) { connection, _ throws(RedisError) in
+                // There is no such group.
+                _ = try connection.run(
+                    RedisCommand("XREADGROUP", "GROUP", "none", "me", "BLOCK", "100", "STREAMS", "nothing", ">")
+                )
+                return true
+            }
+            await turns.next(isUp: false)
+        }
+    }
+}

@@ -1,0 +1,63 @@
+import Foundation
+import Testing
+
+@testable import InferqRedis
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A redis-server of its own for one test, on a Unix socket, without a file; it ends with the object.
+final class RedisServer: Sendable {
+    /// Nil where there is none.
+    static var program: String? {
+        ["/usr/bin/redis-server", "/usr/local/bin/redis-server"].first {
+            FileManager.default.isExecutableFile(atPath: $0)
+        }
+    }
+
+    let socket: String
+    private let folder: URL
+    private let process: Process
+
+    /// - Parameter options: more of its command line.
+    init(_ options: [String] = []) throws {
+        // As `inferq` does: a broken connection is an error of the call.
+        Glibc.signal(SIGPIPE, SIG_IGN)
+        folder = FileManager.default.temporaryDirectory.appending(path: "inferq-redis-\(UUID().uuidString.prefix(8))")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        socket = folder.appending(path: "redis.sock").path
+        process = Process()
+        process.executableURL = URL(filePath: try #require(Self.program))
+        process.arguments =
+            ["--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", folder.path] + options
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+    }
+
+    deinit {
+        signal(SIGKILL)
+        process.waitUntilExit()
+        // What is left in the folder for temporary files is nobody's loss.
+        try? FileManager.default.removeItem(at: folder)
+    }
+
+    func signal(_ number: CInt) {
+        kill(process.processIdentifier, number)
+    }
+
+    var settings: RedisSettings {
+        var settings = RedisSettings(place: .unix(path: socket))
+        settings.probeInterval = .milliseconds(50)
+        settings.commandTimeout = .milliseconds(500)
+        return settings
+    }
+
+    /// A link that looks for it, and so may begin before it listens.
+    func link(_ prepare: (inout RedisSettings) -> Void = { _ in }) -> RedisLink {
+        var settings = settings
+        prepare(&settings)
+        return RedisLink(settings, id: UUID().uuidString, fallback: "nothing goes on", logger: .silent)
+    }
+}
