@@ -11,40 +11,42 @@ package final class RedisGateway: Service {
         let isOld: Bool
     }
 
-    private struct State {
+    struct State {
         /// The entry to read on after, and the newest one when the session began.
         var cursor = "0-0"
         var oldest = "0-0"
         var session = 0
+        /// Whether this process has told of itself.
+        var isShown = false
         var sessionBegin = ContinuousClock.now
         var isFirstSession = true
-        /// Entries that are being worked on: a new session must not read them again.
-        var inProcess: Set<String> = []
+        /// Entries that are being worked on, with the worker that said them: a new session must not read them again.
+        var inProcess: [String: String] = [:]
         /// Workers that have shown themselves in this session.
         var seen: Set<String> = []
         /// Attempts that a worker did not name in its last heartbeats, with the moment of the first.
         var missing: [AttemptName: ContinuousClock.Instant] = [:]
     }
 
-    private let link: RedisLink
-    private let broker: RedisBroker
-    private let elsewhere: AttemptsElsewhere
-    private let site: Site
-    private let wheel: TimerWheel
-    private let publicURL: @Sendable () -> String
+    let link: RedisLink
+    let broker: RedisBroker
+    let elsewhere: AttemptsElsewhere
+    let site: Site
+    let wheel: TimerWheel
+    let publicURL: @Sendable () -> String
     /// Makes an answer's bytes what the store keeps: large ones become a file, layers are found.
     private let keep: @Sendable (_ bytes: [UInt8], _ contentType: String?, ModelSettings) async throws -> Outcome
-    private let logger: Logger
-    private let throttle = LogThrottle()
-    private let state = Mutex(State())
-    private let bell = Bell()
+    let logger: Logger
+    let throttle = LogThrottle()
+    let state = Mutex(State())
+    let bell = Bell()
     private let (inbound, inbox) = AsyncStream.makeStream(of: Inbound.self)
 
     private static let patience = Duration.milliseconds(500)
     /// Words that are worked on at a time; more stay in Redis.
     private static let inProcessLimit = 1024
     /// A worker that holds an attempt names it within two heartbeats; so long it may be silent about one.
-    private static let silence = Duration.seconds(6)
+    static let silence = Duration.seconds(6)
 
     package init(
         link: RedisLink,
@@ -65,6 +67,13 @@ package final class RedisGateway: Service {
         self.logger = logger
         self.keep = keep
         let queue = elsewhere.queue
+        // Before the broker's: while Redis is away, workers have no slots that anything could be offered to.
+        link.whenTurning(
+            RedisLink.Turns(
+                prepare: { connection throws(RedisError) in try self.prepare(connection) },
+                changed: { self.turned($0) }
+            )
+        )
         broker.attach(
             RedisBroker.Home(
                 models: { queue.models.map(\.name) },
@@ -80,22 +89,16 @@ package final class RedisGateway: Service {
                 offerAllAgain: queue.scheduler.offerAllAgain
             )
         )
-        link.whenTurning(
-            RedisLink.Turns(
-                prepare: { connection throws(RedisError) in try self.prepare(connection) },
-                changed: { self.turned($0) }
-            )
-        )
         for run in elsewhere.all { elsewhere.watch(run) { self.tell(.stop, $0) } }
     }
 
-    private var instance: String { elsewhere.queue.store.instance.text }
-    private var queue: JobQueue { elsewhere.queue }
+    var instance: String { elsewhere.queue.store.instance.text }
+    var queue: JobQueue { elsewhere.queue }
 
-    /// Runs until the graceful shutdown; what runs at workers goes on there.
+    /// Runs until the graceful shutdown; what runs at workers goes on there. Redis is looked for once the link is started:
+    /// when it is known how workers reach the gateway.
     package func run() async throws {
         readInbox()
-        link.start()
         await withTaskCancellationOrGracefulShutdownHandler {
             await withDiscardingTaskGroup { group in
                 group.addTask { await self.watch() }
@@ -105,6 +108,7 @@ package final class RedisGateway: Service {
             self.inbox.finish()
             self.bell.ring(.stop)
         }
+        broker.withdrawAll()
         link.send(RedisCommand("DEL", link.keys.gateway(instance)))
         link.send(RedisCommand("SREM", link.keys.gateways, instance))
         await link.flush()
@@ -122,10 +126,7 @@ package final class RedisGateway: Service {
             state.cursor = "0-0"
             state.oldest = oldest
         }
-        try connection.append(RedisCommand("CONFIG", "GET", "maxmemory-policy"))
-        // A user of an ACL may not be allowed to ask; then nobody can tell.
-        let policy = try connection.next().elements.last?.text
-        if let policy, policy != "noeviction" {
+        if let policy = try RedisCheck.riskyPolicy(connection) {
             throttle.log(
                 logger, .warning,
                 "redis may drop keys that inferq needs when it is full: set maxmemory-policy to noeviction",
@@ -170,7 +171,7 @@ package final class RedisGateway: Service {
             for entry in StreamEntry.streams(reply).flatMap(\.entries) {
                 let isNew = self.state.withLock { state in
                     state.cursor = entry.id
-                    return state.inProcess.insert(entry.id).inserted
+                    return state.inProcess.updateValue(entry.text("worker") ?? "", forKey: entry.id) == nil
                 }
                 let isOld = !Self.isAfter(entry.id, oldest)
                 if isNew { self.inbox.yield(Inbound(entry: entry, isOld: isOld)) }
@@ -193,7 +194,7 @@ package final class RedisGateway: Service {
         let isDone = await obey(entry, isOld: inbound.isOld)
         // Only what is committed is acknowledged; the rest is read again by the next session.
         if isDone { link.send(RedisCommand("XDEL", link.keys.inbox(ofGateway: instance), entry.id)) }
-        state.withLock { _ = $0.inProcess.remove(entry.id) }
+        state.withLock { $0.inProcess[entry.id] = nil }
     }
 
     private func obey(_ entry: StreamEntry, isOld: Bool) async -> Bool {
@@ -257,145 +258,11 @@ package final class RedisGateway: Service {
         return true
     }
 
-    private func tell(_ word: GatewayWord, _ name: AttemptName, _ worker: String) {
+    func tell(_ word: GatewayWord, _ name: AttemptName, _ worker: String) {
         link.send(word.command(link.keys, name, worker: worker))
     }
 
     private func tell(_ word: GatewayWord, _ run: AttemptsElsewhere.Run) {
         tell(word, AttemptName(gateway: instance, job: run.claim.job.id, lease: run.claim.lease), run.worker)
-    }
-
-    // MARK: Who is there
-
-    private func watch() async {
-        var round = 0
-        while !Task.isShuttingDownGracefully, !Task.isCancelled {
-            if let session = link.session {
-                if round % 2 == 0 { await showOneself() }
-                await lookAtWorkers(session)
-                await lookAtGateways()
-                if round % 2 == 1 { await broker.lookForLostOffers() }
-                round += 1
-            } else {
-                site.workers = []
-                site.setGateways([:])
-            }
-            let deadline = wheel.ring(bell, after: link.settings.heartbeat / 2)
-            _ = await bell.wait()
-            wheel.cancel(deadline)
-        }
-    }
-
-    private func showOneself() async {
-        let key = link.keys.gateway(instance)
-        if let found = await link.ask(RedisCommand("GET", key))?.bytes,
-            let other = HeartbeatText.read(GatewayHeartbeat.self, found), other.session != link.id
-        {
-            throttle.log(
-                logger, .error,
-                "another gateway with a copy of this store uses the same redis: give one of them an empty store",
-                metadata: ["url": "\(other.url)"]
-            )
-        }
-        let heartbeat = GatewayHeartbeat(url: publicURL(), models: queue.models.map(\.name), session: link.id)
-        let lifetime = String(link.settings.deadAfter.milliseconds)
-        link.send(RedisCommand("SET", key, HeartbeatText.text(heartbeat), "PX", lifetime))
-        link.send(RedisCommand("SADD", link.keys.gateways, instance))
-    }
-
-    /// The members of a set with what each tells of itself: nil for one whose heartbeat is too old.
-    private func heartbeats(_ set: String, _ key: (String) -> String) async -> [(id: String, bytes: [UInt8]?)]? {
-        guard let members = await link.ask(RedisCommand("SMEMBERS", set)) else { return nil }
-        let ids = members.elements.compactMap(\.text)
-        guard !ids.isEmpty else { return [] }
-        guard let values = await link.ask(RedisCommand(["MGET"] + ids.map(key))) else { return nil }
-        return zip(ids, values.elements).map { ($0, $1.bytes) }
-    }
-
-    private func lookAtGateways() async {
-        guard let found = await heartbeats(link.keys.gateways, link.keys.gateway) else { return }
-        var urls: [UInt16: String] = [:]
-        for (id, bytes) in found where id != instance {
-            guard let bytes else {
-                // It adds itself again if it comes back.
-                link.send(RedisCommand("SREM", link.keys.gateways, id))
-                continue
-            }
-            guard let other = InstanceID(id), let told = HeartbeatText.read(GatewayHeartbeat.self, bytes) else {
-                continue
-            }
-            if other.tag != queue.store.instance.tag { urls[other.tag] = told.url }
-        }
-        site.setGateways(urls)
-    }
-
-    private func lookAtWorkers(_ session: Int) async {
-        guard let found = await heartbeats(link.keys.workers, link.keys.worker), link.session == session else { return }
-        var alive: [String: WorkerHeartbeat] = [:]
-        for (id, bytes) in found {
-            if let bytes, let told = HeartbeatText.read(WorkerHeartbeat.self, bytes) { alive[id] = told }
-        }
-        state.withLock { $0.seen.formUnion(alive.keys) }
-        let known = Set(queue.models.map(\.name))
-        var slots: [String: Int] = [:]
-        for (model, count) in alive.values.flatMap(\.slots) where known.contains(model) {
-            slots[model, default: 0] += max(0, count)
-        }
-        for (id, bytes) in found where bytes == nil && isDead(id) {
-            await broker.forget(worker: id, models: known)
-            link.send(RedisCommand("SREM", link.keys.workers, id))
-            link.send(RedisCommand("DEL", link.keys.inbox(ofWorker: id)))
-        }
-        for run in elsewhere.all where alive[run.worker] == nil && isDead(run.worker) {
-            logger.warning(
-                "a worker is dead: its heartbeat has stopped",
-                metadata: ["worker": "\(run.worker)", "job_id": "\(run.claim.job.id)"]
-            )
-            _ = await elsewhere.interrupt(run.claim.job.key, run.claim.lease, reason: "its worker died")
-        }
-        await compare(alive)
-        queue.scheduler.setSlotsElsewhere(slots)
-        site.workers = alive.map { id, told in
-            Site.Worker(
-                id: id, name: told.name, host: told.host, slots: told.slots,
-                jobs: (told.attempts[instance] ?? []).compactMap { AttemptName(gateway: instance, short: $0)?.job }
-            )
-        }
-    }
-
-    /// Whether a worker without a heartbeat is gone for good. One that has not shown itself since Redis came back has
-    /// some time to do so; so has every one when this process begins.
-    private func isDead(_ worker: String) -> Bool {
-        state.withLock { state in
-            // What it has said before its end comes first.
-            guard state.inProcess.isEmpty else { return false }
-            if state.seen.contains(worker) { return true }
-            let patience = state.isFirstSession ? link.settings.deadAfter : link.settings.grace
-            return ContinuousClock.now - state.sessionBegin > patience
-        }
-    }
-
-    /// What a worker that lives holds, against what the store says: either may have missed a word of the other.
-    private func compare(_ alive: [String: WorkerHeartbeat]) async {
-        let now = ContinuousClock.now
-        var missing: [AttemptName: ContinuousClock.Instant] = [:]
-        let before = state.withLock { $0.missing }
-        for run in elsewhere.all {
-            let name = AttemptName(gateway: instance, job: run.claim.job.id, lease: run.claim.lease)
-            guard let told = alive[run.worker], told.attempts[instance]?.contains(name.short) != true else { continue }
-            let since = before[name] ?? now
-            if now - since > Self.silence, now - run.since > Self.silence, state.withLock({ $0.inProcess.isEmpty }) {
-                _ = await elsewhere.interrupt(name.job.key, name.lease, reason: "its worker does not know of it")
-            } else {
-                missing[name] = since
-            }
-        }
-        for (worker, told) in alive {
-            for short in told.attempts[instance] ?? [] {
-                guard let name = AttemptName(gateway: instance, short: short) else { continue }
-                if elsewhere.run(of: name.job.key, name.lease) == nil { tell(.stop, name, worker) }
-            }
-        }
-        state.withLock { $0.missing = missing }
     }
 }

@@ -18,7 +18,7 @@ package final class RedisWorker: Service {
     package typealias Call = @Sendable (JobOffer, StopSignal) async -> Ending
 
     /// What was read of a stream and given to a slot.
-    private struct Delivery: Sendable {
+    struct Delivery: Sendable {
         let offer: JobOffer
         let gateway: String
         let entry: String
@@ -27,13 +27,13 @@ package final class RedisWorker: Service {
     }
 
     /// One slot that waits for a job, or for the answer to its question.
-    private final class Slot: Sendable {
+    final class Slot: Sendable {
         let bell = Bell()
         let delivery = Mutex<Delivery?>(nil)
         let answer = Mutex<GatewayWord?>(nil)
     }
 
-    private struct Held {
+    struct Held {
         enum Phase {
             case asking(Slot)
             case running
@@ -45,7 +45,7 @@ package final class RedisWorker: Service {
         let stop: StopSignal
     }
 
-    private struct State {
+    struct State {
         /// Models of each gateway that lives, by its instance id.
         var gateways: [String: Set<String>] = [:]
         /// Slots that wait, by model.
@@ -65,25 +65,27 @@ package final class RedisWorker: Service {
         }
     }
 
-    private let link: RedisLink
+    let link: RedisLink
     private let name: String
     private let host: String
     private let models: [ModelSettings]
     private let wheel: TimerWheel
     private let drainTimeout: Duration
     private let call: Call
-    private let logger: Logger
-    private let throttle = LogThrottle()
-    private let state = Mutex(State())
+    let logger: Logger
+    let throttle = LogThrottle()
+    let state = Mutex(State())
     private let bell = Bell()
-    private let condition = NSCondition()
+    let condition = NSCondition()
 
-    private static let patience = Duration.milliseconds(500)
+    static let patience = Duration.milliseconds(500)
     /// An answer to a question comes within this time, or the job is left to others.
     private static let answerTime = Duration.seconds(5)
     /// An outcome whose receipt has not come is told again.
     private static let tellAgain = Duration.seconds(5)
-    /// Words that wait for one worker outlive it by this time.
+    /// Seconds for which what was said waits for its gateway: a week, as long as ended jobs are kept by default.
+    private static let inboxLifetime = "604800"
+    /// How long a worker that stops waits for its receipts.
     private static let farewell = Duration.seconds(5)
 
     /// - Parameters:
@@ -207,7 +209,10 @@ package final class RedisWorker: Service {
         let now = ContinuousClock.now
         let late = state.withLock { state -> [(AttemptName, WorkerWord)] in
             state.held.compactMap { name, held in
-                guard case .ended(let word, let told) = held.phase, now - told > Self.tellAgain else { return nil }
+                // A gateway that is away finds in Redis what it was told: it need not be told more than once.
+                guard case .ended(let word, let told) = held.phase, now - told > Self.tellAgain,
+                    state.gateways[name.gateway] != nil
+                else { return nil }
                 state.held[name]?.phase = .ended(word, told: now)
                 return (name, word)
             }
@@ -216,8 +221,14 @@ package final class RedisWorker: Service {
     }
 
     @discardableResult
-    private func say(_ word: WorkerWord, _ name: AttemptName) -> Bool {
-        link.send(word.command(link.keys, name, worker: link.id))
+    func say(_ word: WorkerWord, _ name: AttemptName) -> Bool {
+        guard link.send(word.command(link.keys, name, worker: link.id)) else { return false }
+        switch word {
+        case .take, .giveBack: return true
+        case .answered, .failed, .interrupted:
+            // For a gateway that never comes back.
+            return link.send(RedisCommand("EXPIRE", link.keys.inbox(ofGateway: name.gateway), Self.inboxLifetime))
+        }
     }
 
     /// Lets attempts go on for a while after the stop was asked for.
@@ -350,13 +361,18 @@ package final class RedisWorker: Service {
         let name = delivery.name
         let slot = Slot()
         let stop = StopSignal()
-        let isNew = state.withLock { state in
-            guard state.held[name] == nil else { return false }
-            state.held[name] = Held(phase: .asking(slot), stop: stop)
-            return true
+        let known = state.withLock { state in
+            defer { if state.held[name] == nil { state.held[name] = Held(phase: .asking(slot), stop: stop) } }
+            return state.held[name]
         }
-        guard isNew else { return nil }
-        guard say(.take(entry: delivery.entry, model: delivery.offer.model), name) else {
+        let take = WorkerWord.take(entry: delivery.entry, model: delivery.offer.model)
+        if let known {
+            // Offered anew while another slot waits for the answer to the first question, which may be lost: it gets
+            // this one.
+            if case .asking = known.phase { say(take, name) }
+            return nil
+        }
+        guard say(take, name) else {
             forget(name)
             return nil
         }
@@ -368,135 +384,5 @@ package final class RedisWorker: Service {
             state.held[name] = nil
             return nil
         }
-    }
-
-    // MARK: What gateways say
-
-    private func readInbox() {
-        let key = link.keys.inbox(ofWorker: link.id)
-        link.read("redis-inbox", patience: Self.patience) { connection, _ throws(RedisError) in
-            // From the beginning: what was read is deleted.
-            let reply = try connection.run(
-                RedisCommand(
-                    "XREAD", "COUNT", "128", "BLOCK", String(Self.patience.milliseconds), "STREAMS", key, "0-0")
-            )
-            let entries = StreamEntry.streams(reply).flatMap(\.entries)
-            guard !entries.isEmpty else { return true }
-            for entry in entries { self.hear(entry) }
-            try connection.append(RedisCommand(["XDEL", key] + entries.map(\.id)))
-            if case .error(let text) = try connection.next() { throw .refused(text) }
-            return true
-        }
-    }
-
-    private func hear(_ entry: StreamEntry) {
-        guard let gateway = entry.text("gateway"), let word = entry.text("word").flatMap(GatewayWord.init),
-            let name = AttemptName(entry, gateway: gateway)
-        else { return }
-        var ring: Bell?
-        let stop = state.withLock { state -> StopSignal? in
-            guard let held = state.held[name] else { return nil }
-            switch (word, held.phase) {
-            case (.go, .asking(let slot)):
-                state.held[name]?.phase = .running
-                ring = slot.bell
-            case (.no, .asking(let slot)), (.stop, .asking(let slot)):
-                state.held[name] = nil
-                ring = slot.bell
-            case (.stop, .running): return held.stop
-            case (.stop, .ended), (.done, _): state.held[name] = nil
-            case (.go, _), (.no, _): break
-            }
-            return nil
-        }
-        ring?.ring(.event)
-        stop?.stop(.cancelled)
-    }
-
-    // MARK: Jobs
-
-    private func wakeReaders() {
-        condition.lock()
-        condition.broadcast()
-        condition.unlock()
-    }
-
-    /// Gateways whose jobs of a model a slot waits for, the one whose turn it is first; empty after a while without.
-    private func wanted(_ model: String) -> [String] {
-        func look() -> [String] {
-            state.withLock { state in
-                guard !state.isDraining, state.idle[model]?.isEmpty == false else { return [] }
-                let gateways = state.gateways.filter { $0.value.contains(model) }.keys.sorted()
-                guard !gateways.isEmpty else { return [] }
-                let turn = state.turns[model, default: 0] % gateways.count
-                state.turns[model] = turn + 1
-                return Array(gateways[turn...] + gateways[..<turn])
-            }
-        }
-        let deadline = Date(timeIntervalSinceNow: Self.patience / .seconds(1))
-        condition.lock()
-        defer { condition.unlock() }
-        while true {
-            let gateways = look()
-            if !gateways.isEmpty || !condition.wait(until: deadline) { return gateways }
-        }
-    }
-
-    private func readJobs(of model: String) {
-        link.read("redis-jobs", patience: Self.patience) { connection, _ throws(RedisError) in
-            let gateways = self.wanted(model)
-            guard !gateways.isEmpty else { return !self.state.withLock { $0.isDraining } }
-            var there: [String] = []
-            // One by one, so that whoever has many jobs does not come before whoever has few.
-            for gateway in gateways {
-                guard let found = try self.read([gateway], model, wait: nil, connection) else { continue }
-                there.append(gateway)
-                if found { return true }
-            }
-            guard !there.isEmpty else {
-                self.state.withLock { state in for gateway in gateways { state.gateways[gateway] = nil } }
-                return true
-            }
-            _ = try self.read(there, model, wait: Self.patience, connection)
-            return true
-        }
-    }
-
-    /// - Returns: whether there was a job; nil when a stream is not there, as after a gateway's end.
-    private func read(
-        _ gateways: [String], _ model: String, wait: Duration?, _ connection: RedisConnection
-    ) throws(RedisError) -> Bool? {
-        let streams = Dictionary(uniqueKeysWithValues: gateways.map { (link.keys.jobs(of: $0, model), $0) })
-        var words = ["XREADGROUP", "GROUP", RedisKeys.group, link.id, "COUNT", "1"]
-        if let wait { words += ["BLOCK", String(wait.milliseconds)] }
-        let keys = gateways.map { link.keys.jobs(of: $0, model) }
-        try connection.append(RedisCommand(words + ["STREAMS"] + keys + keys.map { _ in ">" }))
-        let reply = try connection.next()
-        if case .error(let text) = reply {
-            guard text.hasPrefix("NOGROUP") || text.hasPrefix("UNBLOCKED") else { throw .refused(text) }
-            return nil
-        }
-        let found = StreamEntry.streams(reply)
-        for (stream, entries) in found {
-            guard let gateway = streams[stream] else { continue }
-            for entry in entries { hand(entry, from: gateway, model) }
-        }
-        return !found.isEmpty
-    }
-
-    private func hand(_ entry: StreamEntry, from gateway: String, _ model: String) {
-        guard let offer = JobOffer(entry) else {
-            return throttle.log(logger, .error, "a gateway offers what this version does not understand")
-        }
-        let delivery = Delivery(offer: offer, gateway: gateway, entry: entry.id)
-        let slot = state.withLock { state in
-            state.isDraining || state.idle[model]?.isEmpty != false ? nil : state.idle[model]?.removeFirst()
-        }
-        guard let slot else {
-            say(.giveBack(entry: entry.id, model: model), delivery.name)
-            return
-        }
-        slot.delivery.withLock { $0 = delivery }
-        slot.bell.ring(.event)
     }
 }

@@ -77,11 +77,13 @@ struct Serve {
         ) { addresses in
             publicURL.choose(from: addresses)
             worker.start()
+            opened.redis?.start()
             logger.info(
                 "ready",
                 metadata: [
                     "version": "\(Inferq.version)", "listen": .array(addresses.map { "\($0)" }),
-                    "models": .array(queue.models.map { "\($0.name)" }), "broker": "\(queue.broker.name)",
+                    "models": .array(queue.models.map { "\($0.name)" }),
+                    "broker": settings.broker.usesRedis ? "redis" : "ring",
                 ]
             )
             StartupCode.release()

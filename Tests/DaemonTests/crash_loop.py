@@ -8,7 +8,7 @@ A power cut is a loop-mounted ext4 that is shut down by ioctl without a flush of
 to the disk is gone. Block writes that were issued stay, whole and in order: torn sectors and disks that lie about a
 flush are not simulated. Exit 0: all kept; 1: the violations are listed; 77: no power cuts possible here.
 """
-import argparse, contextlib, ctypes, itertools, json, os, pathlib, random, shutil, signal, socket, sqlite3, subprocess
+import argparse, contextlib, ctypes, faulthandler, itertools, json, os, pathlib, random, shutil, signal, socket, sqlite3, subprocess
 import sys, tempfile, threading, time
 
 from crash_load import BROKEN, FINAL, KINDS, Http, Load, Refused, digest
@@ -287,6 +287,7 @@ def parse(arguments):
 def main(arguments=None):
     options = parse(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))        # unmounts on the way out
+    faulthandler.register(signal.SIGUSR1)       # for whoever wonders what it waits for
     with contextlib.ExitStack() as stack:
         folder, disk = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="inferq-crash-"))), None
         if options.mode == "power":

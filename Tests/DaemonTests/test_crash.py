@@ -4,6 +4,7 @@ By hand, for longer: `python3 crash_loop.py --bin .build/debug/inferq --cycles 3
 """
 
 import re
+import signal
 import subprocess
 import sys
 
@@ -25,10 +26,15 @@ def run(*options, within):
     loop = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         printed, _ = loop.communicate(timeout=within)
+    except subprocess.TimeoutExpired:
+        loop.send_signal(signal.SIGUSR1)        # it says where each of its threads is
+        loop.terminate()        # it ends the gateway and unmounts its disk
+        printed, _ = loop.communicate(timeout=60)
+        pytest.fail(f"not done after {within} s: {printed}")
     finally:
         if loop.poll() is None:
-            loop.terminate()        # it ends the gateway and unmounts its disk
-            loop.communicate(timeout=60)
+            loop.kill()
+            loop.communicate()
     print(printed)
     return loop.returncode, printed
 
@@ -39,16 +45,16 @@ def test_thirty_kills_under_load_break_no_promise():
     assert code == 0, printed
 
 
-@pytest.mark.timeout(190)
+@pytest.mark.timeout(260)
 def test_twelve_power_cuts_under_load_break_no_promise(power):
-    code, printed = run("--mode", "power", "--cycles", "12", within=120)
+    code, printed = run("--mode", "power", "--cycles", "12", within=180)
     assert code == 0, printed
 
 
-@pytest.mark.timeout(190)
+@pytest.mark.timeout(260)
 def test_power_cuts_lose_acknowledged_jobs_without_full_sync(power):
     """The proof that the test above can fail."""
     options = ["--mode", "power", "--cycles", "12", "--synchronous", "normal", "--stop-at-loss", "--seconds-max", "0.5"]
-    code, printed = run(*options, within=120)
+    code, printed = run(*options, within=180)
     assert code == 1, printed
     assert int(re.search(r"(\d+) lost", printed)[1]) > 0, printed

@@ -1,5 +1,6 @@
 import AsyncHTTPClient
 import InferqCore
+import InferqRedis
 import NIOCore
 import NIOHTTP1
 
@@ -7,19 +8,22 @@ import NIOHTTP1
 enum NeighbourExamination {
     /// Nil if none is used.
     static func redis(_ broker: BrokerSettings) -> Finding? {
-        guard !broker.redis.isEmpty, broker.kind != .ring else { return nil }
+        guard let settings = broker.redisSettings else { return nil }
         let place = Settings.masked(broker.redis)
-        do throws(SocketProbe.Failure) {
-            try RedisProbe.ping(broker.redis)
-            return .ok("redis", "it answers at \(place)")
+        do throws(RedisError) {
+            guard let policy = try RedisCheck.riskyPolicy(settings) else {
+                return .ok("redis", "it answers and takes writes at \(place)")
+            }
+            return .note("redis", "it may drop keys when it is full (\(policy)); set maxmemory-policy to noeviction")
         } catch {
-            let sentence = "no Redis answers at \(place) (\(error.reason)); start it, or correct broker.redis"
+            let sentence = "no Redis can be used at \(place) (\(error)); start it, or correct broker.redis"
             return .wrong("redis", broker.kind == .redis ? sentence : sentence + "; the ring is used until then")
         }
     }
 
     static func model(_ model: ModelSettings) async -> Finding {
         let subject = "model \(model.name)"
+        guard !model.url.isEmpty else { return .note(subject, "workers on other hosts alone serve it") }
         let advice = "start its server, or correct models.\(model.name).url"
         do {
             let address = try WebAddress(model.url, example: "")

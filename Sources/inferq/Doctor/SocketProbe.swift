@@ -1,6 +1,6 @@
 import Glibc
 
-/// Reaches for an address and, if asked to, exchanges a few bytes; blocks, within a time limit.
+/// Reaches for an address; blocks, within a time limit.
 struct SocketProbe {
     enum Target {
         case tcp(host: String, port: Int)
@@ -26,29 +26,6 @@ struct SocketProbe {
     static func check(_ target: Target) throws(Failure) {
         let probe = try SocketProbe(target)
         close(probe.descriptor)
-    }
-
-    /// Connects, sends `bytes`, and returns what comes until `isEnough`, the other side's end or 4 KiB.
-    static func exchange(
-        _ target: Target,
-        _ bytes: [UInt8],
-        until isEnough: ([UInt8]) -> Bool
-    ) throws(Failure) -> [UInt8] {
-        let probe = try SocketProbe(target)
-        defer { close(probe.descriptor) }
-        guard send(probe.descriptor, bytes, bytes.count, CInt(MSG_NOSIGNAL)) == bytes.count else { throw .last }
-        var received: [UInt8] = []
-        var piece = [UInt8](repeating: 0, count: 512)
-        while received.count < 4096, !isEnough(received) {
-            let count = recv(probe.descriptor, &piece, piece.count, 0)
-            if count == 0 { break }
-            if count < 0 {
-                if errno == EINTR { continue }
-                throw errno == EAGAIN ? Failure("it takes the connection and says nothing") : .last
-            }
-            received.append(contentsOf: piece.prefix(count))
-        }
-        return received
     }
 
     private init(_ target: Target) throws(Failure) {

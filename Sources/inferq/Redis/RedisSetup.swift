@@ -54,6 +54,11 @@ struct RedisParts: Sendable {
         )
     }
 
+    /// Begins to look for Redis: once it is known how workers reach this gateway.
+    func start() {
+        link.start()
+    }
+
     /// The services, in the order in which they start.
     func services(
         _ elsewhere: AttemptsElsewhere,

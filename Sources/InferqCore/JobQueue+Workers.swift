@@ -1,0 +1,176 @@
+import Synchronization
+
+/// What workers take and bring back.
+extension JobQueue {
+    /// Looks again at what is due: now and then, in case something was missed.
+    func askAgain() {
+        scheduler.askAgain { backlog.hasDue(of: $0) }
+    }
+
+    /// Commits RUNNING for an offered job.
+    ///
+    /// - Returns: nil when there is nothing to do any more: cancelled, expired, taken already, or offered anew since.
+    /// - Throws: ``StoreError``; then the job is as it was.
+    func claim(_ offer: Offer, at place: Place = .here, now: Timestamp = .now) async throws -> Claim? {
+        guard !scheduler.isPaused(offer.model) else { return nil }
+        let stop = StopSignal()
+        state.withLock { $0.taking += 1 }
+        defer { tookOne() }
+        do {
+            let change = try await store.change(
+                offer.job,
+                rank: .change,
+                now: now,
+                readsInput: place == .here,
+                then: { change in
+                    if case .running(let lease) = change.job.state {
+                        let isInterrupting = self.state.withLock { state in
+                            state.begin(Running(lease: lease, stop: stop, isHere: place == .here), of: offer.job)
+                            return state.isInterrupting && place == .here
+                        }
+                        if isInterrupting { stop.stop(.serviceStops) }
+                    }
+                    self.applied(change)
+                },
+                { job in
+                    if job.attempt == 0, let expiry = job.options.expiresAt, expiry <= now {
+                        return try job.expire(now: now)
+                    }
+                    return try job.claim(promised: place.lease, now: now)
+                },
+                also: { db, job in
+                    guard case .elsewhere(let worker, _) = place, case .running(let lease) = job.state else { return }
+                    try SQL.insertElsewhere(db, job.key, lease, worker)
+                }
+            )
+            guard let job = change?.job, case .running(let lease) = job.state else { return nil }
+            return Claim(job: job, lease: lease, startedAt: now, stop: stop)
+        } catch is IllegalTransition {
+            return nil
+        }
+    }
+
+    /// Stores how a claimed attempt ended. An outcome that comes too late is dropped, with its blob.
+    @discardableResult
+    func finish(
+        _ claim: Claim,
+        with outcome: Outcome,
+        retry: RetryPolicy,
+        now: Timestamp = .now
+    ) async throws -> Finish {
+        let jitter = Double.random(in: 0..<1)
+        let turn = health.note(outcome, of: claim.job.model)
+        let job = try await end(claim, dropping: outcome, now) { job in
+            try job.finish(claim.lease, with: outcome, retry: retry, jitter: jitter, now: now)
+        }
+        return Finish(job: job, turn: turn)
+    }
+
+    /// Stores what a model server tells while it works.
+    ///
+    /// - Parameter limit: reports that one job may have.
+    /// - Returns: the event; nil when the job is gone.
+    /// - Throws: ``IllegalTransition`` when the token's attempt is over, ``ReportRefusal``, or ``StoreError``.
+    package func report(
+        _ token: NotifyToken,
+        _ report: Report,
+        limit: Int,
+        now: Timestamp = .now
+    ) async throws -> JobEvent? {
+        try await store.change(token.job, rank: .change, now: now, then: { self.applied($0) }) { job in
+            try job.report(token.lease, report, limit: limit)
+        }?.events.first
+    }
+
+    /// Puts a claimed job back whose attempt was cut short: it does not count as a failure.
+    func interrupt(_ claim: Claim, reason: String, now: Timestamp = .now) async throws {
+        _ = try await end(claim, dropping: nil, now) { job in try job.interrupt(claim.lease, reason: reason, now: now) }
+    }
+
+    private func end(
+        _ claim: Claim,
+        dropping outcome: Outcome?,
+        _ now: Timestamp,
+        _ transition: @escaping @Sendable (inout Job) throws -> [JobEvent.Draft]
+    ) async throws -> Job? {
+        var stored: Job?
+        do {
+            stored = try await store.change(
+                claim.job.key, rank: .outcome, now: now,
+                then: { change in
+                    if outcome != nil { self.metrics.attemptEnded(claim, at: now) }
+                    self.applied(change)
+                },
+                transition
+            )?.job
+        } catch is IllegalTransition {
+            if case .answered(let answer) = outcome, case .file(let name) = answer.payload.content {
+                await store.blobs.remove(name)
+            }
+        }
+        forget(claim)
+        return stored
+    }
+
+    /// Attempts that run in this process at this moment.
+    var runningHereCount: Int { state.withLock { $0.hereCount } }
+
+    /// Takes up an attempt that was running on another host when this process began.
+    func resume(_ claim: Claim) {
+        state.withLock { state in
+            state.begin(Running(lease: claim.lease, stop: claim.stop, isHere: false), of: claim.job.key)
+        }
+    }
+
+    /// The attempt is over; it is no longer told to stop.
+    func forget(_ claim: Claim) {
+        let idle = state.withLock { state -> Bell? in
+            if state.running[claim.job.key]?.lease == claim.lease { state.end(claim.job.key) }
+            return state.isIdle ? state.idle : nil
+        }
+        idle?.ring(.event)
+    }
+
+    private func tookOne() {
+        let idle = state.withLock { state -> Bell? in
+            state.taking -= 1
+            return state.isIdle ? state.idle : nil
+        }
+        idle?.ring(.event)
+    }
+
+    /// Rings `bell` once no attempt runs in this process any more: at once, or when the last one has ended.
+    func ringWhenIdle(_ bell: Bell) {
+        let isIdle = state.withLock { state in
+            state.idle = bell
+            return state.isIdle
+        }
+        if isIdle { bell.ring(.event) }
+    }
+
+    /// Tells all attempts of this process to stop, and those that are just beginning; their workers put them back.
+    func interruptAll() {
+        let signals = state.withLock { state in
+            state.isInterrupting = true
+            return state.running.values.filter(\.isHere).map(\.stop)
+        }
+        for signal in signals { signal.stop(.serviceStops) }
+    }
+}
+
+/// A job that a worker has taken: the right to end this one attempt.
+package struct Claim: Sendable {
+    /// As it was committed, with its input as far as it lies in the row.
+    package let job: Job
+    package let lease: Job.Lease
+    let startedAt: Timestamp
+    /// Tells the attempt to stop.
+    package let stop: StopSignal
+}
+
+extension JobQueue.Place {
+    /// The lease that the claim must come to; nil: whichever is next.
+    fileprivate var lease: Job.Lease? {
+        if case .elsewhere(_, let lease) = self { lease } else { nil }
+    }
+}
