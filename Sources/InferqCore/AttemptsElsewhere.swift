@@ -123,14 +123,15 @@ package final class AttemptsElsewhere: Sendable {
     }
 
     private func store(_ claim: Claim, _ change: @Sendable () async throws -> Void) async -> Bool {
+        let log = logger.of(claim)
         while !Task.isCancelled {
             do {
                 try await change()
                 _ = forget(claim)
                 return true
-            } catch StoreError.full {
+            } catch StoreError.full where !queue.isInterrupting {
                 throttle.log(
-                    logger.of(claim), .error, "the disk is full: the outcome of an attempt waits to be stored"
+                    log, .error, "the disk is full: the outcome of an attempt waits to be stored"
                 )
                 let bell = Bell()
                 let deadline = wheel.ring(bell, after: .seconds(1))
@@ -138,7 +139,7 @@ package final class AttemptsElsewhere: Sendable {
                 wheel.cancel(deadline)
             } catch {
                 throttle.log(
-                    logger.of(claim), .error, "the outcome of an attempt could not be stored",
+                    log, .error, "the outcome of an attempt could not be stored",
                     metadata: ["error": "\(error)"]
                 )
                 return false

@@ -62,6 +62,9 @@ package final class DiskGuard: Sendable {
         }
     }
 
+    /// Whether the reserve is there, if one is wanted.
+    var hasReserve: Bool { ballast.isHeld || ballast.size == 0 }
+
     /// Frees the reserve on a full disk; true if there was one. Blocks for a moment.
     func giveUpBallast() -> Bool {
         state.withLock { $0.looked = nil }

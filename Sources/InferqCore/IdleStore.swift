@@ -26,6 +26,8 @@ package final class IdleStore: Sendable {
                 chown(made, status.st_uid, status.st_gid)
             }
         }
+        // A damaged page is found by its checksum, here as in a gateway.
+        PageSeal.install
         var configuration = Configuration()
         configuration.label = "inferq.idle"
         configuration.readonly = true

@@ -115,6 +115,9 @@ extension JobQueue {
     /// Attempts that run in this process at this moment.
     var runningHereCount: Int { state.withLock { $0.hereCount } }
 
+    /// Whether what still runs is being cut short, since the service must go.
+    var isInterrupting: Bool { state.withLock { $0.isInterrupting } }
+
     /// Takes up an attempt that was running on another host when this process began.
     func resume(_ claim: Claim) {
         state.withLock { state in

@@ -1,5 +1,6 @@
 package import Logging
 import ServiceLifecycle
+import Synchronization
 
 /// Removes ended jobs that are too old or too many, in small steps, and gives the space back.
 ///
@@ -27,6 +28,13 @@ package struct Retention: Service {
     private let settings: @Sendable () -> Settings
     private let logger: Logger
     private let bell = Bell()
+    /// What the log was told last.
+    private let told = Told()
+
+    private final class Told: Sendable {
+        /// A reserve that was never held was not given up.
+        let value = Mutex((isShort: false, hasReserve: false))
+    }
 
     /// A look at sizes and at the disk at least this often while jobs come and go, and this often while none do.
     private static let lookWhileBusy = Duration.seconds(1)
@@ -63,6 +71,27 @@ package struct Retention: Service {
         }
     }
 
+    /// Says when room runs short and when there is enough again, once each.
+    private func tellOfDisk() {
+        let shortage = store.disk.shortage
+        let hasReserve = store.disk.hasReserve
+        let (wasShort, hadReserve) = told.value.withLock { told in
+            defer { told = (shortage != nil, hasReserve) }
+            return told
+        }
+        if hadReserve, !hasReserve { logger.warning("the disk is full: the reserve was given up so that jobs can end") }
+        if let shortage, !wasShort {
+            logger.warning(
+                "the disk is nearly full: new jobs are refused",
+                metadata: [
+                    "free": "\(ByteSizeText.approximate(shortage.free))",
+                    "needed": "\(ByteSizeText.approximate(shortage.needed))",
+                ]
+            )
+        }
+        if shortage == nil, wasShort { logger.notice("the disk has room again: new jobs are taken") }
+    }
+
     private func wait(_ duration: Duration) async {
         let deadline = wheel.ring(bell, after: duration)
         _ = await bell.wait()
@@ -73,6 +102,7 @@ package struct Retention: Service {
     private func round() async -> Duration {
         do {
             await store.disk.tend(minFree: settings().minFree)
+            tellOfDisk()
             await store.noteWAL()
             let next = try await removeAll()
             return max((next ?? .latest) - .now, Self.pause)

@@ -36,7 +36,9 @@ package struct StoreCheck: Sendable, Equatable {
             check.jobs = try SQL.count(db, "job")
             check.events = try SQL.count(db, "event")
         } catch let error as DatabaseError {
-            check.problems.append("the database cannot be read to its end: \(error.message ?? "\(error.resultCode)")")
+            let isSealBroken = error.extendedResultCode == .SQLITE_IOERR_DATA
+            let reason = isSealBroken ? "the checksum of a page is wrong" : error.message ?? "\(error.resultCode)"
+            check.problems.append("the database cannot be read to its end: \(reason)")
         }
         return check
     }

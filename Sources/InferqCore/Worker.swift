@@ -168,14 +168,18 @@ package final class Worker: Service {
         _ = await store(logger) { try await self.queue.interrupt(claim, reason: reason) }
     }
 
-    /// What has ended must be stored: on a full disk again and again, until there is room or the service must go.
+    /// What has ended must be stored: on a full disk again and again, until there is room or the service must go. Then the
+    /// job stays RUNNING in the store, and the next start puts it back.
     private func store<Value>(_ log: Logger, _ change: @Sendable () async throws -> Value) async -> Value? {
         while true {
             do {
                 return try await change()
-            } catch StoreError.full where !Task.isCancelled {
+            } catch StoreError.full where !Task.isCancelled && !queue.isInterrupting {
                 throttle.log(log, .error, "the disk is full: the outcome of an attempt waits to be stored")
                 await pause(.seconds(1))
+            } catch StoreError.full {
+                throttle.log(log, .warning, "the disk is full at the stop: the next start puts the job back")
+                return nil
             } catch {
                 throttle.log(log, .error, "the outcome of an attempt was lost", metadata: ["error": "\(error)"])
                 return nil

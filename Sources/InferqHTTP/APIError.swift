@@ -135,6 +135,11 @@ extension APIError {
         ).with(.allow, allow)
     }
 
+    /// A well-formed method that HTTP's parser does not know, on whatever path.
+    static let unknownMethod = APIError(
+        .methodNotAllowed, "method_not_allowed", "Method not allowed", "There is no such method here."
+    ).with(.allow, "DELETE, GET, HEAD, OPTIONS, POST, PUT").closing
+
     static func notAcceptable(_ offered: String) -> APIError {
         APIError(.notAcceptable, "not_acceptable", "Not acceptable", "The answer is only offered as \(offered).")
     }
@@ -270,6 +275,13 @@ extension APIError {
         ).with(.retryAfter, "60")
     }
 
+    static func storeDamaged(_ reason: String) -> APIError {
+        APIError(
+            .internalServerError, "store_damaged", "Store damaged",
+            "A part of the store is damaged (\(reason)); whoever runs the gateway must restore a backup."
+        )
+    }
+
     static let unforeseen = APIError(
         .internalServerError, "internal", "Internal error",
         "The gateway met an error of its own; its log says more."
@@ -312,7 +324,7 @@ extension APIError {
         case let error as APIError: error
         case StoreError.full: .diskFull
         case StoreError.closed: .stopping
-        case StoreError.damaged: nil
+        case StoreError.damaged(let reason): .storeDamaged(reason)
         case let error as StoreError: .storeFailed("\(error)")
         default: nil
         }

@@ -1,3 +1,4 @@
+import DequeModule
 import HTTPTypes
 import InferqCore
 import NIOCore
@@ -29,12 +30,18 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private let connection: Connection
     private let settings: HTTPSettings
     private var phase: Phase
-    /// Requests whose answer has not ended.
-    private var unanswered = 0
+    /// What the answer to a request must know of it.
+    private struct Asked {
+        let isHTTP10: Bool
+        let isHead: Bool
+    }
+
+    /// Requests whose answer has not ended, in their order.
+    private var asked: Deque<Asked> = []
     private var hasBegunAnswer = false
     private var closesAfterAnswer = false
-    private var isHTTP10 = false
-    private var isHead = false
+    /// The beginning of the head that is on its way, to tell a method that nobody knows from what is no HTTP.
+    private var beginning: [UInt8] = []
     /// As they came, with all that frames them; those that came with the head are left out.
     private var bytesOfBody = 0
     /// The client waits for "100 Continue" before it sends the body.
@@ -69,15 +76,29 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     ///
     /// - Returns: false when a body has come with so much beside it (extensions of chunks, trailers, which no other
     ///   limit sees) that it is an attack. Chunks of one byte have five bytes beside each.
-    func bytesArrived(_ count: Int) -> Bool {
+    func bytesArrived(_ bytes: ByteBuffer) -> Bool {
         switch phase {
-        case .idle: phase = .head(since: .now())
+        case .idle:
+            phase = .head(since: .now())
+            beginning = Array(bytes.readableBytesView.prefix(Self.beginningLimit))
+        case .head:
+            let room = Self.beginningLimit - beginning.count
+            if room > 0 { beginning += bytes.readableBytesView.prefix(room) }
         case .body(_, let byteCount):
-            bytesOfBody += count
+            bytesOfBody += bytes.readableBytes
             return bytesOfBody - byteCount <= (256 << 10) + 16 * byteCount
-        case .head, .answering, .closing: break
+        case .answering, .closing: break
         }
         return true
+    }
+
+    private static let beginningLimit = 64
+
+    /// Whether the head begins as a request does: a method, which is a token (RFC 9110, section 5.6.2), and a path.
+    private var beginsWithMethod: Bool {
+        let method = beginning.prefix { $0.isTokenCharacter }
+        let rest = beginning.dropFirst(method.count).prefix(2)
+        return !method.isEmpty && (rest.elementsEqual(Array(" /".utf8)) || rest.elementsEqual(Array(" *".utf8)))
     }
 
     // MARK: Requests
@@ -87,14 +108,14 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         let part = unwrapInboundIn(data)
         switch part {
         case .head(var head):
-            unanswered += 1
-            isHTTP10 = head.version.major == 1 && head.version.minor == 0
-            isHead = head.method == .HEAD
+            beginning = []
+            let isHTTP10 = head.version.major == 1 && head.version.minor == 0
+            asked.append(Asked(isHTTP10: isHTTP10, isHead: head.method == .HEAD))
             if !head.isKeepAlive { closesAfterAnswer = true }
             // Expectations came with HTTP/1.1 (RFC 9110, section 10.1.1).
             if isHTTP10 { head.headers.remove(name: "expect") }
             awaitsInvitation = head.headers.contains(name: "expect")
-            if let error = problem(with: head) {
+            if let error = problem(with: head, isHTTP10: isHTTP10) {
                 return refuse(error, context, instance: String(head.uri.prefix { $0 != "?" }.prefix(256)))
             }
             bytesOfBody = 0
@@ -105,12 +126,12 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
                 phase = .body(since: since, byteCount: count + bytes.readableBytes)
             }
         // Some answers do not wait for the body: then nothing is left to answer.
-        case .end: phase = unanswered == 0 ? .idle(since: .now()) : .answering
+        case .end: phase = asked.isEmpty ? .idle(since: .now()) : .answering
         }
         context.fireChannelRead(data)
     }
 
-    private func problem(with head: HTTPRequestHead) -> APIError? {
+    private func problem(with head: HTTPRequestHead, isHTTP10: Bool) -> APIError? {
         guard head.uri.utf8.count <= settings.target else { return .targetTooLong(limit: settings.target) }
         var byteCount = head.uri.utf8.count
         var fieldCount = 0
@@ -157,11 +178,15 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             closesAfterAnswer = true
             return
         }
-        if unanswered > 1 || hasBegunAnswer {
+        if asked.count > 1 || hasBegunAnswer {
             // An answer to an earlier request is on its way: a second one could not be told from it.
             closesAfterAnswer = true
         } else {
-            refuse(error == .headerOverflow ? .headTooLarge : .malformedHTTP, context)
+            switch error {
+            case .headerOverflow: refuse(.headTooLarge, context)
+            case .invalidMethod where beginsWithMethod: refuse(.unknownMethod, context)
+            default: refuse(.malformedHTTP, context)
+            }
         }
         // Ends the route that waits for a body.
         context.fireErrorCaught(error)
@@ -171,7 +196,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         switch event {
         case ChannelEvent.inputClosed:
             connection.hungUp()
-            if unanswered == 0 { context.close(promise: nil) }
+            if asked.isEmpty { context.close(promise: nil) }
         case is ChannelShouldQuiesceEvent:
             closesAfterAnswer = true
             quiesce(context)
@@ -182,7 +207,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     /// The service is stopping: a connection without a request gets a last second to send one that was on its way.
     private func quiesce(_ context: ChannelHandlerContext) {
-        guard unanswered == 0 else {
+        guard asked.isEmpty else {
             // A client must not hold up the stop for as long as its rate would let it.
             lastMoment = .now() + .seconds(5)
             timer?.cancel()
@@ -192,7 +217,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         timer = context.eventLoop.scheduleTask(in: .seconds(1)) {
             let (handler, context) = bound.value
-            if handler.unanswered == 0 { context.close(promise: nil) } else { handler.schedule(context) }
+            if handler.asked.isEmpty { context.close(promise: nil) } else { handler.schedule(context) }
         }
     }
 
@@ -216,10 +241,13 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             } else if closesAfterAnswer {
                 head.headers.replaceOrAdd(name: "connection", value: "close")
             }
-            // Without chunks the end of the connection is the end of the body. The encoder would end the answer to a
-            // HEAD with an empty chunk, too, when the length is not known.
-            if isHTTP10 || (isHead && !head.headers.contains(name: "content-length")) { head.version = .http1_0 }
+            // Without chunks the end of the connection is the end of the body.
+            if asked.first?.isHTTP10 == true { head.version = .http1_0 }
             context.write(wrapOutboundOut(.head(head)), promise: promise)
+        case .end where asked.first?.isHead == true:
+            // The encoder would end a body in chunks, which the answer to a HEAD announces and does not have.
+            promise?.succeed()
+            answered(context)
         case .end:
             context.write(data, promise: promise)
             answered(context)
@@ -228,10 +256,10 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     private func answered(_ context: ChannelHandlerContext) {
-        unanswered = max(0, unanswered - 1)
+        _ = asked.popFirst()
         hasBegunAnswer = false
-        if closesAfterAnswer, unanswered == 0 { return linger(context) }
-        if unanswered == 0, case .answering = phase { phase = .idle(since: .now()) }
+        if closesAfterAnswer, asked.isEmpty { return linger(context) }
+        if asked.isEmpty, case .answering = phase { phase = .idle(since: .now()) }
     }
 
     private func refuse(_ error: APIError, _ context: ChannelHandlerContext, instance: String? = nil) {
@@ -249,7 +277,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         context.write(wrapOutboundOut(.head(head)), promise: nil)
         context.write(wrapOutboundOut(.body(.byteBuffer(document))), promise: nil)
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
-        unanswered = 0
+        asked = []
         linger(context)
     }
 
@@ -290,14 +318,13 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         case .idle(let since) where now >= since + settings.idleTimeout.timeAmount:
             return context.close(promise: nil)
         case .head(let since) where now >= since + settings.headTimeout.timeAmount:
-            unanswered = 1
             return refuse(.headTimeout, context)
         case .body(let since, let count):
             // Ten seconds are free; past them every second must have brought its share.
             let seconds = Int((now - since).nanoseconds / 1_000_000_000)
             let isSlow = seconds > 10 && count < (seconds - 10) * settings.bodyMinRate
             if isSlow || lastMoment.map({ now >= $0 }) ?? false {
-                if unanswered == 1, !hasBegunAnswer {
+                if asked.count == 1, !hasBegunAnswer {
                     refuse(.bodyTimeout, context)
                     // Ends the route that waits for the body, which must not take what has come for all of it.
                     return context.fireErrorCaught(HTTPParserError.invalidEOFState)
@@ -322,10 +349,20 @@ final class FirstByteWatch: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard connectionGuard.bytesArrived(unwrapInboundIn(data).readableBytes) else {
+        guard connectionGuard.bytesArrived(unwrapInboundIn(data)) else {
             return context.close(promise: nil)
         }
         context.fireChannelRead(data)
+    }
+}
+
+extension UInt8 {
+    /// Of a token (RFC 9110, section 5.6.2).
+    fileprivate var isTokenCharacter: Bool {
+        switch self {
+        case 48...57, 65...90, 97...122: true
+        default: "!#$%&'*+-.^_`|~".utf8.contains(self)
+        }
     }
 }
 

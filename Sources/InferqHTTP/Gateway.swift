@@ -45,7 +45,7 @@ package struct Gateway: Sendable {
     }
 }
 
-/// Bytes of request bodies that are in memory at a time, over all connections.
+/// Bytes of request bodies that are on their way in, over all connections.
 final class BodyBudget: Sendable {
     private let used = Mutex(0)
 

@@ -53,6 +53,11 @@ struct GatewayResponder: Sendable {
             // The client went away before its body was complete: there is nobody to answer.
             throw error
         } catch {
+            if case StoreError.damaged(let reason) = error {
+                logger.error(
+                    "a part of the store is damaged", metadata: ["path": "\(request.uri.path)", "reason": "\(reason)"]
+                )
+            }
             let known = APIError.translated(error)
             if known == nil, !(error is CancellationError) {
                 logger.error(

@@ -8,7 +8,9 @@ struct HostName: Sendable, Equatable {
         let lower = field.lowercased()
         if lower.hasPrefix("["), let end = lower.firstIndex(of: "]") {
             text = String(lower[lower.index(after: lower.startIndex)..<end])
-        } else if let colon = lower.lastIndex(of: ":") {
+        } else if let colon = lower.lastIndex(of: ":"),
+            lower[lower.index(after: colon)...].utf8.allSatisfy({ (48...57).contains($0) })
+        {
             text = String(lower[..<colon])
         } else {
             text = lower

@@ -26,7 +26,15 @@ package enum Listener: Sendable, Equatable {
                 return try await bootstrap.withBoundSocket(copy).get()
             }
         } catch {
-            throw Unusable(listener: self, reason: (error as? IOError).map { "errno \($0.errnoCode)" } ?? "\(error)")
+            throw Unusable(listener: self, reason: Self.reason(error))
+        }
+    }
+
+    private static func reason(_ error: any Error) -> String {
+        switch error {
+        case let error as IOError: String(cString: strerror(error.errnoCode))
+        case is UnixDomainSocketPathWrongType: "a file that is no socket is in its place"
+        default: "\(error)"
         }
     }
 
@@ -36,7 +44,13 @@ package enum Listener: Sendable, Equatable {
         let reason: String
 
         package var description: String {
-            "cannot listen on \(listener) (\(reason)): is another program there, or the address not this host's?"
+            switch listener {
+            case .unix:
+                "cannot listen on \(listener) (\(reason)): make its folder, remove what is in its place, or correct the "
+                    + "setting listen"
+            case .tcp, .inherited:
+                "cannot listen on \(listener) (\(reason)): stop the program that is there, or correct the setting listen"
+            }
         }
     }
 }

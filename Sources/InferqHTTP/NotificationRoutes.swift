@@ -16,6 +16,7 @@ struct NotificationRoutes: Sendable {
     // MARK: Reports
 
     @Sendable private func report(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        try Query(request.uri.query).allowOnly([])
         let reader = BodyReader(gateway: gateway, context: context)
         guard request.headers[.contentType].flatMap(MediaType.init)?.isJSON == true else { throw APIError.notJSON }
         try reader.checkHead(request)

@@ -79,12 +79,14 @@ struct ReadRoutes: Sendable {
 
     @Sendable private func input(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let id = try context.uuid("id")
+        try Query(request.uri.query).allowOnly([])
         guard let job = try await gateway.store.job(id) else { throw try await gateway.missing(id) }
         return try await body(job.input, request)
     }
 
     @Sendable private func output(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let id = try context.uuid("id")
+        try Query(request.uri.query).allowOnly([])
         guard let job = try await gateway.store.job(id) else { throw try await gateway.missing(id) }
         guard let output = job.output else { throw APIError.noOutput(id, job.status) }
         return try await body(output, request)
@@ -190,6 +192,7 @@ struct ReadRoutes: Sendable {
 
     @Sendable private func retry(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let id = try context.uuid("id")
+        try Query(request.uri.query).allowOnly([])
         try checkAccept(request, "application/json")
         do {
             guard let job = try await gateway.queue.retry(id) else { throw try await gateway.missing(id) }
@@ -211,6 +214,7 @@ struct ReadRoutes: Sendable {
 
     @Sendable private func delete(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let id = try context.uuid("id")
+        try Query(request.uri.query).allowOnly([])
         do {
             guard try await gateway.queue.delete(id) else { throw try await gateway.missing(id) }
             return Response(status: .noContent)
@@ -221,6 +225,7 @@ struct ReadRoutes: Sendable {
 
     @Sendable private func cancel(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let id = try context.uuid("id")
+        try Query(request.uri.query).allowOnly([])
         try checkAccept(request, "application/json")
         guard try await gateway.queue.cancel(id) != nil, let job = try await gateway.store.job(id) else {
             throw try await gateway.missing(id)

@@ -71,12 +71,16 @@ struct BodyReader: Sendable {
         var writer: Blobs.Writer?
         var digest = SHA256()
         var count = 0
+        defer { gateway.bodies.give(back: count) }
         do {
             for try await chunk in request.body {
-                count += chunk.readableBytes
-                guard count <= context.settings.maxBody else {
+                guard count + chunk.readableBytes <= context.settings.maxBody else {
                     throw APIError.bodyTooLarge(limit: context.settings.maxBody)
                 }
+                guard gateway.bodies.take(chunk.readableBytes, limit: context.settings.bodiesInFlight) else {
+                    throw APIError.tooManyBodies
+                }
+                count += chunk.readableBytes
                 digest.update(data: chunk.readableBytesView)
                 bytes.append(contentsOf: chunk.readableBytesView)
                 guard bytes.count > Payload.inlineLimit else { continue }

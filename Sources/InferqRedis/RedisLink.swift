@@ -50,8 +50,7 @@ package final class RedisLink: Sendable {
     let id: String
     private let state: Mutex<State>
     private let condition = NSCondition()
-    /// How the log calls what is done without Redis.
-    private let fallback: String
+    private let outage: RedisOutage
 
     /// Commands and bytes that may wait for the thread: past it whoever sends is told that Redis is away.
     private static let waitingLimit = 20_000
@@ -61,11 +60,13 @@ package final class RedisLink: Sendable {
     private static let longestPause = Duration.seconds(10)
     private static let stackSize = 512 << 10
 
-    /// - Parameter fallback: what happens meanwhile, for the log: "jobs go through the internal ring".
-    package init(_ settings: RedisSettings, id: String, fallback: String, logger: Logger) {
+    /// - Parameters:
+    ///   - id: of this process.
+    ///   - outage: what is done without Redis, for the log.
+    package init(_ settings: RedisSettings, id: String, outage: RedisOutage, logger: Logger) {
         self.settings = settings
         self.id = id
-        self.fallback = fallback
+        self.outage = outage
         self.logger = logger
         keys = RedisKeys(prefix: settings.prefix)
         state = Mutex(State(standing: .away(since: .now)))
@@ -265,8 +266,7 @@ package final class RedisLink: Sendable {
         switch standing {
         case .up: logger.notice("redis is used again")
         case .away:
-            let reason = error?.description ?? "unknown"
-            logger.warning("redis cannot be used: \(fallback)", metadata: ["reason": "\(reason)"])
+            outage.tell(because: error?.description ?? "unknown", logger)
         }
     }
 
@@ -313,6 +313,26 @@ package final class RedisLink: Sendable {
                     self.wait(.milliseconds(100)) { $0.standing != .up(session: session) }
                 }
             }
+        }
+    }
+}
+
+/// What is done without Redis.
+package enum RedisOutage: Sendable {
+    case ringTakesOver
+    case jobsWait
+    /// In a worker on another host.
+    case noJobsCome
+
+    fileprivate func tell(because reason: String, _ logger: Logger) {
+        let metadata: Logger.Metadata = ["reason": "\(reason)"]
+        switch self {
+        case .ringTakesOver:
+            logger.warning(
+                "redis cannot be used: jobs go through the internal ring until it can be", metadata: metadata)
+        case .jobsWait: logger.warning("redis cannot be used: jobs wait until it can be", metadata: metadata)
+        case .noJobsCome:
+            logger.warning("redis cannot be used: no job can be taken until it can be", metadata: metadata)
         }
     }
 }

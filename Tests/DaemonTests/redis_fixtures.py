@@ -55,11 +55,12 @@ def redis(tmp_path):
 
 
 @pytest.fixture
-def redis_gateway(redis, make_gateway):
+def redis_gateway(redis, make_gateway, model_server):
     """Starts gateways that use `redis`: `redis_gateway({"ocr": {}}, far=["sar"], broker={"kind": "redis"})`.
 
     Models in `far` have no `url` here: only workers serve them. It returns once Redis is in use.
     """
+    made = []
 
     def make(models, far=(), started=True, broker=(), **settings):
         settings["broker"] = {"kind": "auto", "redis": redis.url} | dict(broker)
@@ -67,9 +68,14 @@ def redis_gateway(redis, make_gateway):
         for name in far:
             del gateway.models[name]["url"]
         at_low_port(gateway)
+        made.append(gateway)
         return use_redis(gateway.start()) if started else gateway
 
-    return make
+    yield make
+    model_server.let_go()
+    with contextlib.ExitStack() as stack:  # all of them, even if one did not end well
+        for each in made:
+            stack.callback(each.close)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ def logged(*levels):
 
 def in_code():
     text = (ROOT / "Sources/inferq/Logging/MessageCatalog.swift").read_text()
-    return dict(re.findall(r'"([^"]+)": "([0-9a-f]{32})"', text))
+    return dict(re.findall(r'"([^"]+)":\s+"([0-9a-f]{32})"', text))
 
 
 def entries():

@@ -60,6 +60,34 @@ def test_below_min_free_submits_get_507_and_accepted_jobs_go_on(disk, make_gatew
     until(lambda: has_recovered(gateway), "submits again")
 
 
+def test_a_stop_ends_although_outcomes_wait_for_room(disk, make_gateway, model_server):
+    """What could not be stored is put back at the next start; nothing is lost."""
+    gateway = make_gateway({"ocr": {"concurrency": 4}}, store=store(disk), drain_timeout="1s")
+    gateway.errors_expected = True
+    route = model_server.route("/ocr")
+    route.hold()
+    route.answer_with(answers.ok(b'{"x": "' + b"y" * 2 * MIB + b'"}'))
+    jobs = [gateway.submit("ocr") for _ in range(4)]
+    route.wait_calls(4)
+    disk.fill(leaving=0)
+    route.release()
+    until(lambda: "waits to be stored" in gateway.log(), "an outcome waits")
+    gateway.terminate()
+    gateway.wait_stopped()
+    disk.make_room()
+    gateway.start()
+    assert {gateway.ended(job)["status"] for job in jobs} == {"COMPLETED"}
+
+
+def test_a_disk_that_runs_short_is_said_in_the_log(disk, make_gateway):
+    gateway = make_gateway({"ocr": {}}, store=store(disk))
+    until(lambda: ballast(disk), "the reserve")
+    disk.fill(leaving=6 * MIB)
+    until(lambda: gateway.log().count("the disk is nearly full: new jobs are refused") == 1, "it is said", 15)
+    disk.make_room()
+    until(lambda: gateway.log().count("the disk has room again: new jobs are taken") == 1, "it is said", 15)
+
+
 def test_a_full_queue_is_said_before_a_full_disk(disk, make_gateway, model_server):
     gateway = make_gateway({"ocr": {"queue_limit": 1}}, store=store(disk))
     model_server.route("/ocr").hold()

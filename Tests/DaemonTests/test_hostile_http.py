@@ -47,6 +47,34 @@ def refused(gateway, data, allowed=(400,)):
     return found
 
 
+# Methods
+
+
+@pytest.mark.parametrize("method", [b"FOO", b"BREW", b"X", b"M-SEARCH2"])
+@pytest.mark.parametrize("path", [b"/v1/inference", b"/nowhere"])
+def test_a_method_that_nobody_knows_is_405(gateway, method, path):
+    received = gateway.raw(method + b" " + path + b" HTTP/1.1\r\n" + HOST + b"\r\n")
+    assert statuses(received) == [405], received
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert b"allow: " in head.lower() and json.loads(body)["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"(GET) / HTTP/1.1\r\n\r\n", b"FOO\r\n\r\n"])
+def test_what_does_not_begin_with_a_method_is_malformed(gateway, data):
+    refused(gateway, data)
+
+
+def test_the_answer_to_head_for_a_stream_has_no_body(gateway, model):
+    """The next answer on the connection follows its head at once."""
+    job = gateway.submit(model.name)
+    for path in (job["urls"]["events"], "/v1/events"):
+        head = f"HEAD {path} HTTP/1.1\r\n".encode() + HOST
+        received = gateway.raw(head + b"\r\n" + b"GET /livez HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
+        first, _, rest = received.partition(b"\r\n\r\n")
+        assert first.startswith(b"HTTP/1.1 200") and b"text/event-stream" in first
+        assert rest.startswith(b"HTTP/1.1 200"), rest
+
+
 # Requests that two readers would cut in different places
 
 

@@ -240,6 +240,28 @@ def test_503_when_too_many_bodies_are_in_flight(make_gateway):
             sock.close()
 
 
+def raw_body(gateway, body):
+    return gateway.request("POST", f"{SUBMIT}?model=ocr", body, {"Content-Type": "image/png"})
+
+
+def test_bodies_that_are_not_json_are_in_flight_too(make_gateway):
+    gateway = make_gateway({"ocr": {}}, max_body="1MiB", limits={"bodies_in_flight": "2MiB"})
+    head = f"POST {SUBMIT}?model=ocr HTTP/1.1\r\n".encode() + HOST + b"Content-Type: image/png\r\n"
+    body = b"x" * (900 * KIB)
+    waiting = [wire.dial(gateway.address) for _ in range(2)]
+    try:
+        for sock in waiting:
+            sock.sendall(head + b"Content-Length: %d\r\n\r\n" % (len(body) + 1) + body)
+        until(lambda: raw_body(gateway, body).status == 503, "a body too many")
+        for sock in waiting:
+            sock.sendall(b"x")
+            assert wire.read_answer(sock, "POST").status == 202
+        assert raw_body(gateway, body).status == 202, "what they held is free again"
+    finally:
+        for sock in waiting:
+            sock.close()
+
+
 def test_a_body_that_does_not_come_does_not_hold_up_the_stop(make_gateway):
     gateway = make_gateway({"ocr": {}})
     head = b"POST " + SUBMIT.encode() + b" HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"

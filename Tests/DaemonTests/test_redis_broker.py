@@ -472,7 +472,9 @@ def test_a_url_with_tls_is_refused_with_a_sentence(tmp_path):
     assert SECRET not in said
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:6379", "redis://", "redis://127.0.0.1:port", "127.0.0.1:6379", "unix:"])
+@pytest.mark.parametrize("url", [
+    "http://127.0.0.1:6379", "redis://", "redis://127.0.0.1:port", "127.0.0.1:6379", "unix:",
+])  # fmt: skip
 def test_what_is_no_url_of_a_redis_is_refused(tmp_path, url):
     code, said = check(tmp_path, {"broker": {"redis": url}})
     assert code == 78 and "broker.redis" in said

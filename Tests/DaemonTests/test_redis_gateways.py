@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+import answers
 import redis_site
 from contract import problem
 from gateway import BINARY, JSON_TYPE
@@ -47,17 +48,19 @@ def test_a_worker_serves_two_gateways(redis, two, make_worker, route):
 def test_a_worker_serves_two_gateways_fairly(two, make_worker, route):
     """The one that has many jobs and came first does not make the other one wait for all of them."""
     make_worker("w1", {"far": {}})
+    route.answer_with(answers.after(0.02))
     route.hold()
     first, second = two
+    until(lambda: all("w1" in workers(gateway) for gateway in two), "the worker at both")
     many = [first.submit("far", {"n": n}) for n in range(30)]
     route.wait_calls(1)
-    few = [second.submit("far", {"n": n}) for n in range(5)]
+    few = [second.submit("far", {"n": n}) for n in range(8)]
     route.release()
     for gateway, jobs in ((first, many), (second, few)):
         assert {gateway.ended(job)["status"] for job in jobs} == {"COMPLETED"}
     order = [call.header("X-Inference-Id") for call in route.calls]
     last = max(order.index(job["id"]) for job in few)
-    assert last < 20, f"the last of 5 jobs came as number {last + 1} of 35"
+    assert last < 22, f"the last of 8 jobs came as number {last + 1} of 38; by turns it is number 17 or so"
 
 
 def test_both_list_the_worker(two, make_worker):
@@ -242,5 +245,5 @@ def run(*options, within):
 @pytest.mark.timeout(200)
 def test_a_site_of_six_hosts_keeps_its_promises_through_all_that_happens_to_it():
     """A short version; by hand `redis_site.py` freezes a worker for 30 s and cuts Redis off for 20 s."""
-    code, printed = run("--freeze", "16", "--cut", "8", within=150)
+    code, printed = run("--freeze", "16", "--cut", "6", "--calm", "2", within=150)
     assert code == 0, printed

@@ -13,6 +13,7 @@ import answers
 import small_disk
 from contract import KIB, problem
 from power_cut import PowerDisk, power_cut_possible
+from test_commands import inferq
 from waiting import until
 
 PLACES = 200
@@ -191,6 +192,32 @@ def test_a_damaged_body_is_a_500_and_a_word_in_the_log_and_all_else_is_served(fi
     for name in ("self", "input"):
         problem(gateway.get(job["urls"][name]), 500)
     assert gateway.log_lines("error")
+
+
+def test_a_damaged_page_is_found_without_a_gateway_too(filled, tmp_path):
+    """By doctor and by backup, which would else copy it."""
+    filled.restore()
+    store = filled.gateway.folder / "inferq.db"
+    data = store.read_bytes()
+    place = data.index(b"y" * 3000)
+    store.write_bytes(data[: place + 9] + b"n" + data[place + 10 :])
+    filled.gateway.write_config()
+    config = ("--config", str(filled.gateway.config_file))
+    doctor = inferq("doctor", *config)
+    assert doctor.returncode == 1 and b"wrong  store: the database" in doctor.stdout, doctor.stdout
+    target = tmp_path / "backup.tar"
+    backup = inferq("backup", str(target), *config)
+    assert backup.returncode == 65 and b"checksum" in backup.stderr, backup
+    assert not target.exists()
+
+
+def test_the_doctor_misses_a_store_whose_log_is_there(make_gateway):
+    gateway = make_gateway({"ocr": {}})
+    gateway.submit("ocr")
+    gateway.kill()
+    (gateway.folder / "inferq.db").rename(gateway.folder / "elsewhere")
+    doctor = inferq("doctor", "--config", str(gateway.config_file))
+    assert doctor.returncode == 1 and b"-wal" in doctor.stdout, doctor
 
 
 # Not a store, or none that can be had

@@ -50,7 +50,9 @@ final class RedisServer: Sendable {
     var settings: RedisSettings {
         var settings = RedisSettings(place: .unix(path: socket))
         settings.probeInterval = .milliseconds(50)
-        settings.commandTimeout = .milliseconds(500)
+        // The suites run side by side: an answer may take its time.
+        settings.connectTimeout = .seconds(20)
+        settings.commandTimeout = .seconds(20)
         return settings
     }
 
@@ -58,6 +60,6 @@ final class RedisServer: Sendable {
     func link(_ prepare: (inout RedisSettings) -> Void = { _ in }) -> RedisLink {
         var settings = settings
         prepare(&settings)
-        return RedisLink(settings, id: UUID().uuidString, fallback: "nothing goes on", logger: .silent)
+        return RedisLink(settings, id: UUID().uuidString, outage: .jobsWait, logger: .silent)
     }
 }

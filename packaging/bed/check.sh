@@ -141,6 +141,39 @@ measures() {
     systemd-analyze security --threshold=10 inferq.service --no-pager >/dev/null || fail 'the security score is over 1.0'
 }
 
+# A Redis on loopback, then on a Unix socket, both from within the sandbox; a worker as a unit; and Redis gone.
+redis() {
+    local address
+    # Debian's redis-check-rdb is the server under another name; the package redis-server would bring a unit of its own.
+    systemd-run -q --unit=redis -p RuntimeDirectory=redis -p UMask=0000 /bin/bash -c 'exec -a redis-server /usr/bin/redis-check-rdb \
+        --port 6379 --bind 127.0.0.1 --unixsocket /run/redis/redis.sock --unixsocketperm 777 --save "" --appendonly no'
+    within 10 test -S /run/redis/redis.sock || fail 'no Redis in the bed'
+    printf '[models.far]\n' >/etc/inferq/conf.d/far.toml
+    for address in redis://127.0.0.1:6379/0 unix:/run/redis/redis.sock; do
+        printf '[broker]\nredis = "%s"\n' $address >/etc/inferq/conf.d/redis.toml
+        systemctl restart inferq; within 10 status_line 'broker redis$' || fail "$address: $(property StatusText)"
+        inferq submit echo '{"a":1}' --watch 2>/dev/null | grep -q predicted_layers || fail "no job through $address"
+    done
+    printf '[broker]\nredis = "%s"\n[models.far]\nurl = "http://127.0.0.1:9001/predict"\n' $address >/etc/inferq/worker.toml
+    mkdir -p /run/systemd/system/inferq-worker.service.d
+    printf '[Service]\nEnvironment=INFERQ_CONFIG=/etc/inferq/worker.toml\n' >/run/systemd/system/inferq-worker.service.d/bed.conf
+    systemctl daemon-reload
+    systemctl -q is-enabled inferq-worker && fail 'the worker is enabled by the installation'
+    systemctl start inferq-worker || fail 'the worker does not start'
+    inferq submit far '{"a":1}' --watch 2>/dev/null | grep -q predicted_layers || fail 'no job through the worker'
+    inferq status | grep -q WORKER || fail 'status does not show the worker'
+    for unit in inferq.service inferq-worker.service; do
+        systemd-analyze security --threshold=10 $unit --no-pager >/dev/null || fail "the security score of $unit is over 1.0"
+    done
+    systemctl stop redis
+    within 5 status_line 'redis unreachable' || fail "without Redis: $(property StatusText)"
+    inferq submit echo '{"a":1}' --watch 2>/dev/null | grep -q predicted_layers || fail 'no job without Redis'
+    journalctl -u inferq -x --no-pager | grep -q 'Redis is away, the internal ring has taken over' || fail 'the journal explains nothing'
+    systemctl stop inferq-worker
+    rm -r /run/systemd/system/inferq-worker.service.d /etc/inferq/worker.toml /etc/inferq/conf.d/redis.toml /etc/inferq/conf.d/far.toml
+    systemctl daemon-reload; systemctl restart inferq; within 10 status_line 'broker ring' || fail "status: $(property StatusText)"
+}
+
 same_listeners() { [ "$(ss -ltnxeH | grep -oE '(8484|inferq.sock).*ino:[0-9]+' | sort)" = "$1" ]; }
 sockets_now() { ss -ltnxeH | grep -oE '(8484|inferq.sock).*ino:[0-9]+' | sort; }
 
@@ -335,6 +368,7 @@ case $BED_STAGE in
     check 'a model server on a Unix socket' model_on_unix_socket
     check 'a network, with drop-ins alone' network
     check 'score, memory, size' measures
+    check 'Redis and a worker' redis
     check 'the smoke test of autopkgtest' autopkgtest_smoke
     check 'restarts under load' restarts
     check 'upgrades under load' upgrades

@@ -24,7 +24,7 @@ packaging/install-deps.sh systemd-container mmdebstrap util-linux || skip 'syste
 deb=${1:-$(ls -t dist/inferq_*.deb 2>/dev/null | head -1)}
 [ -n "$deb" ] && [ -f "$deb" ] || { echo 'no package is built: make deb' >&2; exit 1; }
 export BED_WORK=${BED_WORK:-/var/tmp/inferq-bed}
-export BED_INCLUDE=systemd,systemd-sysv,dbus,libnss-systemd,apt-utils,ca-certificates,curl,iproute2,procps,python3,sqlite3
+export BED_INCLUDE=systemd,systemd-sysv,dbus,libnss-systemd,apt-utils,ca-certificates,curl,iproute2,procps,python3,redis-tools,sqlite3
 mkdir -p "$BED_WORK"
 repo=()
 if packaging/install-deps.sh apt-utils gnupg; then

@@ -135,18 +135,8 @@ struct PrintOutput: ClientCommand {
                     return true
                 }
             }
-            guard MediaType.isText(answer.contentType) else {
-                let sentence =
-                    "the output is \(answer.contentType.quoted()), which is no text; write it to a file with >"
-                throw ClientError(.usage, sentence)
-            }
-            let text = String(decoding: try await client.bytes(of: answer), as: UTF8.self)
-            for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
-                // The newline that ends the last line begins no other one.
-                if line.isEmpty, line.endIndex == text.endIndex { break }
-                let shown = line.split(separator: "\t", omittingEmptySubsequences: false)
-                    .map { String($0).visible(limit: .max) }.joined(separator: "\t")
-                try StandardOutput.write(line: shown)
+            if let problem = try await OutputText.show(answer, client) {
+                throw ClientError(.usage, problem + "; write it to a file with >")
             }
         }
     }

@@ -27,7 +27,7 @@ struct JobInput: Sendable {
         if let type, !MediaType.isValid(type) {
             throw ClientError(.usage, "--type \(type.quoted()) is no content type; write for example image/png")
         }
-        if let argument, argument.hasPrefix("{") {
+        if let argument, isJSON(argument) {
             let bytes = Array(argument.utf8)
             let type = type ?? "application/json"
             guard MediaType.isJSON(type) else { return JobInput(contentType: type, content: .bytes(bytes)) }
@@ -40,6 +40,15 @@ struct JobInput: Sendable {
             return try await read(InputFile(standardInput: "standard input"), type)
         }
         return try await read(InputFile(path: path), type ?? MediaType.named(path))
+    }
+
+    /// Whether an argument is meant as JSON: an object is, whatever may be wrong with it; any other value if it is one and
+    /// no file has that name.
+    private static func isJSON(_ argument: String) -> Bool {
+        if argument.hasPrefix("{") { return true }
+        guard access(argument, F_OK) != 0 else { return false }
+        // Whatever is wrong with it: then it is the name of a file that is not there.
+        return (try? JSONScanner.validate(Array(argument.utf8))) != nil
     }
 
     private static func read(_ file: InputFile, _ type: String?) async throws -> JobInput {

@@ -93,21 +93,21 @@ struct SubmitCommand: ClientCommand {
             try await watch.client.get(path)
         }
         var count = 0
-        var lastByte: UInt8?
         do {
+            guard !StandardOutput.isTerminal else {
+                if let problem = try await OutputText.show(answer, watch.client) {
+                    StandardError.write("\(problem); write it to a file with: inferq jobs output \(record.id) >FILE")
+                }
+                return
+            }
             try await watch.client.read(answer) { bytes in
                 count += bytes.count
-                lastByte = bytes.last ?? lastByte
                 try StandardOutput.write(bytes)
                 return true
             }
         } catch let error as ClientError where error.cause == .broken {
             let place = watch.client.address.url(path)
             throw ClientError(.broken, "the output broke off after \(count) bytes; read it again at \(place)")
-        }
-        if StandardOutput.isTerminal, MediaType.isText(answer.contentType), let lastByte, lastByte != UInt8(ascii: "\n")
-        {
-            try StandardOutput.write(line: "")
         }
     }
 }

@@ -20,7 +20,12 @@ enum StoreExamination {
                 .note("permissions", "others may look into \(folder), which holds what clients send; chmod 700 it"))
         }
         guard let database = status(store.path) else {
-            findings.append(.note("store", "\(store.path) is not there; serve makes it when it first starts"))
+            if status(store.path + "-wal") != nil {
+                let advice = "put the file back, or restore a backup"
+                findings.append(.wrong("store", "\(store.path) is not there, and its -wal file is; \(advice)"))
+            } else {
+                findings.append(.note("store", "\(store.path) is not there; serve makes it when it first starts"))
+            }
             return findings + [disk(store)]
         }
         if database.st_mode & 0o077 != 0 {

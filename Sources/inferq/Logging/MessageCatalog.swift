@@ -28,5 +28,14 @@ enum MessageCatalog {
         "redis cannot be used: jobs wait until it can be": "399f8d2bac28400c9159a29bed81f69a",
         "redis cannot be used: no job can be taken until it can be": "1c960b1b3ab84b2c9da6568e4b371087",
         "a worker is dead: its heartbeat has stopped": "cacdbc76e2b84bdab55ce46b1a249bb9",
+        "the outcome of an attempt could not be stored": "fc1b7a4986124081a2b21aab0773d089",
+        "a job could not be given to a worker and stays pending": "4ddb6ceab3a34da6a6add5b13630ad3a",
+        "events could not be published": "9b3468f8c26e4c98ab8e538977a25890",
+        "another gateway with a copy of this store uses the same redis: give one of them an empty store":
+            "710758a6c81c414e8969348ac93590bb",
+        "a gateway offers what this version does not understand": "6d37d4207afa4a8b807503866a54d440",
+        "a worker said what this version does not understand": "44cb2cda4f5047b7885d094e79e9944d",
+        "a part of the store is damaged": "d6ecafbb2a4b4b73998cf3e40ec0e25f",
+        "jobs could not be offered through redis, trying again": "e784b9a3957a4273a3e264faec060a2f",
     ]
 }

@@ -45,9 +45,8 @@ struct RedisParts: Sendable {
     /// Nil if no Redis is used.
     init?(_ settings: BrokerSettings, instance: InstanceID, logger: Logger) {
         guard let redis = settings.redisSettings else { return nil }
-        let fallback =
-            settings.kind == .redis ? "jobs wait until it can be" : "jobs go through the internal ring until it can be"
-        link = RedisLink(redis, id: InstanceID.random().text, fallback: fallback, logger: logger)
+        let outage: RedisOutage = settings.kind == .redis ? .jobsWait : .ringTakesOver
+        link = RedisLink(redis, id: InstanceID.random().text, outage: outage, logger: logger)
         broker = RedisBroker(
             link: link, instance: instance.text, capacity: settings.ringCapacity, fallsBack: settings.kind == .auto,
             logger: logger

@@ -56,7 +56,7 @@ struct WorkerCommand: AsyncParsableCommand {
         let name = settings.worker.name.isEmpty ? host : settings.worker.name
         // Its id is new at each start: what an earlier process of this name held is none of its business.
         let id = "\(name)-\(InstanceID.random().text.prefix(12))"
-        let link = RedisLink(redis, id: id, fallback: "no job can be taken until it can be", logger: logger)
+        let link = RedisLink(redis, id: id, outage: .noJobsCome, logger: logger)
         let wheel = TimerWheel()
         let server = ModelServer(wheel: wheel)
         let settingsOf = Dictionary(uniqueKeysWithValues: models.map { ($0.name, $0) })

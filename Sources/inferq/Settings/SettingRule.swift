@@ -124,15 +124,17 @@ extension SettingRule {
                 throw Refusal("a list of \(values.count) items is too long", "use at most 1024 items")
             }
             var items: [Item] = []
+            var refusals: [Refusal] = []
             for (index, value) in values.enumerated() {
                 do throws(Refusal) {
                     let item = try rule.apply(value)
                     if !items.contains(item) { items.append(item) }
                 } catch {
-                    throw Refusal("item \(index + 1): \(error.what)", error.advice)
+                    refusals.append(Refusal("item \(index + 1): \(error.what)", error.advice))
                 }
             }
-            return items
+            guard let first = refusals.first else { return items }
+            throw Refusal(refusals.map(\.what).joined(separator: "; "), first.advice)
         }
     }
 }
