@@ -65,6 +65,11 @@ bench-scale: bench-setup ## a million jobs, 10,000 listeners, and MINUTES=60 of 
 		python3 Benchmarks/$$one.py "$$@" $(if $(RECORD),--record) || exit; \
 	done
 
+.PHONY: bench-redis
+bench-redis: bench-setup ## the ring, a Redis on this host, and a worker beside it, in turn (3 minutes)
+	packaging/install-deps.sh redis-server
+	python3 Benchmarks/redis.py --rounds $(ROUNDS) $(if $(RECORD),--record)
+
 # The stack that inferq replaces, built from parts (Benchmarks/reference/README.md).
 .PHONY: bench-reference
 bench-reference: bench-setup $(REFERENCE_VENV)/ready ## measure it beside FastAPI, Celery, Redis and PostgreSQL (root, 8 minutes)

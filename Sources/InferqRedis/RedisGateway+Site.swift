@@ -67,7 +67,7 @@ extension RedisGateway {
             guard let other = InstanceID(id), let told = HeartbeatText.read(GatewayHeartbeat.self, bytes) else {
                 continue
             }
-            if other.tag != queue.store.instance.tag { urls[other.tag] = told.url }
+            if other.tag != queue.store.instance.tag, !told.url.isEmpty { urls[other.tag] = told.url }
         }
         site.setGateways(urls)
     }

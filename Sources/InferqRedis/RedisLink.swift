@@ -6,8 +6,8 @@ import Synchronization
 /// The way to Redis: whether it is there, and a pipeline of commands to it, on a thread of its own.
 ///
 /// While Redis is away nothing is sent and nothing waits: whoever wants to send is told so at once. Every error, of any
-/// connection, means that it is away, and it is used again after two good answers in a row. A Redis that goes away
-/// again within a few seconds is left alone for longer each time.
+/// connection, means that it is away, and it is used again after two good answers in a row. A Redis that answers and
+/// then goes away again within a second is left alone for longer each time.
 package final class RedisLink: Sendable {
     /// Whether Redis is there, as everybody may ask at any time.
     package enum Standing: Sendable, Equatable {
@@ -56,8 +56,8 @@ package final class RedisLink: Sendable {
     private static let waitingLimit = 20_000
     private static let waitingBytesLimit = 64 << 20
     /// A session shorter than this was no use, and the pause before the next one grows.
-    private static let shortSession = Duration.seconds(5)
-    private static let longestPause = Duration.seconds(10)
+    private static let shortSession = Duration.seconds(1)
+    private static let longestPause = Duration.seconds(4)
     private static let stackSize = 512 << 10
 
     /// - Parameters:

@@ -1,5 +1,6 @@
 """Fixtures. Most tests share one gateway per file and get a model of their own on it."""
 
+import contextlib
 import dataclasses
 import os
 
@@ -107,5 +108,6 @@ def make_gateway(model_server, tmp_path):
 
     yield make
     model_server.let_go()
-    for each in made:
-        _close(each)
+    with contextlib.ExitStack() as stack:
+        for each in made:
+            stack.callback(_close, each)        # all of them, whatever one of them meets

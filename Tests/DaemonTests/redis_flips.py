@@ -71,8 +71,11 @@ class FlipLoop(CrashLoop):
         time.sleep(self.random.uniform(0, 1.5))
         return f"{fault}, {seconds if fault.lasts else 0:.2f} s, in use again after {back:.2f} s"
 
-    def wait_redis(self, what, within=10):
-        """What is seen from now on counts: the last answer of readyz may be older than the fault's end."""
+    def wait_redis(self, what, within=15):
+        """What is seen from now on counts: the last answer of readyz may be older than the fault's end.
+
+        Patient: after an outage it takes 5 s at most, but a Redis that fails again and again may be watched longer.
+        """
         begun, self.broker = time.monotonic(), None
         while self.broker != "redis":
             if time.monotonic() - begun > within:

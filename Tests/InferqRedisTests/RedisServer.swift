@@ -28,9 +28,15 @@ final class RedisServer: Sendable {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         socket = folder.appending(path: "redis.sock").path
         process = Process()
-        process.executableURL = URL(filePath: try #require(Self.program))
+        let program = try #require(Self.program)
+        // Nobody is left behind, should the tests be killed.
+        let guardian = "/usr/bin/setpriv"
+        let isGuarded = FileManager.default.isExecutableFile(atPath: guardian)
+        process.executableURL = URL(filePath: isGuarded ? guardian : program)
         process.arguments =
-            ["--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", folder.path] + options
+            (isGuarded ? ["--pdeathsig", "KILL", program] : []) + [
+                "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", folder.path,
+            ] + options
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
         try process.run()
