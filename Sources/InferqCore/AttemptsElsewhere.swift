@@ -63,7 +63,9 @@ package final class AttemptsElsewhere: Sendable {
         do {
             if let claim = try await queue.claim(offer, at: .elsewhere(worker: worker, lease: lease)) {
                 let run = Run(claim: claim, worker: worker, since: .now)
-                runs.withLock { $0[offer.job] = run }
+                let before = runs.withLock { $0.updateValue(run, forKey: offer.job) }
+                // Its end was committed before this claim, and is just being noted.
+                if let before { queue.scheduler.endedElsewhere(before.claim.offer) }
                 watch(run, onStop)
                 logger.of(claim).debug("attempt started elsewhere", metadata: ["worker": "\(worker)"])
                 return claim
@@ -73,9 +75,19 @@ package final class AttemptsElsewhere: Sendable {
                 logger, .error, "a job could not be given to a worker and stays pending",
                 of: offer.model, metadata: ["model": "\(offer.model)", "error": "\(error)"]
             )
+            await pause()
         }
         queue.scheduler.endedElsewhere(offer)
+        // It may be due all the same: offered anew since, under another lease.
+        queue.scheduler.askAgain(offer.model)
         return nil
+    }
+
+    private func pause() async {
+        let bell = Bell()
+        let deadline = wheel.ring(bell, after: .seconds(1))
+        _ = await bell.wait()
+        wheel.cancel(deadline)
     }
 
     /// Says of a run found at the start, too, when it must stop.
@@ -118,6 +130,22 @@ package final class AttemptsElsewhere: Sendable {
         return await putBack(run, reason: reason)
     }
 
+    /// As ``interrupt(_:_:reason:)``, once: whoever asks looks again soon, and must not wait for a full disk.
+    package func tryToInterrupt(_ run: Run, reason: String) async {
+        do {
+            try await queue.interrupt(run.claim, reason: reason)
+            guard forget(run.claim) else { return }
+            logger.of(run.claim).notice(
+                "attempt interrupted, the job is offered again",
+                metadata: ["worker": "\(run.worker)", "reason": "\(reason)"]
+            )
+        } catch {
+            throttle.log(
+                logger, .error, "the outcome of an attempt could not be stored", metadata: ["error": "\(error)"]
+            )
+        }
+    }
+
     private func putBack(_ run: Run, reason: String) async -> Bool {
         await store(run.claim) { try await self.queue.interrupt(run.claim, reason: reason) }
     }
@@ -133,10 +161,7 @@ package final class AttemptsElsewhere: Sendable {
                 throttle.log(
                     log, .error, "the disk is full: the outcome of an attempt waits to be stored"
                 )
-                let bell = Bell()
-                let deadline = wheel.ring(bell, after: .seconds(1))
-                _ = await bell.wait()
-                wheel.cancel(deadline)
+                await pause()
             } catch {
                 throttle.log(
                     log, .error, "the outcome of an attempt could not be stored",

@@ -79,6 +79,8 @@ struct Line {
     mutating func forget() {
         window = []
         isComplete = false
+        // What a read that is on its way brings is not all: what has left meanwhile may be wanted again.
+        if isReading { hasLostArrivals = true }
     }
 
     private mutating func insertSorted(_ candidate: Candidate) {

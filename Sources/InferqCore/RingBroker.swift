@@ -44,6 +44,13 @@ package final class RingBroker: Broker {
     }
 
     package func take(_ model: String) async -> Offer? {
+        await take(model, whenWaiting: {})
+    }
+
+    /// As ``take(_:)``.
+    ///
+    /// - Parameter whenWaiting: called once the take has begun to wait.
+    package func take(_ model: String, whenWaiting: @Sendable () -> Void) async -> Offer? {
         let number = state.withLock { state in
             state.waiterCount += 1
             return state.waiterCount
@@ -56,7 +63,7 @@ package final class RingBroker: Broker {
                     state.channels[model, default: Channel()].waiters.append((number, continuation))
                     return nil
                 }
-                if case .some(let offer) = result { continuation.resume(returning: offer) }
+                if case .some(let offer) = result { continuation.resume(returning: offer) } else { whenWaiting() }
             }
         } onCancel: {
             cancelWait(number, of: model)
@@ -72,6 +79,11 @@ package final class RingBroker: Broker {
             return state.channels[model]?.waiters.remove(at: index).continuation
         }
         waiter?.resume(returning: nil)
+    }
+
+    /// How many takes of a model wait.
+    package func waiting(for model: String) -> Int {
+        state.withLock { $0.channels[model]?.waiters.count ?? 0 }
     }
 
     package func withdraw(_ offer: Offer) -> Bool {

@@ -44,7 +44,7 @@ package struct JobOffer: Sendable, Equatable {
 // MARK: On the stream
 
 extension JobOffer {
-    /// As names and values after `XADD stream MAXLEN ... *`.
+    /// As names and values after `XADD stream NOMKSTREAM *`.
     func append(to command: inout RedisCommand) {
         func add(_ name: String, _ value: String?) {
             guard let value else { return }

@@ -50,10 +50,6 @@ package final class RedisBroker: Broker, Service {
         var waiting: [Offer] = []
         /// Models whose stream is there in this session.
         var prepared: Set<String> = []
-        /// Slots of this process that wait, by model, less what was delivered to them.
-        var demand: [String: Int] = [:]
-        /// What was delivered and not picked up.
-        var delivered: Set<Offer> = []
         var readers: Set<String> = []
         var isClosed = false
     }
@@ -153,10 +149,12 @@ package final class RedisBroker: Broker, Service {
         return true
     }
 
-    /// A worker has asked for it: whatever the answer, its entry goes.
+    /// A worker has asked for it by this entry: whatever the answer, the entry goes. A newer one stays.
     func taken(_ offer: Offer, entry: String) {
         state.withLock { state in
-            if state.outstanding.removeValue(forKey: offer) != nil { state.counts[offer.model, default: 1] -= 1 }
+            guard let known = state.outstanding[offer], known == nil || known == entry else { return }
+            state.outstanding.removeValue(forKey: offer)
+            state.counts[offer.model, default: 1] -= 1
         }
         delete(entry, of: offer.model)
     }
@@ -225,16 +223,11 @@ package final class RedisBroker: Broker, Service {
     // MARK: Taking
 
     package func take(_ model: String) async -> Offer? {
-        let mustRead = state.withLock { state in
-            state.demand[model, default: 0] += 1
-            return !state.isClosed && state.readers.insert(model).inserted
-        }
-        if mustRead { startReading(model) } else { wakeReaders() }
-        let offer = await ring.take(model)
-        state.withLock { state in
-            if let offer, state.delivered.remove(offer) != nil { return }
-            state.demand[model, default: 1] -= 1
-        }
+        let mustRead = state.withLock { !$0.isClosed && $0.readers.insert(model).inserted }
+        if mustRead { startReading(model) }
+        let offer = await ring.take(model, whenWaiting: wakeReaders)
+        // One that lay in the ring since an outage may have been offered through Redis, too.
+        if let offer { settle(offer) }
         return offer
     }
 
@@ -247,7 +240,8 @@ package final class RedisBroker: Broker, Service {
     /// How many slots wait, once some do; 0 after a while without.
     private func wanted(_ model: String) -> Int {
         func look() -> Int {
-            state.withLock { $0.prepared.contains(model) && !$0.isClosed ? max(0, $0.demand[model] ?? 0) : 0 }
+            let mayRead = state.withLock { $0.prepared.contains(model) && !$0.isClosed }
+            return mayRead ? ring.waiting(for: model) : 0
         }
         let deadline = Date(timeIntervalSinceNow: Self.patience / .seconds(1))
         condition.lock()
@@ -292,15 +286,9 @@ package final class RedisBroker: Broker, Service {
                 // Withdrawn meanwhile.
                 guard state.outstanding.removeValue(forKey: offer) != nil else { return false }
                 state.counts[model, default: 1] -= 1
-                state.delivered.insert(offer)
-                state.demand[model, default: 1] -= 1
                 return true
             }
             guard isWanted, !ring.offer(offer) else { continue }
-            state.withLock { state in
-                state.delivered.remove(offer)
-                state.demand[model, default: 0] += 1
-            }
             state.withLock { $0.home }?.offerAgain([offer])
         }
     }
@@ -341,6 +329,7 @@ package final class RedisBroker: Broker, Service {
         let (known, home) = state.withLock { ($0.prepared, $0.home) }
         for model in home?.models() ?? [] where !known.contains(model) {
             let key = link.keys.jobs(of: instance, model)
+            link.send(RedisCommand("DEL", key))
             link.send(RedisCommand("XGROUP", "CREATE", key, RedisKeys.group, "0", "MKSTREAM")) { reply in
                 guard reply != nil else { return }
                 self.state.withLock { _ = $0.prepared.insert(model) }
@@ -363,9 +352,9 @@ package final class RedisBroker: Broker, Service {
         }
     }
 
-    /// Offers anew what a dead worker had read, and forgets the worker.
-    func forget(worker: String, models: some Sequence<String>) async {
-        for model in models where state.withLock({ $0.prepared.contains(model) }) {
+    /// Offers anew what a worker that is gone had read, and forgets the worker.
+    func forget(worker: String) async {
+        for model in state.withLock({ $0.prepared }) {
             let key = link.keys.jobs(of: instance, model)
             await offerAnew(model, RedisCommand("XPENDING", key, RedisKeys.group, "-", "+", "1000", worker))
             link.send(RedisCommand("XGROUP", "DELCONSUMER", key, RedisKeys.group, worker))

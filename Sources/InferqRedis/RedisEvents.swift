@@ -5,7 +5,8 @@ import ServiceLifecycle
 /// Publishes every event of every job, for programs that listen in Redis: a cursor along the ids, as other listeners have.
 ///
 /// It holds no events: a Redis that is slow or away delays nobody, and what it missed is read from the store and published
-/// when it is back, unless that is too much.
+/// when it is back, unless that is too much. Where it has got to stands in Redis, so that a restart goes on there: with
+/// what the last process left, and with what the start has committed.
 package struct RedisEvents: Service {
     /// What is published of an event: JSON with its id.
     package typealias Render = @Sendable (EventPage.Entry) async throws -> [UInt8]
@@ -22,6 +23,8 @@ package struct RedisEvents: Service {
     /// Events that are published late, after an outage; more are left out, so that those of now are not late.
     private static let backlogLimit: Int64 = 10_000
     private static let pause = Duration.seconds(1)
+    /// Seconds for which Redis remembers what was published last: as long as ended jobs are kept by default.
+    private static let memory = "604800"
 
     package init(
         link: RedisLink,
@@ -45,9 +48,11 @@ package struct RedisEvents: Service {
         defer { queue.hub.leaveAll(bell) }
         await withTaskCancellationOrGracefulShutdownHandler {
             var cursor: Int64?
+            let begin = await newest()
             while !Task.isCancelled {
                 let isEnding = Task.isShuttingDownGracefully
-                cursor = await publish(after: cursor)
+                if cursor == nil, link.session != nil { cursor = await lastPublished(before: begin) }
+                if let last = cursor { cursor = await publish(after: last) }
                 if isEnding { return }
                 let mustLookAgain = link.session == nil || cursor == nil
                 let deadline = mustLookAgain ? wheel.ring(bell, after: Self.pause) : nil
@@ -59,13 +64,35 @@ package struct RedisEvents: Service {
         }
     }
 
+    private func newest() async -> Int64 {
+        do {
+            return try await queue.store.newestEvent()
+        } catch {
+            throttle.log(logger, .error, "events could not be published", metadata: ["error": "\(error)"])
+            return 0
+        }
+    }
+
+    /// Where the process before this one has got to; `begin` if nobody knows, or the store is an older copy.
+    ///
+    /// - Returns: nil when Redis has gone away.
+    private func lastPublished(before begin: Int64) async -> Int64? {
+        guard let reply = await link.ask(RedisCommand("GET", key)) else { return nil }
+        guard let last = reply.text.flatMap({ Int64($0) }), (0...begin).contains(last) else { return begin }
+        guard begin - last > Self.backlogLimit else { return last }
+        site.count(published: 0, skipped: Int(begin - last))
+        return begin
+    }
+
+    private var key: String { link.keys.published(of: queue.store.instance.text) }
+
     /// Publishes what there is.
     ///
     /// - Returns: the id to go on after.
-    private func publish(after cursor: Int64?) async -> Int64? {
+    private func publish(after cursor: Int64) async -> Int64 {
         var cursor = cursor
         do {
-            guard var last = cursor else { return try await queue.store.newestEvent() }
+            var last = cursor
             while link.session != nil {
                 let page = try await queue.store.events(after: last, of: nil)
                 guard try await publish(page.entries) else { break }
@@ -78,6 +105,7 @@ package struct RedisEvents: Service {
                     }
                 }
                 cursor = last
+                if !page.entries.isEmpty { link.send(RedisCommand("SET", key, String(last), "EX", Self.memory)) }
                 guard page.isCut else { break }
             }
         } catch {

@@ -9,9 +9,9 @@ extension RedisGateway {
         var round = 0
         while !Task.isShuttingDownGracefully, !Task.isCancelled {
             if let session = link.session {
-                if round % 2 == 0 { await showOneself() }
+                await showOneself(session)
                 await lookAtWorkers(session)
-                await lookAtGateways()
+                await lookAtGateways(session)
                 if round % 2 == 1 { await broker.lookForLostOffers() }
                 round += 1
             } else {
@@ -24,14 +24,16 @@ extension RedisGateway {
         }
     }
 
-    private func showOneself() async {
+    private func showOneself(_ session: Int) async {
         let key = link.keys.gateway(instance)
         let wasShown = state.withLock { state in
             defer { state.isShown = true }
             return state.isShown
         }
         // Before, it may be that of the process before this one.
-        if wasShown, let found = await link.ask(RedisCommand("GET", key))?.bytes,
+        let found = wasShown ? await link.ask(RedisCommand("GET", key)) : nil
+        if found == .null { return link.fail(Self.emptied, in: session) }
+        if let found = found?.bytes,
             let other = HeartbeatText.read(GatewayHeartbeat.self, found), other.session != link.id
         {
             throttle.log(
@@ -46,17 +48,28 @@ extension RedisGateway {
         link.send(RedisCommand("SADD", link.keys.gateways, instance))
     }
 
+    /// Emptied behind our back: whoever is missing then is not dead.
+    private static let emptied = RedisError.refused("its keys are gone")
+
     /// The members of a set with what each tells of itself: nil for one whose heartbeat is too old.
-    private func heartbeats(_ set: String, _ key: (String) -> String) async -> [(id: String, bytes: [UInt8]?)]? {
+    ///
+    /// - Returns: nil when Redis is away, or was emptied: then our own heartbeat is not there either.
+    private func heartbeats(
+        _ set: String, _ session: Int, _ key: (String) -> String
+    ) async -> [(id: String, bytes: [UInt8]?)]? {
         guard let members = await link.ask(RedisCommand("SMEMBERS", set)) else { return nil }
         let ids = members.elements.compactMap(\.text)
-        guard !ids.isEmpty else { return [] }
-        guard let values = await link.ask(RedisCommand(["MGET"] + ids.map(key))) else { return nil }
-        return zip(ids, values.elements).map { ($0, $1.bytes) }
+        let own = link.keys.gateway(instance)
+        guard let values = await link.ask(RedisCommand(["MGET", own] + ids.map(key)))?.elements else { return nil }
+        guard values.first?.bytes != nil else {
+            link.fail(Self.emptied, in: session)
+            return nil
+        }
+        return zip(ids, values.dropFirst()).map { ($0, $1.bytes) }
     }
 
-    private func lookAtGateways() async {
-        guard let found = await heartbeats(link.keys.gateways, link.keys.gateway) else { return }
+    private func lookAtGateways(_ session: Int) async {
+        guard let found = await heartbeats(link.keys.gateways, session, link.keys.gateway) else { return }
         var urls: [UInt16: String] = [:]
         for (id, bytes) in found where id != instance {
             guard let bytes else {
@@ -73,19 +86,23 @@ extension RedisGateway {
     }
 
     private func lookAtWorkers(_ session: Int) async {
-        guard let found = await heartbeats(link.keys.workers, link.keys.worker), link.session == session else { return }
+        guard let found = await heartbeats(link.keys.workers, session, link.keys.worker), link.session == session else {
+            return
+        }
         var alive: [String: WorkerHeartbeat] = [:]
         for (id, bytes) in found {
             if let bytes, let told = HeartbeatText.read(WorkerHeartbeat.self, bytes) { alive[id] = told }
         }
-        state.withLock { $0.seen.formUnion(alive.keys) }
-        let known = Set(queue.models.map(\.name))
-        var slots: [String: Int] = [:]
-        for (model, count) in alive.values.flatMap(\.slots) where known.contains(model) {
-            slots[model, default: 0] += max(0, count)
+        let listed = Set(found.map(\.id))
+        let absent = state.withLock { state in
+            state.seen.formUnion(alive.keys)
+            state.known.formUnion(alive.keys)
+            return state.known.union(listed).subtracting(alive.keys)
         }
-        for (id, bytes) in found where bytes == nil && isDead(id) {
-            await broker.forget(worker: id, models: known)
+        for id in absent where !listed.contains(id) || isDead(id) {
+            await broker.forget(worker: id)
+            state.withLock { _ = $0.known.remove(id) }
+            guard listed.contains(id) else { continue }
             link.send(RedisCommand("SREM", link.keys.workers, id))
             link.send(RedisCommand("DEL", link.keys.inbox(ofWorker: id)))
         }
@@ -94,16 +111,30 @@ extension RedisGateway {
                 "a worker is dead: its heartbeat has stopped",
                 metadata: ["worker": "\(run.worker)", "job_id": "\(run.claim.job.id)"]
             )
-            _ = await elsewhere.interrupt(run.claim.job.key, run.claim.lease, reason: "its worker died")
+            await elsewhere.tryToInterrupt(run, reason: "its worker died")
         }
         await compare(alive)
-        queue.scheduler.setSlotsElsewhere(slots)
+        queue.scheduler.setSlotsElsewhere(slots(of: alive))
         site.workers = alive.map { id, told in
             Site.Worker(
                 id: id, name: told.name, host: told.host, slots: told.slots,
                 jobs: (told.attempts[instance] ?? []).compactMap { AttemptName(gateway: instance, short: $0)?.job }
             )
         }
+    }
+
+    /// Slots by model that are ours to fill: those that work for other gateways are not.
+    private func slots(of alive: [String: WorkerHeartbeat]) -> [String: Int] {
+        let models = Set(queue.models.map(\.name))
+        let runs = elsewhere.all
+        var slots: [String: Int] = [:]
+        for (id, told) in alive {
+            for (model, count) in told.slots where models.contains(model) {
+                let own = runs.count { $0.worker == id && $0.claim.job.model == model }
+                slots[model, default: 0] += max(0, count - max(0, (told.busy[model] ?? 0) - own))
+            }
+        }
+        return slots
     }
 
     /// Whether a worker without a heartbeat is gone for good. One that has not shown itself since Redis came back has
@@ -133,7 +164,7 @@ extension RedisGateway {
             guard let told = alive[run.worker], told.attempts[instance]?.contains(name.short) != true else { continue }
             let since = before[name] ?? now
             if now - since > Self.silence, now - run.since > Self.silence, !isHeard(run.worker) {
-                _ = await elsewhere.interrupt(name.job.key, name.lease, reason: "its worker does not know of it")
+                await elsewhere.tryToInterrupt(run, reason: "its worker does not know of it")
             } else {
                 missing[name] = since
             }

@@ -1,3 +1,4 @@
+import Foundation
 package import InferqCore
 package import Logging
 import ServiceLifecycle
@@ -16,14 +17,18 @@ package final class RedisGateway: Service {
         var cursor = "0-0"
         var oldest = "0-0"
         var session = 0
-        /// Whether this process has told of itself.
+        /// Whether this process has told of itself in this session.
         var isShown = false
         var sessionBegin = ContinuousClock.now
         var isFirstSession = true
         /// Entries that are being worked on, with the worker that said them: a new session must not read them again.
         var inProcess: [String: String] = [:]
+        /// Attempts whose outcome is being worked on.
+        var ending: Set<AttemptName> = []
         /// Workers that have shown themselves in this session.
         var seen: Set<String> = []
+        /// Workers that were alive at the last look, or are not known to be dead.
+        var known: Set<String> = []
         /// Attempts that a worker did not name in its last heartbeats, with the moment of the first.
         var missing: [AttemptName: ContinuousClock.Instant] = [:]
     }
@@ -43,6 +48,8 @@ package final class RedisGateway: Service {
     private let (inbound, inbox) = AsyncStream.makeStream(of: Inbound.self)
 
     private static let patience = Duration.milliseconds(500)
+    /// Seconds for which a word waits for its worker.
+    private static let inboxLifetime = "3600"
     /// Words that are worked on at a time; more stay in Redis.
     private static let inProcessLimit = 1024
     /// A worker that holds an attempt names it within two heartbeats; so long it may be silent about one.
@@ -139,8 +146,9 @@ package final class RedisGateway: Service {
         switch standing {
         case .up(let session):
             state.withLock { state in
-                state.isFirstSession = state.session == 0
+                state.isFirstSession = state.session == 0 && !link.wasAway
                 state.session = session
+                state.isShown = false
                 state.sessionBegin = .now
                 state.seen = []
                 state.missing = [:]
@@ -161,8 +169,13 @@ package final class RedisGateway: Service {
             let (cursor, oldest, room) = self.state.withLock { state in
                 (state.cursor, state.oldest, Self.inProcessLimit - state.inProcess.count)
             }
-            // With too much to do, only look whether Redis is there: one of those at work takes some time.
-            let count = String(max(1, min(room, 128)))
+            guard room > 0 else {
+                // Too much to do: the rest stays in Redis.
+                _ = try connection.run(RedisCommand("PING"))
+                usleep(100_000)
+                return true
+            }
+            let count = String(min(room, 128))
             let reply = try connection.run(
                 RedisCommand(
                     "XREAD", "COUNT", count, "BLOCK", String(Self.patience.milliseconds), "STREAMS", key, cursor
@@ -191,10 +204,20 @@ package final class RedisGateway: Service {
 
     private func hear(_ inbound: Inbound) async {
         let entry = inbound.entry
-        let isDone = await obey(entry, isOld: inbound.isOld)
+        let isDone = await obeyOnce(entry, isOld: inbound.isOld)
         // Only what is committed is acknowledged; the rest is read again by the next session.
         if isDone { link.send(RedisCommand("XDEL", link.keys.inbox(ofGateway: instance), entry.id)) }
         state.withLock { $0.inProcess[entry.id] = nil }
+    }
+
+    /// A worker that was not answered tells an outcome again: the first one is enough.
+    private func obeyOnce(_ entry: StreamEntry, isOld: Bool) async -> Bool {
+        guard let name = AttemptName(entry, gateway: instance), WorkerWord.isOutcome(entry) else {
+            return await obey(entry, isOld: isOld)
+        }
+        guard state.withLock({ $0.ending.insert(name).inserted }) else { return true }
+        defer { state.withLock { _ = $0.ending.remove(name) } }
+        return await obey(entry, isOld: isOld)
     }
 
     private func obey(_ entry: StreamEntry, isOld: Bool) async -> Bool {
@@ -227,6 +250,11 @@ package final class RedisGateway: Service {
     }
 
     private func give(_ name: AttemptName, _ offer: Offer, entry: String, to worker: String) async {
+        if let run = elsewhere.run(of: name.job.key, name.lease), run.worker == worker {
+            // Asked twice: the answer is the same.
+            broker.taken(offer, entry: entry)
+            return tell(.go, name, worker)
+        }
         let claim = await elsewhere.take(offer, name.lease, for: worker) { self.tell(.stop, $0) }
         broker.taken(offer, entry: entry)
         tell(claim == nil ? .no : .go, name, worker)
@@ -260,6 +288,8 @@ package final class RedisGateway: Service {
 
     func tell(_ word: GatewayWord, _ name: AttemptName, _ worker: String) {
         link.send(word.command(link.keys, name, worker: worker))
+        // For a worker that never comes back.
+        link.send(RedisCommand("EXPIRE", link.keys.inbox(ofWorker: worker), Self.inboxLifetime))
     }
 
     private func tell(_ word: GatewayWord, _ run: AttemptsElsewhere.Run) {

@@ -15,6 +15,8 @@ struct RedisKeys: Sendable {
     func inbox(ofGateway instance: String) -> String { "\(prefix):gateway:\(instance):in" }
     /// A stream with a consumer group: what a gateway offers of one model.
     func jobs(of instance: String, _ model: String) -> String { "\(prefix):gateway:\(instance):jobs:\(model)" }
+    /// A string: the id of the last event that a gateway has published.
+    func published(of instance: String) -> String { "\(prefix):gateway:\(instance):published" }
     /// A string that is written to see whether Redis takes writes.
     func probe(_ id: String) -> String { "\(prefix):probe:\(id)" }
 

@@ -39,8 +39,22 @@ package final class RedisLink: Sendable {
         var handles: [ObjectIdentifier: RedisConnection.Handle] = [:]
         var turns: [Turns] = []
         var hasLoggedOutage = false
-        /// Threads that have not ended.
-        var threads = 0
+        /// Whether Redis was away at any time, from the first look on.
+        var wasAway = false
+
+        /// What is sent next.
+        mutating func takeBatch() -> [Entry] {
+            var count = 0
+            var bytes = 0
+            while count < waiting.count, count < RedisLink.batchLimit, bytes < RedisLink.batchBytesLimit {
+                bytes += waiting[count].command.bytes.count
+                count += 1
+            }
+            let batch = Array(waiting[..<count])
+            waiting.removeFirst(count)
+            waitingBytes -= bytes
+            return batch
+        }
     }
 
     let settings: RedisSettings
@@ -52,13 +66,16 @@ package final class RedisLink: Sendable {
     private let condition = NSCondition()
     private let outage: RedisOutage
 
-    /// Commands and bytes that may wait for the thread: past it whoever sends is told that Redis is away.
+    /// Commands and bytes that may wait for the thread: past it Redis is too slow to be used.
     private static let waitingLimit = 20_000
     private static let waitingBytesLimit = 64 << 20
     /// A session shorter than this was no use, and the pause before the next one grows.
     private static let shortSession = Duration.seconds(1)
     private static let longestPause = Duration.seconds(4)
     private static let stackSize = 512 << 10
+    /// Commands and bytes that are sent at a time, so that their answers come in time on a slow line, too.
+    private static let batchLimit = 1000
+    private static let batchBytesLimit = 1 << 20
 
     /// - Parameters:
     ///   - id: of this process.
@@ -73,6 +90,9 @@ package final class RedisLink: Sendable {
     }
 
     package var standing: Standing { state.withLock { $0.standing } }
+
+    /// Whether Redis was away since the start: then others may have missed it as well.
+    var wasAway: Bool { state.withLock { $0.wasAway } }
 
     var session: Int? {
         if case .up(let session) = standing { session } else { nil }
@@ -104,9 +124,12 @@ package final class RedisLink: Sendable {
     @discardableResult
     func send(_ command: RedisCommand, then: (@Sendable (RedisReply?) -> Void)? = nil) -> Bool {
         let (isSent, mustWake) = state.withLock { state -> (Bool, Bool) in
-            guard case .up = state.standing, state.failure == nil, !state.isStopped,
-                state.waiting.count < Self.waitingLimit, state.waitingBytes < Self.waitingBytesLimit
-            else { return (false, false) }
+            guard case .up = state.standing, state.failure == nil, !state.isStopped else { return (false, false) }
+            guard state.waiting.count < Self.waitingLimit, state.waitingBytes < Self.waitingBytesLimit else {
+                // What cannot be sent would be missed for as long as the session lasts: it is made anew.
+                state.failure = .hung
+                return (false, true)
+            }
             state.waiting.append(Entry(command: command, then: then))
             state.waitingBytes += command.bytes.count
             return (true, state.waiting.count == 1)
@@ -189,7 +212,8 @@ package final class RedisLink: Sendable {
             isFirst = false
             let wasShort = began.map { .now - $0 < Self.shortSession } ?? false
             pause = wasShort ? min(pause * 2, Self.longestPause) : settings.probeInterval
-            wait(pause) { _ in false }
+            // Not all processes of a site at the same moment.
+            wait(pause * Double.random(in: 0.75..<1.25)) { _ in false }
         }
     }
 
@@ -205,13 +229,7 @@ package final class RedisLink: Sendable {
     private func serve(_ connection: RedisConnection) throws(RedisError) {
         while true {
             wait(settings.probeInterval) { !$0.waiting.isEmpty || $0.failure != nil }
-            let (entries, failure) = state.withLock { state -> ([Entry], RedisError?) in
-                defer {
-                    state.waiting = []
-                    state.waitingBytes = 0
-                }
-                return (state.waiting, state.failure)
-            }
+            let (entries, failure) = state.withLock { ($0.takeBatch(), $0.failure) }
             var answered = 0
             defer { for entry in entries[answered...] { entry.then?(nil) } }
             if let failure { throw failure }
@@ -246,6 +264,7 @@ package final class RedisLink: Sendable {
                 isNews = state.hasLoggedOutage
                 state.hasLoggedOutage = false
             case .away:
+                state.wasAway = true
                 // An outage begins once, however often it is looked at.
                 if case .up = before { state.standing = standing }
                 isNews = !state.hasLoggedOutage

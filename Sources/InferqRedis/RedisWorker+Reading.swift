@@ -29,12 +29,16 @@ extension RedisWorker {
             let name = AttemptName(entry, gateway: gateway)
         else { return }
         var ring: Bell?
+        var reason = StopSignal.Reason.cancelled
         let stop = state.withLock { state -> StopSignal? in
             guard let held = state.held[name] else { return nil }
             switch (word, held.phase) {
             case (.go, .asking(let slot)):
                 state.held[name]?.phase = .running
                 ring = slot.bell
+                guard state.isInterrupting else { return nil }
+                reason = .serviceStops
+                return held.stop
             case (.no, .asking(let slot)), (.stop, .asking(let slot)):
                 state.held[name] = nil
                 ring = slot.bell
@@ -44,8 +48,8 @@ extension RedisWorker {
             }
             return nil
         }
+        stop?.stop(reason)
         ring?.ring(.event)
-        stop?.stop(.cancelled)
     }
 
     // MARK: Jobs

@@ -10,7 +10,7 @@ package final class RedisWorker: Service {
     /// How an attempt went.
     package enum Ending: Sendable {
         case reply(Reply)
-        /// The answer went to the gateway by another way, and is stored there.
+        /// The answer went to the gateway by another way, and is stored there, or not wanted any more.
         case delivered
     }
 
@@ -42,6 +42,7 @@ package final class RedisWorker: Service {
         }
 
         var phase: Phase
+        let model: String
         let stop: StopSignal
     }
 
@@ -54,6 +55,8 @@ package final class RedisWorker: Service {
         /// Where the next look for a job of a model begins, so that all gateways are served alike.
         var turns: [String: Int] = [:]
         var isDraining = false
+        /// Attempts are told to stop as soon as they begin.
+        var isInterrupting = false
 
         var runningCount: Int {
             held.values.count { if case .running = $0.phase { true } else { false } }
@@ -169,16 +172,18 @@ package final class RedisWorker: Service {
     }
 
     private func beat() {
-        let (held, isDraining) = state.withLock { state in
-            (
+        let (held, busy, isDraining) = state.withLock { state in
+            let running = state.held.values.filter { if case .running = $0.phase { true } else { false } }
+            return (
                 state.held.filter { if case .asking = $0.value.phase { false } else { true } }.map(\.key),
-                state.isDraining
+                Dictionary(running.map { ($0.model, 1) }, uniquingKeysWith: +), state.isDraining
             )
         }
         let heartbeat = WorkerHeartbeat(
             name: name,
             host: host,
             slots: isDraining ? [:] : Dictionary(uniqueKeysWithValues: models.map { ($0.name, $0.concurrency) }),
+            busy: busy,
             attempts: Dictionary(grouping: held, by: \.gateway).mapValues { $0.map(\.short).sorted() }
         )
         let lifetime = String(link.settings.deadAfter.milliseconds)
@@ -252,7 +257,11 @@ package final class RedisWorker: Service {
             metadata: ["running": .stringConvertible(running), "drain_timeout": "\(DurationText.format(drainTimeout))"]
         )
         await wait(at: drainTimeout) { $0.isIdle }
-        for held in state.withLock({ Array($0.held.values) }) {
+        let left = state.withLock { state in
+            state.isInterrupting = true
+            return Array(state.held.values)
+        }
+        for held in left {
             if case .running = held.phase { held.stop.stop(.serviceStops) }
         }
     }
@@ -362,7 +371,11 @@ package final class RedisWorker: Service {
         let slot = Slot()
         let stop = StopSignal()
         let known = state.withLock { state in
-            defer { if state.held[name] == nil { state.held[name] = Held(phase: .asking(slot), stop: stop) } }
+            defer {
+                if state.held[name] == nil {
+                    state.held[name] = Held(phase: .asking(slot), model: delivery.offer.model, stop: stop)
+                }
+            }
             return state.held[name]
         }
         let take = WorkerWord.take(entry: delivery.entry, model: delivery.offer.model)

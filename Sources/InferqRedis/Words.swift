@@ -68,6 +68,11 @@ extension WorkerWord {
         return command
     }
 
+    /// Whether an entry tells how an attempt ended.
+    static func isOutcome(_ entry: StreamEntry) -> Bool {
+        ["answered", "failed", "interrupted"].contains(entry.text("word"))
+    }
+
     /// Nil for what no worker of this version has written.
     init?(_ entry: StreamEntry) {
         switch entry.text("word") {
@@ -130,6 +135,8 @@ struct WorkerHeartbeat: Codable, Sendable, Equatable {
     let host: String
     /// By model.
     let slots: [String: Int]
+    /// Attempts that run, of all gateways; by model.
+    let busy: [String: Int]
     /// By the instance id of a gateway: ``AttemptName/short``.
     let attempts: [String: [String]]
 }

@@ -289,6 +289,27 @@ def test_what_is_published_of_many_jobs_is_what_their_streams_have(shared_redis,
     assert found == expected
 
 
+def test_what_a_crash_left_unpublished_is_published_after_it(redis, redis_gateway, model_server):
+    """The interruption, which the start commits before Redis is looked for, among it."""
+    gateway = redis_gateway({"ocr": {}})
+    use_redis(gateway)
+    route = model_server.route("/ocr")
+    route.hold()
+    with redis.subscribe("inferq:event:*", timeout=20) as subscription:
+        job = gateway.submit("ocr")
+        found = subscription.until(lambda _, payload: b'"RUNNING"' in payload)
+        gateway.kill()
+        gateway.start()
+        route.release()
+        found += subscription.until(lambda _, payload: b'"COMPLETED"' in payload)
+    # What was on its way when the process died may come again, as it was.
+    events = []
+    for event in (exact(payload) for _, payload in found):
+        if event not in events:
+            events.append(event)
+    assert events == [as_published(event) for event in gateway.events(job)]
+
+
 # What is left in Redis
 
 

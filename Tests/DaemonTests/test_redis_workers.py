@@ -573,6 +573,8 @@ def test_a_redis_that_loses_its_data_interrupts_nothing(redis, far, make_worker,
     jobs = running(far, route, 2, max_attempts=1)
     pending = [far.submit("far", {"pending": n}) for n in range(5)]
     redis.command("FLUSHALL") if name == "flushed" else redis.restart()
+    # Longer than two looks of the gateway at the heartbeats, which are gone for a moment.
+    stays(lambda: {far.record(job)["status"] for job in jobs} == {"RUNNING"}, "they run", 3)
     use_redis(far)
     route.release()
     records = [far.ended(job, timeout=15) for job in jobs + pending]

@@ -13,73 +13,106 @@ struct GatewayBodies: Sendable {
     let wheel: TimerWheel
     let logger: Logger
 
-    /// A whole body, however large, comes within this time, or the attempt fails and is repeated.
-    private static let fetchTime = TimeAmount.minutes(5)
-    /// Between two tries to hand an answer in: a gateway that restarts is back within seconds.
+    /// A body is fetched, or handed in, within this time: a gateway that restarts is back within seconds, and one that is
+    /// not to be reached over HTTP must not hold a slot for ever.
+    private static let patience = Duration.seconds(120)
+    /// Between two tries.
     private static let pause = Duration.seconds(1)
+
+    private let throttle = LogThrottle()
+
+    init(http: HTTPClient, wheel: TimerWheel, logger: Logger) {
+        self.http = http
+        self.wheel = wheel
+        self.logger = logger
+    }
 
     /// Makes one attempt: with the body that the offer carries or names, and its answer brought to where it belongs.
     func attempt(
         _ offer: JobOffer, _ model: ModelSettings, _ stop: StopSignal, _ server: ModelServer
     ) async -> RedisWorker.Ending {
-        let body: [UInt8]
-        do {
-            if let carried = offer.body { body = carried } else { body = try await fetch(offer) }
-        } catch {
-            let reason = "the input could not be fetched from the gateway (\(ConnectionFailure(error).reason))"
-            return .reply(.failed(Failure(.connectFailed, reason, isRetryable: true), retryAfter: nil))
+        var body = offer.body
+        if body == nil {
+            switch await exchange(
+                offer, stop, "the input could not be fetched from the gateway", request: input(of: offer))
+            {
+            case .answered(let bytes) where bytes.count == offer.byteCount: body = bytes
+            case .answered: return .reply(Self.failed("the gateway gave another input than it had announced"))
+            case .over: return .delivered
+            case .failed(let reply): return .reply(reply)
+            }
         }
         let attempt = Attempt(
-            job: offer.job, eventID: offer.eventID, number: offer.attempt, body: body, contentType: offer.contentType,
-            traceparent: offer.traceparent, timeout: offer.timeout, gatewayURL: offer.gatewayURL, token: offer.token,
-            stop: stop
+            job: offer.job, eventID: offer.eventID, number: offer.attempt, body: body ?? [],
+            contentType: offer.contentType, traceparent: offer.traceparent, timeout: offer.timeout,
+            gatewayURL: offer.gatewayURL, token: offer.token, stop: stop
         )
         let reply = await server.answer(to: attempt, model)
-        guard case .answered(let bytes, let contentType) = reply, bytes.count > Payload.inlineLimit else {
-            return .reply(reply)
+        guard stop.reason == nil, case .answered(let bytes, let contentType) = reply, bytes.count > Payload.inlineLimit
+        else { return .reply(reply) }
+        let request = output(bytes, contentType, of: offer)
+        switch await exchange(offer, stop, "the answer could not be handed in at the gateway", request: request) {
+        case .answered, .over: return .delivered
+        case .failed(let reply): return .reply(reply)
         }
-        return await handIn(bytes, contentType, offer, stop)
     }
 
-    private func fetch(_ offer: JobOffer) async throws -> [UInt8] {
+    private func input(of offer: JobOffer) -> HTTPClientRequest {
         var request = HTTPClientRequest(url: "\(offer.gatewayURL)/v1/inference/\(offer.job)/input")
         request.headers.add(name: "X-Notify-Token", value: offer.token)
-        let response = try await http.execute(request, timeout: Self.fetchTime)
-        guard response.status == .ok else { throw Refused(status: Int(response.status.code)) }
-        let body = try await response.body.collect(upTo: offer.byteCount)
-        guard body.readableBytes == offer.byteCount else { throw Refused(status: Int(response.status.code)) }
-        return Array(body.readableBytesView)
+        return request
     }
 
-    /// Until the gateway has it, or says that the attempt is over.
-    private func handIn(
-        _ bytes: [UInt8], _ contentType: String?, _ offer: JobOffer, _ stop: StopSignal
-    ) async -> RedisWorker.Ending {
+    private func output(_ bytes: [UInt8], _ contentType: String?, of offer: JobOffer) -> HTTPClientRequest {
+        var request = HTTPClientRequest(url: "\(offer.gatewayURL)/v1/inference/\(offer.job)/output")
+        request.method = .PUT
+        request.headers.add(name: "X-Notify-Token", value: offer.token)
+        if let contentType { request.headers.add(name: "Content-Type", value: contentType) }
+        request.body = .bytes(bytes)
+        return request
+    }
+
+    private static func failed(_ reason: String, isRetryable: Bool = true) -> Reply {
+        .failed(Failure(.badResponse, reason, isRetryable: isRetryable), retryAfter: nil)
+    }
+
+    // MARK: One exchange with a gateway
+
+    private enum Result: Sendable {
+        case answered([UInt8])
+        /// The gateway says that the attempt is over, or the attempt was told to stop.
+        case over
+        case failed(Reply)
+    }
+
+    /// Tries until the gateway answers, the attempt must stop, or the patience is at its end.
+    private func exchange(
+        _ offer: JobOffer, _ stop: StopSignal, _ trouble: String, request: HTTPClientRequest
+    ) async -> Result {
+        let end = ContinuousClock.now + Self.patience
         while stop.reason == nil {
-            var request = HTTPClientRequest(url: "\(offer.gatewayURL)/v1/inference/\(offer.job)/output")
-            request.method = .PUT
-            request.headers.add(name: "X-Notify-Token", value: offer.token)
-            if let contentType { request.headers.add(name: "Content-Type", value: contentType) }
-            request.body = .bytes(bytes)
-            var reason: String
+            let reason: String
             do {
-                let response = try await http.execute(request, timeout: Self.fetchTime)
-                _ = try await response.body.collect(upTo: 1 << 20)
-                switch response.status.code {
-                case 204, 403, 404, 409, 410: return .delivered
+                guard let (status, bytes) = try await execute(request, upTo: max(offer.byteCount, 1 << 20), stop) else {
+                    return .over
+                }
+                switch status {
+                case 200..<300: return .answered(bytes)
+                case 403, 404, 409, 410: return .over
                 case 413:
                     let failure = Failure(
                         .tooLarge, "the model server's answer is larger than the gateway takes", isRetryable: false)
-                    return .reply(.failed(failure, retryAfter: nil))
-                default: reason = "it answered \(response.status.code)"
+                    return .failed(.failed(failure, retryAfter: nil))
+                default: reason = "it answered \(status)"
                 }
             } catch {
                 reason = ConnectionFailure(error).reason
             }
-            logger.warning(
-                "an answer could not be handed in, trying again",
+            throttle.log(
+                logger, .warning, "a large body could not be exchanged with its gateway, trying again",
                 metadata: ["job_id": "\(offer.job)", "gateway": "\(offer.gatewayURL)", "reason": "\(reason)"]
             )
+            guard ContinuousClock.now < end else { return .failed(Self.failed("\(trouble) (\(reason))")) }
             let bell = Bell()
             let deadline = wheel.ring(bell, after: Self.pause)
             stop.whenStopped { bell.ring(.stop) }
@@ -87,11 +120,29 @@ struct GatewayBodies: Sendable {
             stop.whenStopped(nil)
             wheel.cancel(deadline)
         }
-        return .delivered
+        return .over
     }
 
-    private struct Refused: Error, CustomStringConvertible {
-        let status: Int
-        var description: String { "it answered \(status)" }
+    /// - Returns: nil when the attempt was told to stop meanwhile.
+    private func execute(
+        _ request: HTTPClientRequest, upTo limit: Int, _ stop: StopSignal
+    ) async throws -> (status: UInt, bytes: [UInt8])? {
+        let bell = Bell()
+        stop.whenStopped { bell.ring(.stop) }
+        defer { stop.whenStopped(nil) }
+        return try await withThrowingTaskGroup(of: (UInt, [UInt8])?.self) { group in
+            group.addTask {
+                let response = try await http.execute(
+                    request, timeout: .seconds(Int64(Self.patience.components.seconds)))
+                let body = try await response.body.collect(upTo: limit)
+                return (response.status.code, Array(body.readableBytesView))
+            }
+            group.addTask {
+                _ = await bell.wait()
+                return nil
+            }
+            defer { group.cancelAll() }
+            return try await group.next() ?? nil
+        }
     }
 }

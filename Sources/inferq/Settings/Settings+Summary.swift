@@ -32,6 +32,13 @@ extension Settings {
             sentences.append(
                 "no model is configured, so every submit is refused; add a table [models.NAME] with its url")
         }
+        let far = models.values.filter(\.url.isEmpty).map(\.name).sorted()
+        if let first = far.first, publicURL.isEmpty {
+            sentences.append(
+                "models.\(first) is served by workers on other hosts, and public_url is empty; set it to the address by "
+                    + "which they reach this gateway"
+            )
+        }
         if broker.kind == .ring && !broker.redis.isEmpty {
             sentences.append(
                 "broker.redis is set and not used, since broker.kind is \"ring\"; choose \"auto\" to use it")
