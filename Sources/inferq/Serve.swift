@@ -6,7 +6,6 @@ import Logging
 import NIOPosix
 import ServiceLifecycle
 import Synchronization
-import UnixSignals
 
 /// The wiring of the gateway: what there is, what needs what, and in which order it stops.
 struct Serve {
@@ -112,19 +111,7 @@ struct Serve {
             let watchdog = Watchdog(queue)
             services = [watchdog] + services + [watchdog.farewell]
         }
-        let group = ServiceGroup(
-            configuration: ServiceGroupConfiguration(
-                services: services.map {
-                    ServiceGroupConfiguration.ServiceConfiguration(
-                        service: $0,
-                        successTerminationBehavior: .gracefullyShutdownGroup,
-                        failureTerminationBehavior: .gracefullyShutdownGroup
-                    )
-                },
-                gracefulShutdownSignals: [.sigterm, .sigint],
-                logger: Logger(label: "inferq.services") { _ in SwiftLogNoOpLogHandler() }
-            )
-        )
+        let group = ServiceGroup.ofProcess(services)
         let result = await Result { try await group.run() }
         Systemd.notify(Systemd.extending(by: .seconds(60)))
         try await modelServer.shutdown()

@@ -8,7 +8,6 @@ import InferqRedis
 import Logging
 import NIOCore
 import ServiceLifecycle
-import UnixSignals
 
 /// `inferq worker`: takes jobs of gateways on other hosts, through Redis.
 struct WorkerCommand: AsyncParsableCommand {
@@ -72,7 +71,7 @@ struct WorkerCommand: AsyncParsableCommand {
                 return await bodies.attempt(offer, model, stop, server)
             }
             Systemd.notify("READY=1\nSTATUS=worker \(name) for \(models.map(\.name).joined(separator: ", "))")
-            try await Self.group(of: [wheel, worker]).run()
+            try await ServiceGroup.ofProcess([wheel, worker]).run()
             try await server.shutdown()
         }
         logger.info("stopped")
@@ -81,21 +80,4 @@ struct WorkerCommand: AsyncParsableCommand {
     private static let unknownModel = Reply.failed(
         Failure(.badResponse, "the worker has no such model", isRetryable: true), retryAfter: nil
     )
-
-    /// Stopped from last to first, each awaited.
-    private static func group(of services: [any Service]) -> ServiceGroup {
-        ServiceGroup(
-            configuration: ServiceGroupConfiguration(
-                services: services.map {
-                    ServiceGroupConfiguration.ServiceConfiguration(
-                        service: $0,
-                        successTerminationBehavior: .gracefullyShutdownGroup,
-                        failureTerminationBehavior: .gracefullyShutdownGroup
-                    )
-                },
-                gracefulShutdownSignals: [.sigterm, .sigint],
-                logger: Logger(label: "inferq.services") { _ in SwiftLogNoOpLogHandler() }
-            )
-        )
-    }
 }
