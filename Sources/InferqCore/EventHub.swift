@@ -2,9 +2,17 @@ import Synchronization
 
 /// Who listens to which job: rings their bells after a commit. It keeps no events; listeners read rows.
 package final class EventHub: Sendable {
+    private struct Listeners {
+        var bells: [ObjectIdentifier: Bell] = [:]
+        /// The number of the job's last ring, or that of any job's last one when the first listener came.
+        var lastRing: UInt64
+    }
+
     private struct State {
-        var listeners: [JobKey: [ObjectIdentifier: Bell]] = [:]
+        var listeners: [JobKey: Listeners] = [:]
         var count = 0
+        /// Rings are numbered over all jobs, so that no number means two things while listeners come and go.
+        var lastRing: UInt64 = 0
         /// Those who listen to all jobs.
         var all: [ObjectIdentifier: Bell] = [:]
         var isStopped = false
@@ -17,7 +25,8 @@ package final class EventHub: Sendable {
     /// From now on `bell` rings at each event of the job. Listen first, then read the history.
     package func listen(to job: JobKey, _ bell: Bell) {
         let isStopped = state.withLock { state in
-            if state.listeners[job, default: [:]].updateValue(bell, forKey: ObjectIdentifier(bell)) == nil {
+            let none = Listeners(lastRing: state.lastRing)
+            if state.listeners[job, default: none].bells.updateValue(bell, forKey: ObjectIdentifier(bell)) == nil {
                 state.count += 1
             }
             return state.isStopped
@@ -27,9 +36,19 @@ package final class EventHub: Sendable {
 
     package func leave(_ job: JobKey, _ bell: Bell) {
         state.withLock { state in
-            guard state.listeners[job]?.removeValue(forKey: ObjectIdentifier(bell)) != nil else { return }
+            guard state.listeners[job]?.bells.removeValue(forKey: ObjectIdentifier(bell)) != nil else { return }
             state.count -= 1
-            if state.listeners[job]?.isEmpty == true { state.listeners[job] = nil }
+            if state.listeners[job]?.bells.isEmpty == true { state.listeners[job] = nil }
+        }
+    }
+
+    /// How many listen to a job, and the number of its last ring.
+    ///
+    /// A read of its events that began at or after this moment sees all events that were committed before that ring, and
+    /// a ring with a higher number tells of newer ones.
+    package func audience(of job: JobKey) -> (count: Int, lastRing: UInt64) {
+        state.withLock { state in
+            state.listeners[job].map { ($0.bells.count, $0.lastRing) } ?? (0, state.lastRing)
         }
     }
 
@@ -48,7 +67,11 @@ package final class EventHub: Sendable {
 
     /// Called after the commit of an event.
     func ring(_ job: JobKey) {
-        let (bells, all) = state.withLock { ($0.listeners[job], $0.all) }
+        let (bells, all) = state.withLock { state in
+            state.lastRing += 1
+            state.listeners[job]?.lastRing = state.lastRing
+            return (state.listeners[job]?.bells, state.all)
+        }
         for bell in all.values { bell.ring(.event) }
         guard let bells else { return }
         for bell in bells.values { bell.ring(.event) }
@@ -58,7 +81,7 @@ package final class EventHub: Sendable {
     package func stop() {
         let bells = state.withLock { state in
             state.isStopped = true
-            return state.listeners.values.flatMap(\.values) + state.all.values
+            return state.listeners.values.flatMap(\.bells.values) + state.all.values
         }
         for bell in bells { bell.ring(.stop) }
     }

@@ -1,9 +1,9 @@
 import InferqCore
-import NIOCore
+package import NIOCore
 import Synchronization
 
 /// One client's connection, as routes see it: who hangs up, and how to reach the channel.
-final class Connection: Sendable {
+package final class Connection: Sendable {
     let channel: any Channel
     /// Over a Unix socket: what only the host's own users may do is allowed.
     let isLocal: Bool
@@ -15,7 +15,7 @@ final class Connection: Sendable {
 
     private let state = Mutex(State())
 
-    init(channel: any Channel, isLocal: Bool) {
+    package init(channel: any Channel, isLocal: Bool) {
         self.channel = channel
         self.isLocal = isLocal
     }

@@ -1,10 +1,22 @@
-import InferqCore
+package import InferqCore
 import NIOCore
 
-/// Events as the frames of a stream.
-enum EventFrames {
-    /// One frame an event; the first one also says after how many milliseconds to come back.
-    static func bytes(_ history: JobHistory, output: [UInt8]?, isFirst: Bool) -> ByteBuffer {
+/// A page of a job's events as the frames of a stream. Listeners at the same place share one.
+package final class EventFrames: Sendable {
+    /// One frame an event; empty when there is none.
+    let bytes: ByteBuffer
+    let count: Int
+    /// The id of the last event; nil without events.
+    let last: Int64?
+    /// Whether the job had newer events than the last of these when they were read.
+    let hasMore: Bool
+    /// Whether the final event is among them.
+    let isAtEnd: Bool
+
+    /// - Parameters:
+    ///   - output: what the final event shows of the job's output.
+    ///   - isFirst: the first frame of a stream also says after how many milliseconds to come back.
+    package init(_ history: JobHistory, output: [UInt8]?, isFirst: Bool) {
         var buffer = ByteBuffer()
         for (index, event) in history.events.enumerated() {
             buffer.writeString("id: \(event.id)\n")
@@ -13,7 +25,11 @@ enum EventFrames {
             buffer.writeBytes(Wire.event(event, of: history.job, output: output))
             buffer.writeString("\n\n")
         }
-        return buffer
+        bytes = buffer
+        count = history.events.count
+        last = history.last
+        hasMore = history.hasMore
+        isAtEnd = history.isAtEnd
     }
 }
 

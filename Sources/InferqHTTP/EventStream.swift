@@ -2,11 +2,12 @@ import HTTPTypes
 import Hummingbird
 import InferqCore
 import NIOCore
+import NIOHTTPTypes
 import Synchronization
 
 /// One open stream of Server-Sent Events: its bell, its heartbeat and its end. What is written to it, its route knows.
 final class EventStream: Sendable {
-    typealias Send = @Sendable (EventStream, inout any ResponseBodyWriter) async throws -> StreamEnd
+    typealias Send = @Sendable (EventStream) async throws -> StreamEnd
 
     let bell = Bell()
     private let gateway: Gateway
@@ -14,6 +15,7 @@ final class EventStream: Sendable {
     private let heartbeat: Duration
     private let listenerTimeout: Duration
     private let wasCutOff = Atomic<Bool>(false)
+    private let isComplete = Atomic<Bool>(false)
 
     private init(_ gateway: Gateway, _ context: GatewayContext) {
         self.gateway = gateway
@@ -29,15 +31,15 @@ final class EventStream: Sendable {
         headers[.cacheControl] = "no-store"
         headers[.accelBuffering] = "no"
         let stream = EventStream(gateway, context)
-        let body = ResponseBody { writer in
+        let body = ResponseBody { _ in
             let streams = stream.gateway.metrics.streams
             streams.begin()
             stream.connection.onHangUp(ring: stream.bell)
             defer { stream.connection.onHangUp(ring: nil) }
             do {
-                let end = try await send(stream, &writer)
+                let end = try await send(stream)
                 streams.end(end)
-                try await writer.finish(nil)
+                stream.finish()
             } catch {
                 streams.end(stream.end(for: error))
                 throw error
@@ -59,7 +61,7 @@ final class EventStream: Sendable {
     /// Waits until there may be something new to read, and sends heartbeats meanwhile.
     ///
     /// - Returns: why the stream must end; nil: read on.
-    func wait(_ writer: inout any ResponseBodyWriter) async throws -> StreamEnd? {
+    func wait() async throws -> StreamEnd? {
         while true {
             // A whole second of tolerance lets thousands of heartbeats share a wake-up.
             let deadline = gateway.wheel.ring(bell, after: heartbeat, tolerance: min(heartbeat / 10, .seconds(1)))
@@ -69,19 +71,45 @@ final class EventStream: Sendable {
             if rings.contains(.stop) { return .drain }
             if rings.contains(.event) { return nil }
             // No empty line after it: several clients would take that for an event.
-            try await write(ByteBuffer(string: ":\n"), events: 0, to: &writer)
+            try await write(ByteBuffer(string: ":\n"), events: 0)
         }
     }
 
     /// Writes, and cuts the listener off when it does not read for `listener_timeout`.
-    func write(_ buffer: ByteBuffer, events: Int, to writer: inout any ResponseBodyWriter) async throws {
+    ///
+    /// - Parameter isLast: nothing comes after it, so the end of the answer goes with it.
+    func write(_ buffer: ByteBuffer, events: Int, isLast: Bool = false) async throws {
         let channel = connection.channel
+        let written = channel.eventLoop.makePromise(of: Void.self)
+        channel.write(HTTPResponsePart.body(buffer), promise: written)
+        if isLast {
+            isComplete.store(true, ordering: .relaxed)
+            channel.write(HTTPResponsePart.end(nil), promise: nil)
+        }
+        channel.flush()
+        gateway.metrics.streams.events.add(events)
+        // The kernel takes nearly all of them at once, and then there is nothing to wait for.
+        if let result = written.futureResult.result { return try result.get() }
         let deadline = gateway.wheel.call(after: listenerTimeout, tolerance: .seconds(1)) {
             self.wasCutOff.store(true, ordering: .relaxed)
             channel.close(promise: nil)
         }
         defer { gateway.wheel.cancel(deadline) }
-        try await writer.write(buffer)
-        gateway.metrics.streams.events.add(events)
+        try await written.futureResult.get()
+    }
+
+    private func finish() {
+        guard !isComplete.load(ordering: .relaxed) else { return }
+        connection.channel.writeAndFlush(HTTPResponsePart.end(nil), promise: nil)
+    }
+}
+
+extension EventLoopFuture<Void> {
+    /// What has come of it already; nil off its event loop, where that cannot be known.
+    fileprivate var result: Result<Void, any Error>? {
+        guard eventLoop.inEventLoop else { return nil }
+        var known: Result<Void, any Error>?
+        assumeIsolated().whenComplete { known = $0 }
+        return known
     }
 }

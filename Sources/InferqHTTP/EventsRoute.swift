@@ -25,9 +25,9 @@ struct EventsRoute: Sendable {
         let wanted = try request.headers[.lastEventID] ?? query.single("last_event_id")
         var cursor = newest
         if let id = wanted.flatMap({ Int64($0) }), (0...newest).contains(id) { cursor = id }
-        return EventStream.response(gateway, context) { [cursor] stream, writer in
+        return EventStream.response(gateway, context) { [cursor] stream in
             let listener = Listener(gateway: gateway, context: context, model: model, stream: stream)
-            return try await listener.send(after: cursor, to: &writer)
+            return try await listener.send(after: cursor)
         }
     }
 
@@ -41,7 +41,7 @@ struct EventsRoute: Sendable {
         /// Frames are written as soon as there are so many bytes of them.
         private static let writeSize = 32 << 10
 
-        func send(after cursor: Int64, to writer: inout any ResponseBodyWriter) async throws -> StreamEnd {
+        func send(after cursor: Int64) async throws -> StreamEnd {
             gateway.queue.hub.listenToAll(stream.bell)
             defer { gateway.queue.hub.leaveAll(stream.bell) }
             var cursor = cursor
@@ -52,25 +52,21 @@ struct EventsRoute: Sendable {
                 let page = try await gateway.store.events(after: cursor, of: model)
                 cursor = page.last
                 if !page.entries.isEmpty {
-                    try await write(page.entries, isFirst: isFirst, to: &writer)
+                    try await write(page.entries, isFirst: isFirst)
                     isFirst = false
                     lastWrite = .now
                 } else if ContinuousClock.now - lastWrite >= context.settings.heartbeat {
                     // Events of other models have woken us all the time.
-                    try await stream.write(ByteBuffer(string: ":\n"), events: 0, to: &writer)
+                    try await stream.write(ByteBuffer(string: ":\n"), events: 0)
                     lastWrite = .now
                 }
                 // Read on at once, but hear of a hang-up and of the stop first.
                 if page.isCut { stream.bell.ring(.event) } else { await pace.keep() }
-                if let end = try await stream.wait(&writer) { return end }
+                if let end = try await stream.wait() { return end }
             }
         }
 
-        private func write(
-            _ entries: [EventPage.Entry],
-            isFirst: Bool,
-            to writer: inout any ResponseBodyWriter
-        ) async throws {
+        private func write(_ entries: [EventPage.Entry], isFirst: Bool) async throws {
             var buffer = ByteBuffer()
             var count = 0
             for (index, entry) in entries.enumerated() {
@@ -81,7 +77,7 @@ struct EventsRoute: Sendable {
                 EventFrames.write(entry, output: output, isFirst: isFirst && index == 0, to: &buffer)
                 count += 1
                 guard buffer.readableBytes >= Self.writeSize || index == entries.count - 1 else { continue }
-                try await stream.write(buffer, events: count, to: &writer)
+                try await stream.write(buffer, events: count)
                 buffer = ByteBuffer()
                 count = 0
             }
@@ -90,7 +86,7 @@ struct EventsRoute: Sendable {
 }
 
 extension EventFrames {
-    /// One frame of the stream of all jobs: as ``bytes(_:output:isFirst:)``, with `event_id` and `model` in front.
+    /// One frame of the stream of all jobs: as of one job, with `event_id` and `model` in front.
     fileprivate static func write(
         _ entry: EventPage.Entry, output: [UInt8]?, isFirst: Bool, to buffer: inout ByteBuffer
     ) {

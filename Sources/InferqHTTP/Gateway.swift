@@ -12,6 +12,7 @@ package struct Gateway: Sendable {
     /// Attempts at workers on other hosts; nil without a Redis.
     let elsewhere: AttemptsElsewhere?
     let bodies: BodyBudget
+    let frames: SharedFrames
     let metrics: HTTPMetrics
     let refusals: Refusals
     /// When this process began to serve, for operators.
@@ -32,6 +33,7 @@ package struct Gateway: Sendable {
         self.settings = settings
         self.version = version
         bodies = BodyBudget()
+        frames = SharedFrames(hub: queue.hub)
         metrics = HTTPMetrics()
         refusals = Refusals(metrics: metrics)
     }

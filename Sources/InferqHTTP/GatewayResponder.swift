@@ -1,13 +1,13 @@
 import HTTPTypes
 import Hummingbird
-import HummingbirdCore
+package import HummingbirdCore
 import InferqCore
-import Logging
+package import Logging
 import NIOCore
 import NIOHTTP1
 
 /// Answers one request: the checks that come before any route, the router, and a problem document for every error.
-struct GatewayResponder: Sendable {
+package struct GatewayResponder: Sendable {
     private let gateway: Gateway
     private let routes: RouterResponder<GatewayContext>
     /// The same paths with the methods that each offers: tells an unknown path from an unknown method.
@@ -15,7 +15,7 @@ struct GatewayResponder: Sendable {
     private let logger: Logger
     private let dates = DateHeader()
 
-    init(gateway: Gateway, logger: Logger) {
+    package init(gateway: Gateway, logger: Logger) {
         self.gateway = gateway
         self.logger = logger
         let table = RouteTable(gateway)
@@ -35,7 +35,7 @@ struct GatewayResponder: Sendable {
     /// The answer of a route, or the problem document of an error.
     ///
     /// - Throws: only when there is nobody to answer.
-    func response(
+    package func response(
         to request: Request,
         _ connection: Connection,
         isRefused: Bool

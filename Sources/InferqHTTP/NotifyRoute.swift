@@ -28,8 +28,8 @@ struct NotifyRoute: Sendable {
         guard let course = try await gateway.store.course(of: eventID) else { throw try await gateway.missing(eventID) }
         let cursor = Self.cursor(try request.headers[.lastEventID] ?? query.single("last_event_id"), of: course)
         guard cursor < course.lastEvent || !course.hasEnded else { return Response(status: .noContent) }
-        return EventStream.response(gateway, context) { stream, writer in
-            try await Listener(gateway: gateway, key: course.key, stream: stream).send(after: cursor, to: &writer)
+        return EventStream.response(gateway, context) { stream in
+            try await Listener(gateway: gateway, key: course.key, stream: stream).send(after: cursor)
         }
     }
 
@@ -45,26 +45,35 @@ struct NotifyRoute: Sendable {
         let key: JobKey
         let stream: EventStream
 
-        func send(after cursor: Int64, to writer: inout any ResponseBodyWriter) async throws -> StreamEnd {
+        func send(after cursor: Int64) async throws -> StreamEnd {
             gateway.queue.hub.listen(to: key, stream.bell)
-            defer { gateway.queue.hub.leave(key, stream.bell) }
-            var cursor = cursor
-            var isFirst = true
-            while let history = try await gateway.store.history(
-                key, after: cursor, limit: page, byteLimit: pageBytes
-            ) {
-                if let last = history.last {
-                    let output = try await gateway.store.output(shownBy: history)
-                    let frames = EventFrames.bytes(history, output: output, isFirst: isFirst)
-                    try await stream.write(frames, events: history.events.count, to: &writer)
-                    cursor = last
-                    isFirst = false
-                    if history.isAtEnd { return .end }
-                    if history.hasMore { continue }
+            defer {
+                gateway.queue.hub.leave(key, stream.bell)
+                gateway.frames.listenerLeft(key)
+            }
+            var place = SharedFrames.Place(key: key, cursor: cursor, isFirst: true)
+            while let frames = try await frames(at: place) {
+                if let last = frames.last {
+                    try await stream.write(frames.bytes, events: frames.count, isLast: frames.isAtEnd)
+                    if frames.isAtEnd { return .end }
+                    place = SharedFrames.Place(key: key, cursor: last, isFirst: false)
+                    if frames.hasMore { continue }
                 }
-                if let end = try await stream.wait(&writer) { return end }
+                if let end = try await stream.wait() { return end }
             }
             return .store
+        }
+
+        private func frames(at place: SharedFrames.Place) async throws -> EventFrames? {
+            try await gateway.frames.frames(at: place) {
+                guard
+                    let history = try await gateway.store.history(
+                        place.key, after: place.cursor, limit: page, byteLimit: pageBytes
+                    )
+                else { return nil }
+                let output = try await gateway.store.output(shownBy: history)
+                return EventFrames(history, output: output, isFirst: place.isFirst)
+            }
         }
     }
 }
