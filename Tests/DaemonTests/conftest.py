@@ -16,6 +16,15 @@ FAST = {"backoff": {"base": "50ms", "cap": "200ms"}}
 _gateways = []
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Among several workers (`-n`), a file goes to one of them as a whole, since its tests share a gateway."""
+    for item in items:
+        name = item.name if item.get_closest_marker("long") else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(name))
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """Shows the state of each gateway and the end of its log with a failure."""

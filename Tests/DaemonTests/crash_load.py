@@ -146,7 +146,10 @@ class Load:
         self.jobs, self.ids_of, self.inputs = {}, {}, {}       # acknowledged, by id; id by nonce; input by nonce
         self.events, self.finals = {}, {}                       # seen by anyone: event id -> (job, bytes); id -> record
         self.calls, self.called_as, self.attempts = collections.Counter(), {}, {}
-        self.nonces, self.unsure, self.streams = itertools.count(), collections.deque(), queue.SimpleQueue()
+        self.nonces, self.unsure = itertools.count(), collections.deque()
+        # Not a SimpleQueue: in CPython 3.11 its `get(timeout)` waits for ever if another thread takes the item at the
+        # very end of that time.
+        self.streams = queue.Queue()
         self.fresh, self.crashes, self.crash_at, self.over = [], 0, float("inf"), threading.Event()
         self.model = ModelServer(self.called)
 

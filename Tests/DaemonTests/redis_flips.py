@@ -10,7 +10,7 @@ called once. There is one exception, with --workers: a Redis that loses its data
 what a worker elsewhere has just written and nobody has read; then, and only then, the job may be called once more for
 each such loss in its life. Exit 0: all kept; 1: the violations are listed; 77: no redis-server here.
 """
-import argparse, collections, contextlib, json, pathlib, queue, random, signal, subprocess, sys
+import argparse, collections, contextlib, faulthandler, json, pathlib, queue, random, signal, subprocess, sys
 import tempfile, threading, time
 
 from crash_load import BROKEN, FINAL, KINDS, Refused
@@ -48,7 +48,6 @@ class FlipLoop(CrashLoop):
             for n in range(options.workers)
         ]
         self.taken, self.asked_to_cancel, self.brokers = [], set(), collections.Counter()
-        self.following = {}     # by thread: the job whose stream is open
         self.broker, self.heard, self.resting = None, [], threading.Event()
 
     # The flips.
@@ -104,15 +103,12 @@ class FlipLoop(CrashLoop):
             except queue.Empty:
                 return
             numbers, status = [], None
-            self.following[threading.get_ident()] = event_id
             try:
                 for number, data in http.frames(event_id):
                     numbers.append(number)
                     status = self.event(event_id, number, data)["status"]
             except Refused as refused:
                 return self.findings.add("lost", event_id, f"the stream of {event_id} answered {refused}")
-            finally:
-                self.following.pop(threading.get_ident(), None)
             if status not in FINAL:
                 self.findings.add("events", event_id, f"the stream of {event_id} ended with {status}")
             self.heard.append((event_id, numbers))
@@ -191,16 +187,12 @@ class FlipLoop(CrashLoop):
         begun = time.monotonic()
         while not self.streams.empty() and time.monotonic() - begun < 30:
             time.sleep(0.05)
-        begun = time.monotonic()
-        while self.following and time.monotonic() - begun < 15:
-            time.sleep(0.05)
         self.over.set()
-        for event_id in self.following.copy().values():
-            self.findings.add("stuck", event_id, f"the stream of {event_id}, whose job has ended, does not end")
-        if self.streams.qsize():
-            self.findings.add("stuck", "streams", "streams of ended jobs were not followed in time")
         for thread in threads:
-            thread.join(1)
+            thread.join(15)
+        if self.streams.qsize() or any(thread.is_alive() for thread in threads):
+            self.findings.add("stuck", "streams", "streams of ended jobs do not end")
+            faulthandler.dump_traceback()
 
     def run(self):
         """Returns the number of flips that were done."""

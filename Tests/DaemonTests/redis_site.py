@@ -145,7 +145,7 @@ class Clients:
 
     def __init__(self, site, gateway):
         self.site, self.gateway, self.findings = site, gateway, site.findings
-        self.jobs, self.taken, self.heard, self.streams = {}, [], [], queue.SimpleQueue()
+        self.jobs, self.taken, self.heard, self.streams = {}, [], [], queue.Queue()
         self.resting, self.over = threading.Event(), threading.Event()
         self.threads = []
 

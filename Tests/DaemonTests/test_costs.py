@@ -13,6 +13,8 @@ from harness.model import Client, Model
 from harness.system import BODY, probe
 from waiting import until
 
+pytestmark = pytest.mark.alone
+
 MIB = 1024 * 1024
 MANY = {"concurrency": 64, "queue_limit": 100_000, "timeout": "1h"}
 SUBMIT = {"model": "m"} | BODY

@@ -39,18 +39,21 @@ def run(*options, within):
     return loop.returncode, printed
 
 
+@pytest.mark.long
 @pytest.mark.timeout(220)
 def test_thirty_kills_under_load_break_no_promise():
     code, printed = run("--mode", "kill", "--cycles", "30", within=150)
     assert code == 0, printed
 
 
+@pytest.mark.long
 @pytest.mark.timeout(260)
 def test_twelve_power_cuts_under_load_break_no_promise(power):
     code, printed = run("--mode", "power", "--cycles", "12", within=180)
     assert code == 0, printed
 
 
+@pytest.mark.long
 @pytest.mark.timeout(260)
 def test_power_cuts_lose_acknowledged_jobs_without_full_sync(power):
     """The proof that the test above can fail."""

@@ -1,5 +1,6 @@
 """`[limits]`: deadlines, numbers of connections and bodies, open files, and clients that vanish."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -199,67 +200,51 @@ def problem_without_instance(answer, status):
     assert {"type", "title", "status", "detail", "code"} <= set(answer.json())
 
 
-def test_503_when_too_many_bodies_are_in_flight(make_gateway):
-    gateway = make_gateway({"ocr": {}}, max_body="1MiB", limits={"bodies_in_flight": "2MiB"})
-    head = b"POST " + SUBMIT.encode() + b" HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
-    body = b'{"model":"ocr","input":"' + b"x" * (900 * KIB)
-    end = b'"}'
-    waiting = []
+def third_is_refused(gateway, target, content_type, body, end):
+    """The 503 of a third body beside two that wait for their last bytes, each of which gets its 202 then.
 
-    def third_is_refused():
-        """Two that wait for their last bytes, and one more; when that came before one of them, all of it again."""
-        for _ in range(2):
-            sock = wire.dial(gateway.address)
-            waiting.append(sock)
-            sock.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body + end) + body)
-        third = gateway.post(SUBMIT, body + end)
-        small = gateway.post(SUBMIT, {"model": "ocr"})
-        statuses = []
-        while waiting:
-            with waiting.pop() as sock:
-                try:
+    The third may come before one of the two, which is refused in its place: then all of it is done again.
+    """
+    head = f"POST {target} HTTP/1.1\r\n".encode() + HOST + f"Content-Type: {content_type}\r\n".encode()
+
+    def attempt():
+        with contextlib.ExitStack() as stack:
+            waiting = [stack.enter_context(wire.dial(gateway.address)) for _ in range(2)]
+            for sock in waiting:
+                sock.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body + end) + body)
+            third = gateway.request("POST", target, body + end, {"Content-Type": content_type})
+            assert gateway.post(SUBMIT, {"model": "ocr"}).status == 202, "a small body always fits"
+            statuses = []
+            for sock in waiting:
+                with contextlib.suppress(OSError):      # refused already
                     sock.sendall(end)
-                except OSError:
-                    pass
                 statuses.append(wire.read_answer(sock, "POST").status)
-        assert set(statuses) <= {202, 503} and small.status == 202, "a small body always fits"
+        assert set(statuses) <= {202, 503}
         return third if third.status == 503 and statuses == [202, 202] else None
 
-    try:
-        answer = until(third_is_refused, "a body too many", 30)
-        problem_without_instance(answer, 503)
-        assert int(answer.headers["Retry-After"]) >= 1
-        assert gateway.post(SUBMIT, body + end).status == 202, "what they held is free again"
-        # Clients that go away in the middle give back what they held, too.
-        for _ in range(8):
-            with wire.dial(gateway.address) as sock:
-                sock.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body + end) + body)
-        until(lambda: gateway.post(SUBMIT, body + end).status == 202, "nothing is held by those that went")
-    finally:
-        for sock in waiting:
-            sock.close()
+    return until(attempt, "a body too many", 30)
 
 
-def raw_body(gateway, body):
-    return gateway.request("POST", f"{SUBMIT}?model=ocr", body, {"Content-Type": "image/png"})
-
-
-def test_bodies_that_are_not_json_are_in_flight_too(make_gateway):
+@pytest.mark.parametrize("target, content_type, body, end", [
+    (SUBMIT, "application/json", b'{"model":"ocr","input":"' + b"x" * (900 * KIB), b'"}'),
+    (SUBMIT + "?model=ocr", "image/png", b"x" * (900 * KIB), b"x"),
+], ids=["JSON", "other"])
+def test_503_when_too_many_bodies_are_in_flight(make_gateway, target, content_type, body, end):
     gateway = make_gateway({"ocr": {}}, max_body="1MiB", limits={"bodies_in_flight": "2MiB"})
-    head = f"POST {SUBMIT}?model=ocr HTTP/1.1\r\n".encode() + HOST + b"Content-Type: image/png\r\n"
-    body = b"x" * (900 * KIB)
-    waiting = [wire.dial(gateway.address) for _ in range(2)]
-    try:
-        for sock in waiting:
-            sock.sendall(head + b"Content-Length: %d\r\n\r\n" % (len(body) + 1) + body)
-        until(lambda: raw_body(gateway, body).status == 503, "a body too many")
-        for sock in waiting:
-            sock.sendall(b"x")
-            assert wire.read_answer(sock, "POST").status == 202
-        assert raw_body(gateway, body).status == 202, "what they held is free again"
-    finally:
-        for sock in waiting:
-            sock.close()
+    answer = third_is_refused(gateway, target, content_type, body, end)
+    problem_without_instance(answer, 503)
+    assert int(answer.headers["Retry-After"]) >= 1
+
+    def whole():
+        return gateway.request("POST", target, body + end, {"Content-Type": content_type}).status
+
+    assert whole() == 202, "what they held is free again"
+    # Clients that go away in the middle give back what they held, too.
+    head = f"POST {target} HTTP/1.1\r\n".encode() + HOST + f"Content-Type: {content_type}\r\n".encode()
+    for _ in range(8):
+        with wire.dial(gateway.address) as sock:
+            sock.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body + end) + body)
+    until(lambda: whole() == 202, "nothing is held by those that went")
 
 
 def test_a_body_that_does_not_come_does_not_hold_up_the_stop(make_gateway):

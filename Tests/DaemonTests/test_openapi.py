@@ -95,6 +95,7 @@ expected-statuses = ["2xx", 304, 403, 404, 409, 410, 422, 429, 502, 504]
 """
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_the_program_does_what_the_description_says(make_gateway, model_server, tmp_path):
     gateway = make_gateway({"ocr": {}, "broken": {"max_attempts": 1}}, sync_wait="300ms", limits={"connections": 256})

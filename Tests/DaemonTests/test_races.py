@@ -220,6 +220,7 @@ def machine(gateway, attachers, pool):
     return Races
 
 
+@pytest.mark.long
 @pytest.mark.timeout(SECONDS + 240)
 def test_no_listener_misses_or_doubles_an_event(make_gateway, model_server):
     gateway = make_gateway(

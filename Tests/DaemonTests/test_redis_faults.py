@@ -408,12 +408,14 @@ def run(*options, within):
     return flips.returncode, printed
 
 
+@pytest.mark.long
 @pytest.mark.timeout(220)
 def test_ten_flips_under_load_break_no_promise():
     code, printed = run("--flips", "10", "--seconds-max", "2.5", within=150)
     assert code == 0, printed
 
 
+@pytest.mark.long
 @pytest.mark.timeout(160)
 def test_three_flips_with_a_worker_elsewhere_break_no_promise():
     code, printed = run("--flips", "3", "--workers", "1", "--seconds-max", "2.5", within=100)

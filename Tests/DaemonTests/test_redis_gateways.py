@@ -242,6 +242,7 @@ def run(*options, within):
     return site.returncode, printed
 
 
+@pytest.mark.long
 @pytest.mark.timeout(200)
 def test_a_site_of_six_hosts_keeps_its_promises_through_all_that_happens_to_it():
     """A short version; by hand `redis_site.py` freezes a worker for 30 s and cuts Redis off for 20 s."""

@@ -164,6 +164,7 @@ def damage(draw, file):
     return f"{kind} in {file.name} at {place}"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_store_damaged_at_one_of_200_places_is_refused_or_answers_rightly(filled):
     draw = random.Random(SEED)
