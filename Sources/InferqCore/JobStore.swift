@@ -1,6 +1,7 @@
 package import Crypto
 import Foundation
 import GRDB
+import Logging
 
 /// The jobs and their events in one SQLite file: the truth that everything else can be rebuilt from.
 ///
@@ -91,7 +92,12 @@ package final class JobStore: Sendable {
         onFatal: @escaping @Sendable (StoreError) -> Void
     ) throws {
         try StoreOpening.makeFolder(of: settings.path)
-        lock = try StoreLock(path: settings.path)
+        lock = try StoreLock(path: settings.path) { patience in
+            Logger(label: "inferq").notice(
+                "another process holds the store: waiting for it to end",
+                metadata: ["path": "\(settings.path)", "at_most": "\(DurationText.format(patience))"]
+            )
+        }
         StoreCopy.sweep(settings.path)
         disk = DiskGuard(settings)
         disk.makeRoomToStart()

@@ -10,10 +10,30 @@ package final class Scheduler: Service {
     /// Reads the best due jobs of a model from the store.
     typealias Read = @Sendable (_ model: String, _ limit: Int) async throws -> [Candidate]
 
+    /// The one suspect that is offered or runs, wherever: see ``Job/isSuspect``.
+    private struct Suspect {
+        let offer: Offer
+        /// Who has taken it: of an offer that was made twice, the one that came too late as well, for a moment.
+        var takers = 0
+    }
+
     private struct State {
         var lines: [String: Line] = [:]
-        /// The one suspect that runs, wherever: see ``Job/isSuspect``.
-        var suspect: Offer?
+        var suspect: Suspect?
+
+        mutating func take(_ offer: Offer) {
+            lines[offer.model, default: Line()].offered.remove(offer.job)
+            if suspect?.offer == offer { suspect?.takers += 1 }
+        }
+
+        /// - Returns: the models that may have something to offer now.
+        mutating func release(_ offer: Offer, wasTaken: Bool) -> [String] {
+            guard suspect?.offer == offer else { return [offer.model] }
+            if wasTaken { suspect?.takers -= 1 }
+            guard let takers = suspect?.takers, takers <= 0 else { return [offer.model] }
+            suspect = nil
+            return Array(lines.keys)
+        }
     }
 
     private let state = Mutex(State())
@@ -72,7 +92,7 @@ package final class Scheduler: Service {
     /// A worker has taken an offer: it holds a slot until ``ended(_:)``.
     func taken(_ offer: Offer) {
         state.withLock { state in
-            state.lines[offer.model]?.offered.remove(offer.job)
+            state.take(offer)
             state.lines[offer.model]?.running += 1
         }
     }
@@ -81,9 +101,7 @@ package final class Scheduler: Service {
     func ended(_ offer: Offer) {
         state.withLock { state in
             state.lines[offer.model]?.running -= 1
-            guard state.suspect == offer else { return pump(offer.model, &state) }
-            state.suspect = nil
-            for model in state.lines.keys { pump(model, &state) }
+            for model in state.release(offer, wasTaken: true) { pump(model, &state) }
         }
     }
 
@@ -101,9 +119,7 @@ package final class Scheduler: Service {
     package func withdrawn(_ offer: Offer) {
         state.withLock { state in
             state.lines[offer.model]?.offered.remove(offer.job)
-            guard state.suspect == offer else { return pump(offer.model, &state) }
-            state.suspect = nil
-            for model in state.lines.keys { pump(model, &state) }
+            for model in state.release(offer, wasTaken: false) { pump(model, &state) }
         }
     }
 
@@ -142,7 +158,7 @@ package final class Scheduler: Service {
     /// A worker on another host has taken an offer: it holds a slot there until ``endedElsewhere(_:)``.
     func takenElsewhere(_ offer: Offer) {
         state.withLock { state in
-            state.lines[offer.model, default: Line()].offered.remove(offer.job)
+            state.take(offer)
             state.lines[offer.model]?.runningElsewhere += 1
         }
     }
@@ -150,9 +166,7 @@ package final class Scheduler: Service {
     func endedElsewhere(_ offer: Offer) {
         state.withLock { state in
             state.lines[offer.model]?.runningElsewhere -= 1
-            guard state.suspect == offer else { return pump(offer.model, &state) }
-            state.suspect = nil
-            for model in state.lines.keys { pump(model, &state) }
+            for model in state.release(offer, wasTaken: true) { pump(model, &state) }
         }
     }
 
@@ -160,7 +174,7 @@ package final class Scheduler: Service {
     package func offerAgain(_ offers: [Offer]) {
         state.withLock { state in
             for offer in offers where state.lines[offer.model]?.offered.remove(offer.job) != nil {
-                if state.suspect == offer { state.suspect = nil }
+                if state.suspect?.offer == offer, state.suspect?.takers == 0 { state.suspect = nil }
                 state.lines[offer.model]?.forget()
             }
             for model in Set(offers.map(\.model)) { pump(model, &state) }
@@ -171,7 +185,9 @@ package final class Scheduler: Service {
     package func offerAllAgain() {
         state.withLock { state in
             for (model, line) in state.lines {
-                if let suspect = state.suspect, suspect.model == model, line.offered.contains(suspect.job) {
+                if let suspect = state.suspect, suspect.offer.model == model, line.offered.contains(suspect.offer.job),
+                    suspect.takers == 0
+                {
                     state.suspect = nil
                 }
                 state.lines[model]?.offered = []
@@ -187,7 +203,7 @@ package final class Scheduler: Service {
         guard var line = state.lines[model], line.isServed else { return }
         defer { state.lines[model] = line }
         while line.offered.count <= line.free {
-            if let suspect = state.suspect, suspect.model == model { return }
+            if state.suspect?.offer.model == model { return }
             if line.mustRead { reads.ring(.event) }
             guard let best = line.best(skippingSuspects: state.suspect != nil) else { return }
             // A suspect waits until nothing else of its model runs, and nothing passes it meanwhile.
@@ -196,7 +212,7 @@ package final class Scheduler: Service {
             guard broker.offer(offer) else { return }
             line.remove(best)
             line.offered.insert(best.key)
-            if best.isSuspect { state.suspect = offer }
+            if best.isSuspect { state.suspect = Suspect(offer: offer) }
         }
     }
 

@@ -234,10 +234,16 @@ struct Preference: Sendable, Equatable {
 
     init(_ headers: HTTPFields) {
         for field in headers[values: .prefer].flatMap({ $0.split(separator: ",") }) {
-            let item = field.prefix { $0 != ";" }.trimmingSpaces.lowercased()
-            if item == "respond-async" { respondsAsync = true }
-            if item.hasPrefix("wait="), let seconds = Int(item.dropFirst(5)), seconds >= 0, wait == nil {
-                wait = seconds
+            let item = field.prefix { $0 != ";" }.split(separator: "=", maxSplits: 1).map(\.trimmingSpaces)
+            switch (item.first?.lowercased(), item.dropFirst().first) {
+            case ("respond-async", nil): respondsAsync = true
+            case ("wait", let value?):
+                // A value may be a token or a quoted string; the first one counts.
+                let isQuoted = value.count > 1 && value.first == "\"" && value.last == "\""
+                if wait == nil, let seconds = Int(isQuoted ? value.dropFirst().dropLast() : value[...]), seconds >= 0 {
+                    wait = seconds
+                }
+            default: break
             }
         }
     }

@@ -225,7 +225,8 @@ def test_a_second_process_on_the_same_store_exits_73(gateway, tmp_path):
         [BINARY, "serve", "--config", file], capture_output=True, text=True, timeout=30, env=environment()
     )
     assert second.returncode == 73, second.stderr
-    assert second.stderr.strip(), "it says why"
+    assert "waiting for it to end" in second.stderr, "it says at once what it waits for"
+    assert "waiting" not in second.stderr.strip().splitlines()[-1], "and why it gave up"
     assert gateway.ended(gateway.submit("ocr"))["status"] == "COMPLETED", "the first one is not disturbed"
 
 

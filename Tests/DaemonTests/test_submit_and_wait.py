@@ -24,10 +24,11 @@ def test_the_synchronous_form_answers_200_and_the_record(gateway, model):
     assert record == gateway.record(record)
 
 
-def test_prefer_wait_bounds_the_wait_and_the_job_goes_on(gateway, model):
+@pytest.mark.parametrize("prefer", ["wait=1", 'Wait = "1"; x=y', "wait=1, wait=60"])
+def test_prefer_wait_bounds_the_wait_and_the_job_goes_on(gateway, model, prefer):
     model.route.hold()
     started = time.monotonic()
-    answer = sync(gateway, model, {"Prefer": "wait=1"})
+    answer = sync(gateway, model, {"Prefer": prefer})
     assert 0.9 < time.monotonic() - started < 4
     assert (answer.status, answer.headers["Preference-Applied"]) == (202, "wait=1")
     job = answer.json()

@@ -254,6 +254,26 @@ struct SchedulerTests {
         }
     }
 
+    @Test
+    func aSuspectThatWasOfferedTwiceRunsAloneUntilItHasEnded() async throws {
+        try await withBed(["a": [candidate(1, isSuspect: true)]], concurrency: ["a": 2, "b": 1]) { bed in
+            _ = await bed.offers(1)
+            // Its offer seemed lost, was made again, and both came.
+            bed.scheduler.offerAgain([Offer(model: "a", job: JobKey(value: 1))])
+            #expect(await bed.offers(2) == [1, 1])
+            bed.take(1)
+            bed.take(1)
+            bed.end(1)
+            bed.add(candidate(2, isSuspect: true), of: "b")
+            bed.add(candidate(3), of: "b")
+            #expect(await bed.offers(3) == [1, 1, 3])
+            bed.end(1)
+            bed.take(3, of: "b")
+            bed.end(3, of: "b")
+            #expect(await bed.offers(4) == [1, 1, 3, 2])
+        }
+    }
+
     // MARK: Settings
 
     @Test
