@@ -13,8 +13,11 @@ BENCH_PACKAGES := $(BUILD_PACKAGES) gcc python3 strace wrk
 DEB_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev lintian man-db
 # With the Swift runtime linked in, as in the package: 29 MiB resident when idle in place of 40 (docs/performance.md).
 RELEASE_BUILD := swift build -c release --static-swift-stdlib --product inferq
-SWIFT_SOURCES := Package.swift Sources Tests
+SWIFT_SOURCES := Package.swift Sources Tests $(wildcard Benchmarks/Micro*)
 VENV := .build/venv
+PYTEST := $(VENV)/bin/python -m pytest -q Tests/DaemonTests
+# Test files that run at a time: three keep two cores busy.
+WORKERS ?= 3
 REFERENCE_VENV := .build/reference-venv
 
 .PHONY: help
@@ -39,11 +42,19 @@ test-unit:
 	swift build --build-tests
 	swift test --skip-build
 
-# The built binary from outside.
+# The built binary from outside. Most tests wait most of the time, so several files run at a time; those that measure
+# what the gateway costs come after them, alone.
 .PHONY: test-daemon
 test-daemon: $(VENV)/ready
 	swift build --product inferq
-	INFERQ_BIN=.build/debug/inferq $(VENV)/bin/python -m pytest -q Tests/DaemonTests
+	INFERQ_BIN=.build/debug/inferq $(PYTEST) -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m 'not alone'
+	INFERQ_BIN=.build/debug/inferq $(PYTEST) -m alone
+
+# The lock of Swift's library is shown to the sanitizer by a small library of our own.
+.PHONY: test-threads
+test-threads: test-setup ## run the unit tests under ThreadSanitizer, in a build of their own (20 minutes)
+	swift build --build-tests --sanitize=thread --scratch-path .build-threads
+	packaging/sanitizer/run.sh .build-threads
 
 $(VENV)/ready: Tests/DaemonTests/requirements.txt
 	python3 -m venv $(VENV)
@@ -71,6 +82,14 @@ bench-scale: bench-setup ## a million jobs, 10,000 listeners, and MINUTES=60 of 
 bench-redis: bench-setup ## the ring, a Redis on this host, and a worker beside it, in turn (3 minutes)
 	packaging/install-deps.sh redis-server
 	python3 Benchmarks/redis.py --rounds $(ROUNDS) $(if $(RECORD),--record)
+
+# Its programs are targets of our own package that nothing else needs, so they stand in Package.swift only here.
+.PHONY: bench-micro
+bench-micro: bench-setup ## count the instructions of parts, against Benchmarks/instructions.json; TIMES=1 shows times too
+	packaging/install-deps.sh valgrind
+	INFERQ_MICRO=1 swift build -c release --static-swift-stdlib --product MicroCount
+	python3 Benchmarks/micro.py
+	$(if $(TIMES),INFERQ_MICRO=1 swift package --allow-writing-to-package-directory benchmark --target MicroTime)
 
 # The stack that inferq replaces, built from parts (Benchmarks/reference/README.md).
 .PHONY: bench-reference

@@ -2,6 +2,8 @@
 
 import PackageDescription
 
+import class Foundation.ProcessInfo
+
 /// Applied to every target of ours: warnings are errors, and imports say what they expose.
 let settings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
@@ -133,3 +135,39 @@ let package = Package(
         .testTarget(name: "ClientTests", dependencies: ["inferq", "InferqCore"], swiftSettings: settings),
     ]
 )
+
+// What is measured by itself has package access, so these targets are part of this package; but nobody who builds the
+// program needs what they depend on (`make bench-micro`).
+if ProcessInfo.processInfo.environment["INFERQ_MICRO"] != nil {
+    package.dependencies.append(.package(url: "https://github.com/ordo-one/benchmark", exact: "1.38.1", traits: []))
+    package.targets += [
+        .target(
+            name: "MicroCases",
+            dependencies: [
+                "InferqCore",
+                "InferqHTTP",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Benchmarks/MicroCases",
+            swiftSettings: settings
+        ),
+        .executableTarget(
+            name: "MicroCount",
+            dependencies: ["MicroCases", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "Benchmarks/MicroCount",
+            swiftSettings: settings
+        ),
+        .executableTarget(
+            name: "MicroTime",
+            dependencies: ["MicroCases", .product(name: "Benchmark", package: "benchmark")],
+            path: "Benchmarks/MicroTime",
+            swiftSettings: settings,
+            plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]
+        ),
+    ]
+}

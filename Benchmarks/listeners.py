@@ -2,12 +2,13 @@
 """Many listeners: 10,000 that wait, 1,000 with 20 events a second, some that do not read, and some that come and go."""
 
 import argparse
+import collections
 import contextlib
 import socket
 import statistics
 import time
 
-from harness import command, processes, tools
+from harness import command, nchan, processes, tools
 from harness.measures import streams
 from harness.model import Client, Model
 from harness.progress import Progress
@@ -36,13 +37,24 @@ def talking(**settings):
 
 
 def waiting(options):
-    """Listeners of one job that wait for its end."""
-    with Model() as model, inferq(model, limits__connections=options.count + 100) as gateway:
-        figures = streams(options.count)(gateway, argparse.Namespace(quiet=3, seconds=5))
-    yield f"opening {options.count:,} listeners", SECONDS, figures["open_s"], "3 s"
-    yield "memory of each", KIB, figures["memory_each"], "16 KiB"
-    yield "CPU while they wait, heartbeats included, of a core", SHARE_OF_A_CORE, figures["cores"], ""
-    yield "one event to all of them", MILLISECONDS, figures["to_all_ms"], ""
+    """Listeners of one job that wait for its end, in turn with those of nchan where it is installed."""
+    quiet = argparse.Namespace(quiet=3, seconds=5)
+    ours, theirs = collections.defaultdict(list), collections.defaultdict(list)
+    for _ in range(options.rounds):
+        with Model() as model, inferq(model, limits__connections=options.count + 100) as gateway:
+            for name, value in streams(options.count)(gateway, quiet).items():
+                ours[name].append(value)
+        if nchan.missing() is None:
+            for name, value in nchan.streams(options.count, quiet).items():
+                theirs[name].append(value)
+    goal = "2 x nchan"
+    if theirs:
+        times = statistics.median(ours["to_all_ms"]) / statistics.median(theirs["to_all_ms"])
+        goal += f": {times:.2f} x"
+    yield f"opening {options.count:,} listeners", SECONDS, ours["open_s"], "3 s", theirs["open_s"]
+    yield "memory of each", KIB, ours["memory_each"], "16 KiB", theirs["memory_each"]
+    yield "CPU while they wait, heartbeats included, of a core", SHARE_OF_A_CORE, ours["cores"], ""
+    yield "one event to all of them", MILLISECONDS, ours["to_all_ms"], goal, theirs["to_all_ms"]
 
 
 def busy(options):
@@ -142,9 +154,14 @@ def main(options):
     progress, rows = Progress(len(parts)), []
     for part in parts:
         progress.step(part.__doc__)
-        rows += [[title, shape.text([value]), goal] for title, shape, value, goal in part(options)]
+        rows += [row(*each) for each in part(options)]
     progress.end()
-    return ["listeners", "inferq", "goal"], rows
+    return ["listeners", "nchan", "inferq", "goal"], rows
+
+
+def row(title, shape, ours, goal, theirs=()):
+    ours = ours if isinstance(ours, list) else [ours]
+    return [title, shape.text(theirs), shape.text(ours), goal]
 
 
 if __name__ == "__main__":
@@ -153,4 +170,5 @@ if __name__ == "__main__":
         count=(10_000, "listeners that wait"),
         seconds=(10, "of events"),
         waves=(40, "that come and go"),
+        rounds=(3, "of the listeners that wait"),
     ))
