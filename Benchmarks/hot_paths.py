@@ -26,10 +26,10 @@ from harness.talker import Talker
 PARTS = [
     ("the kernel: network", r"tcp|sock|skb|inet|ip_|net|epoll|eventfd|writev|readv|sendmsg|recv"),
     ("the kernel: files", r"ext4|jbd2|blk|fdatasync|fsync|vfs_|filemap|folio|pwrite|pread|submit_bio"),
-    ("the kernel: the rest", r"\[kernel"),
+    ("the kernel: the rest", r""),
     ("SQLite", r"sqlite3"),
     ("memory and reference counts", r"swift_(retain|release|alloc|dealloc|bridge|once|beginAccess|unknownObject)|swift.*"
-                                    r"(RefCount|[rR]etain|[rR]elease)|malloc|free|calloc|_int_|memmove|memcpy|memset|swift_slowAlloc"),
+                                    r"(RefCount|[rR]etain|[rR]elease)| (malloc|cfree|free|calloc|realloc|_int_|__mem|__libc_(m|c|re)alloc)|unlink_chunk"),
     ("tasks", r"swift_task|swift_job|swift_continuation|AsyncTask|swift_async|swift_asyncLet"),
     ("GRDB", r"\$s4GRDB"),
     ("NIO", r"\$s\d+NIO|c_nio|llhttp"),
@@ -61,11 +61,11 @@ def samples(folder):
 
 
 def part(module, function):
-    is_kernel = module.startswith("[kernel") or module == "[vdso]"
+    is_kernel = module.startswith("[")      # and its modules, as [ext4]
     for name, pattern in PARTS:
         if name.startswith("the kernel") != is_kernel:
             continue
-        if re.search(pattern, f"{module} {function}" if name == "the kernel: the rest" or not is_kernel else function):
+        if re.search(pattern, function if is_kernel else f"{module} {function}"):
             return name
     return "other"
 

@@ -26,17 +26,17 @@ struct RunningQueue: Sendable {
         /// Waits until this call may be answered.
         func pass() async {
             await withCheckedContinuation { continuation in
-                let mayPass = state.withLock { state in
+                let (mayPass, closed) = state.withLock { state -> (Bool, CheckedContinuation<Void, Never>?) in
                     guard state.open == 0 else {
                         state.open -= 1
-                        return true
+                        return (true, nil)
                     }
                     state.caller = continuation
-                    return false
+                    // The call before this one was the last: its outcome is stored.
+                    return (false, state.closed.take())
                 }
-                if mayPass { return continuation.resume() }
-                // The call before this one was the last: its outcome is stored.
-                state.withLock { $0.closed.take() }?.resume()
+                if mayPass { continuation.resume() }
+                closed?.resume()
             }
         }
 

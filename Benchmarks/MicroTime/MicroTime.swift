@@ -21,6 +21,8 @@ let benchmarks: @Sendable () -> Void = {
                 try await work(each.times)
                 benchmark.stopMeasurement()
             }
+        } teardown: {
+            if FileManager.default.fileExists(atPath: folder.path) { try FileManager.default.removeItem(at: folder) }
         }
     }
 }

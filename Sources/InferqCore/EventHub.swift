@@ -25,8 +25,8 @@ package final class EventHub: Sendable {
     /// From now on `bell` rings at each event of the job. Listen first, then read the history.
     package func listen(to job: JobKey, _ bell: Bell) {
         let isStopped = state.withLock { state in
-            let none = Listeners(lastRing: state.lastRing)
-            if state.listeners[job, default: none].bells.updateValue(bell, forKey: ObjectIdentifier(bell)) == nil {
+            let first = Listeners(lastRing: state.lastRing)
+            if state.listeners[job, default: first].bells.updateValue(bell, forKey: ObjectIdentifier(bell)) == nil {
                 state.count += 1
             }
             return state.isStopped
@@ -42,14 +42,12 @@ package final class EventHub: Sendable {
         }
     }
 
-    /// How many listen to a job, and the number of its last ring.
+    /// The number of a job's last ring; of any job's last one, when nobody listens to it.
     ///
-    /// A read of its events that began at or after this moment sees all events that were committed before that ring, and
-    /// a ring with a higher number tells of newer ones.
-    package func audience(of job: JobKey) -> (count: Int, lastRing: UInt64) {
-        state.withLock { state in
-            state.listeners[job].map { ($0.bells.count, $0.lastRing) } ?? (0, state.lastRing)
-        }
+    /// A read of its events that begins after this call sees all events that this ring and those before it told of, and a
+    /// ring with a higher number tells of newer ones.
+    package func lastRing(of job: JobKey) -> UInt64 {
+        state.withLock { $0.listeners[job]?.lastRing ?? $0.lastRing }
     }
 
     /// From now on `bell` rings at each event of any job. It costs the listeners of single jobs nothing.

@@ -10,7 +10,8 @@ package final class Scheduler: Service {
     /// Reads the best due jobs of a model from the store.
     typealias Read = @Sendable (_ model: String, _ limit: Int) async throws -> [Candidate]
 
-    /// The one suspect that is offered or runs, wherever: see ``Job/isSuspect``.
+    /// The one suspect that is offered or runs, as far as this process knows: see ``Job/isSuspect``. Whether it really
+    /// was alone, its rows tell; this makes sure that it soon is.
     private struct Suspect {
         let offer: Offer
         /// Who has taken it: of an offer that was made twice, the one that came too late as well, for a moment.
@@ -28,11 +29,14 @@ package final class Scheduler: Service {
 
         /// - Returns: the models that may have something to offer now.
         mutating func release(_ offer: Offer, wasTaken: Bool) -> [String] {
-            guard suspect?.offer == offer else { return [offer.model] }
-            if wasTaken { suspect?.takers -= 1 }
-            guard let takers = suspect?.takers, takers <= 0 else { return [offer.model] }
-            suspect = nil
-            return Array(lines.keys)
+            guard var known = suspect, known.offer == offer else { return [offer.model] }
+            if wasTaken {
+                // An attempt from before it was offered, as one that a start found at work elsewhere.
+                guard known.takers > 0 else { return [offer.model] }
+                known.takers -= 1
+            }
+            suspect = known.takers > 0 ? known : nil
+            return suspect == nil ? Array(lines.keys) : [offer.model]
         }
     }
 
@@ -174,7 +178,7 @@ package final class Scheduler: Service {
     package func offerAgain(_ offers: [Offer]) {
         state.withLock { state in
             for offer in offers where state.lines[offer.model]?.offered.remove(offer.job) != nil {
-                if state.suspect?.offer == offer, state.suspect?.takers == 0 { state.suspect = nil }
+                if state.suspect?.offer == offer { state.suspect = nil }
                 state.lines[offer.model]?.forget()
             }
             for model in Set(offers.map(\.model)) { pump(model, &state) }
@@ -184,12 +188,8 @@ package final class Scheduler: Service {
     /// As ``offerAgain(_:)``, for all that nobody has taken.
     package func offerAllAgain() {
         state.withLock { state in
-            for (model, line) in state.lines {
-                if let suspect = state.suspect, suspect.offer.model == model, line.offered.contains(suspect.offer.job),
-                    suspect.takers == 0
-                {
-                    state.suspect = nil
-                }
+            if state.suspect?.takers == 0 { state.suspect = nil }
+            for model in state.lines.keys {
                 state.lines[model]?.offered = []
                 state.lines[model]?.forget()
             }

@@ -24,8 +24,10 @@ final class StoreLock: Sendable {
                 Glibc.close(descriptor)
                 throw StoreError.held(path: path)
             }
-            if !isWaiting { onWait(patience) }
-            isWaiting = true
+            if errno == EWOULDBLOCK, !isWaiting {
+                isWaiting = true
+                onWait(patience)
+            }
             // The start has nothing else to do meanwhile, and flock with a time limit does not exist.
             Glibc.usleep(20_000)
         }

@@ -52,8 +52,7 @@ struct AcceptedConnection: Sendable {
             while let response = try await nextResponse() {
                 try await responder.send(response, connection)
             }
-            // Our side ends with the last answer; the client's side, when it has read that.
-            connection.channel.close(mode: .output, promise: nil)
+            // The guard closes the connection once the kernel has taken the last answer.
         } catch let error as HTTPParserError {
             // The guard has answered, and closes when the client has had time to read that.
             logger.trace("a request ended malformed", metadata: ["error": "\(error)"])

@@ -24,7 +24,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         /// The request is complete and is being answered.
         case answering
         /// An answer that ends the connection was written; what still comes is thrown away.
-        case closing
+        case closing(since: NIODeadline)
     }
 
     private let connection: Connection
@@ -40,6 +40,9 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var asked: Deque<Asked> = []
     private var hasBegunAnswer = false
     private var closesAfterAnswer = false
+    /// Answers that were written to their end, which the kernel has not taken yet: a close would cut them off.
+    private var pendingEnds = 0
+    private var isInputClosed = false
     /// The beginning of the head that is on its way, to tell a method that nobody knows from what is no HTTP.
     private var beginning: [UInt8] = []
     /// As they came, with all that frames them; those that came with the head are left out.
@@ -196,7 +199,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         switch event {
         case ChannelEvent.inputClosed:
             connection.hungUp()
-            if asked.isEmpty { context.close(promise: nil) }
+            isInputClosed = true
+            if isIdle { context.close(promise: nil) }
         case is ChannelShouldQuiesceEvent:
             closesAfterAnswer = true
             quiesce(context)
@@ -207,7 +211,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     /// The service is stopping: a connection without a request gets a last second to send one that was on its way.
     private func quiesce(_ context: ChannelHandlerContext) {
-        guard asked.isEmpty else {
+        guard isIdle else {
             // A client must not hold up the stop for as long as its rate would let it.
             lastMoment = .now() + .seconds(5)
             timer?.cancel()
@@ -217,9 +221,12 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         timer = context.eventLoop.scheduleTask(in: .seconds(1)) {
             let (handler, context) = bound.value
-            if handler.asked.isEmpty { context.close(promise: nil) } else { handler.schedule(context) }
+            if handler.isIdle { context.close(promise: nil) } else { handler.schedule(context) }
         }
     }
+
+    /// Whether every request has its answer, to the last byte.
+    private var isIdle: Bool { asked.isEmpty && pendingEnds == 0 }
 
     // MARK: Answers
 
@@ -247,19 +254,39 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         case .end where asked.first?.isHead == true:
             // The encoder would end a body in chunks, which the answer to a HEAD announces and does not have.
             promise?.succeed()
-            answered(context)
+            ended()
+            endTaken(context)
         case .end:
-            context.write(data, promise: promise)
-            answered(context)
+            let isTaken = promise ?? context.eventLoop.makePromise(of: Void.self)
+            ended()
+            isTaken.futureResult.assumeIsolated().whenComplete { _ in self.endTaken(context) }
+            context.write(data, promise: isTaken)
         default: context.write(data, promise: promise)
         }
     }
 
-    private func answered(_ context: ChannelHandlerContext) {
+    /// An answer is written to its end.
+    private func ended() {
+        pendingEnds += 1
         _ = asked.popFirst()
         hasBegunAnswer = false
-        if closesAfterAnswer, asked.isEmpty { return linger(context) }
-        if asked.isEmpty, case .answering = phase { phase = .idle(since: .now()) }
+        guard asked.isEmpty else { return }
+        if closesAfterAnswer {
+            phase = .closing(since: .now())
+        } else if case .answering = phase {
+            phase = .idle(since: .now())
+        }
+    }
+
+    /// The kernel has it, or never will.
+    private func endTaken(_ context: ChannelHandlerContext) {
+        pendingEnds -= 1
+        guard isIdle else { return }
+        if closesAfterAnswer {
+            linger(context)
+        } else if isInputClosed {
+            context.close(promise: nil)
+        }
     }
 
     private func refuse(_ error: APIError, _ context: ChannelHandlerContext, instance: String? = nil) {
@@ -284,7 +311,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     /// Closes our side, and the whole connection a little later: a close with bytes unread would be a reset, which can
     /// destroy the answer on its way (RFC 9112, section 9.6).
     private func linger(_ context: ChannelHandlerContext) {
-        phase = .closing
+        phase = .closing(since: .now())
         context.flush()
         timer?.cancel()
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
@@ -315,7 +342,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private func look(_ context: ChannelHandlerContext) {
         let now = NIODeadline.now()
         switch phase {
-        case .idle(let since) where now >= since + settings.idleTimeout.timeAmount:
+        case .idle(let since) where now >= since + settings.idleTimeout.timeAmount,
+            .closing(let since) where now >= since + settings.idleTimeout.timeAmount:
             return context.close(promise: nil)
         case .head(let since) where now >= since + settings.headTimeout.timeAmount:
             return refuse(.headTimeout, context)

@@ -31,6 +31,8 @@ final class EventStream: Sendable {
         headers[.cacheControl] = "no-store"
         headers[.accelBuffering] = "no"
         let stream = EventStream(gateway, context)
+        // The head has gone out when this is called: see ``GatewayResponder/send(_:_:)``. What follows is written to the
+        // channel itself, since a frame that the kernel takes at once need not be waited for.
         let body = ResponseBody { _ in
             let streams = stream.gateway.metrics.streams
             streams.begin()
@@ -87,15 +89,18 @@ final class EventStream: Sendable {
             channel.write(HTTPResponsePart.end(nil), promise: nil)
         }
         channel.flush()
-        gateway.metrics.streams.events.add(events)
         // The kernel takes nearly all of them at once, and then there is nothing to wait for.
-        if let result = written.futureResult.result { return try result.get() }
+        if let result = written.futureResult.result {
+            try result.get()
+            return gateway.metrics.streams.events.add(events)
+        }
         let deadline = gateway.wheel.call(after: listenerTimeout, tolerance: .seconds(1)) {
             self.wasCutOff.store(true, ordering: .relaxed)
             channel.close(promise: nil)
         }
         defer { gateway.wheel.cancel(deadline) }
         try await written.futureResult.get()
+        gateway.metrics.streams.events.add(events)
     }
 
     private func finish() {

@@ -12,7 +12,7 @@ package struct Gateway: Sendable {
     /// Attempts at workers on other hosts; nil without a Redis.
     let elsewhere: AttemptsElsewhere?
     let bodies: BodyBudget
-    let frames: SharedFrames
+    let sharedFrames: SharedFrames
     let metrics: HTTPMetrics
     let refusals: Refusals
     /// When this process began to serve, for operators.
@@ -33,7 +33,7 @@ package struct Gateway: Sendable {
         self.settings = settings
         self.version = version
         bodies = BodyBudget()
-        frames = SharedFrames(hub: queue.hub)
+        sharedFrames = SharedFrames(hub: queue.hub)
         metrics = HTTPMetrics()
         refusals = Refusals(metrics: metrics)
     }

@@ -47,25 +47,39 @@ struct NotifyRoute: Sendable {
 
         func send(after cursor: Int64) async throws -> StreamEnd {
             gateway.queue.hub.listen(to: key, stream.bell)
+            gateway.sharedFrames.join(key)
             defer {
+                gateway.sharedFrames.leave(key)
                 gateway.queue.hub.leave(key, stream.bell)
-                gateway.frames.listenerLeft(key)
             }
             var place = SharedFrames.Place(key: key, cursor: cursor, isFirst: true)
-            while let frames = try await frames(at: place) {
-                if let last = frames.last {
-                    try await stream.write(frames.bytes, events: frames.count, isLast: frames.isAtEnd)
-                    if frames.isAtEnd { return .end }
-                    place = SharedFrames.Place(key: key, cursor: last, isFirst: false)
-                    if frames.hasMore { continue }
+            while true {
+                switch try await step(&place) {
+                case .ended(let end): return end
+                case .hasMore: continue
+                case .mustWait: if let end = try await stream.wait() { return end }
                 }
-                if let end = try await stream.wait() { return end }
             }
-            return .store
+        }
+
+        private enum Step {
+            case ended(StreamEnd)
+            case hasMore
+            case mustWait
+        }
+
+        /// Writes what there is after the listener's place. What was written is not kept while the stream waits.
+        private func step(_ place: inout SharedFrames.Place) async throws -> Step {
+            guard let frames = try await frames(at: place) else { return .ended(.store) }
+            guard let last = frames.last else { return .mustWait }
+            try await stream.write(frames.bytes, events: frames.count, isLast: frames.isAtEnd)
+            if frames.isAtEnd { return .ended(.end) }
+            place = SharedFrames.Place(key: key, cursor: last, isFirst: false)
+            return frames.hasMore ? .hasMore : .mustWait
         }
 
         private func frames(at place: SharedFrames.Place) async throws -> EventFrames? {
-            try await gateway.frames.frames(at: place) {
+            try await gateway.sharedFrames.page(at: place) {
                 guard
                     let history = try await gateway.store.history(
                         place.key, after: place.cursor, limit: page, byteLimit: pageBytes

@@ -14,89 +14,117 @@ final class SharedFrames: Sendable {
 
     /// A page that is being read, or was.
     private final class Page: Sendable {
-        private struct State {
-            var result: Result<EventFrames?, any Error>?
-            var waiting: [CheckedContinuation<EventFrames?, any Error>] = []
+        private enum State {
+            case coming([CheckedContinuation<EventFrames?, Never>])
+            case there(EventFrames?)
         }
 
         let place: Place
         /// The number of the job's last ring when the read began.
         let lastRing: UInt64
-        private let state = Mutex(State())
+        private let state = Mutex(State.coming([]))
 
         init(_ place: Place, lastRing: UInt64) {
             self.place = place
             self.lastRing = lastRing
         }
 
+        /// What was read; nil when that failed, or there was nothing.
         var frames: EventFrames? {
-            get async throws {
-                try await withCheckedThrowingContinuation { continuation in
-                    let result = state.withLock { state in
-                        if state.result == nil { state.waiting.append(continuation) }
-                        return state.result
+            get async {
+                await withCheckedContinuation { continuation in
+                    let frames = state.withLock { state -> EventFrames?? in
+                        switch state {
+                        case .there(let frames): return .some(frames)
+                        case .coming(let waiting):
+                            state = .coming(waiting + [continuation])
+                            return nil
+                        }
                     }
-                    if let result { continuation.resume(with: result) }
+                    if case .some(let frames) = frames { continuation.resume(returning: frames) }
                 }
             }
         }
 
-        func finish(_ result: Result<EventFrames?, any Error>) {
+        func finish(_ frames: EventFrames?) {
             let waiting = state.withLock { state in
-                defer { state.waiting = [] }
-                state.result = result
-                return state.waiting
+                defer { state = .there(frames) }
+                if case .coming(let waiting) = state { return waiting }
+                return []
             }
-            for continuation in waiting { continuation.resume(with: result) }
+            for continuation in waiting { continuation.resume(returning: frames) }
+        }
+    }
+
+    /// The listeners of one job.
+    private struct Audience {
+        var count = 0
+        /// The newest page for those who begin, and for those who go on: the two are apart after a reconnect.
+        var pages: [Bool: (page: Page, takers: Int)] = [:]
+
+        /// - Returns: the page, and whether the caller must read it; nil when nobody shares it, and it would only take
+        ///   memory.
+        mutating func page(at place: Place, lastRing: UInt64) -> (Page?, Bool) {
+            guard count > 1 else { return (nil, true) }
+            // An older page may lack what the last ring told of.
+            guard let (page, takers) = pages[place.isFirst], page.place == place, page.lastRing >= lastRing else {
+                let page = Page(place, lastRing: lastRing)
+                pages[place.isFirst] = (page, 1)
+                return (page, true)
+            }
+            // Once all have it, it goes.
+            pages[place.isFirst] = takers + 1 < count ? (page, takers + 1) : nil
+            return (page, false)
         }
     }
 
     private let hub: EventHub
-    /// The newest page of each job that several listen to.
-    private let pages = Mutex<[JobKey: Page]>([:])
+    private let audiences = Mutex<[JobKey: Audience]>([:])
 
     init(hub: EventHub) {
         self.hub = hub
     }
 
-    /// The events after a listener's cursor. The listener must be at the hub already.
-    ///
-    /// - Returns: what `read` returns, for this listener or another one. It holds all events that were committed before
-    ///   the call.
-    func frames(at place: Place, read: () async throws -> EventFrames?) async throws -> EventFrames? {
-        let audience = hub.audience(of: place.key)
-        // A page that nobody shares would only take memory.
-        guard audience.count > 1 else { return try await read() }
-        let (page, isOurs) = pages.withLock { pages in
-            // An older page may lack what the last ring told of.
-            if let page = pages[place.key], page.place == place, page.lastRing >= audience.lastRing {
-                return (page, false)
-            }
-            let page = Page(place, lastRing: audience.lastRing)
-            pages[place.key] = page
-            return (page, true)
+    func join(_ key: JobKey) {
+        audiences.withLock { $0[key, default: Audience()].count += 1 }
+    }
+
+    /// The last one takes the pages with it.
+    func leave(_ key: JobKey) {
+        audiences.withLock { audiences in
+            audiences[key]?.count -= 1
+            if audiences[key]?.count == 0 { audiences[key] = nil }
         }
-        guard isOurs else { return try await page.frames }
+    }
+
+    /// The events after a listener's cursor. The listener has joined, and its bell is at the hub.
+    ///
+    /// - Returns: what `read` returns, for this listener or another one. It holds all events whose ring came before the
+    ///   call; of later ones the listener's bell tells.
+    func page(at place: Place, read: () async throws -> EventFrames?) async throws -> EventFrames? {
+        let lastRing = hub.lastRing(of: place.key)
+        let (page, isOurs) = audiences.withLock { audiences in
+            audiences[place.key]?.page(at: place, lastRing: lastRing) ?? (nil, true)
+        }
+        guard let page else { return try await read() }
+        // Whoever shares a read that failed tries once by itself, so that one failure ends one stream.
+        guard isOurs else { return if let frames = await page.frames { frames } else { try await read() } }
         do {
             let frames = try await read()
-            page.finish(.success(frames))
+            if frames == nil { forget(page) }
+            page.finish(frames)
             return frames
         } catch {
             forget(page)
-            page.finish(.failure(error))
+            page.finish(nil)
             throw error
         }
     }
 
-    /// A listener of the job has left the hub: the last one takes the page with it.
-    func listenerLeft(_ key: JobKey) {
-        guard hub.audience(of: key).count == 0 else { return }
-        pages.withLock { $0[key] = nil }
-    }
-
     private func forget(_ page: Page) {
-        pages.withLock { pages in
-            if pages[page.place.key] === page { pages[page.place.key] = nil }
+        audiences.withLock { audiences in
+            guard audiences[page.place.key]?.pages[page.place.isFirst]?.page === page else { return }
+            audiences[page.place.key]?.pages[page.place.isFirst] = nil
         }
     }
 }

@@ -155,6 +155,29 @@ def test_a_client_that_does_not_read_a_large_answer_is_cut_off(make_gateway, mod
     assert is_answered(gateway)
 
 
+@pytest.mark.parametrize("line, head", [
+    ("HTTP/1.0", b""), ("HTTP/1.1", b"Connection: close\r\n"), ("HTTP/1.1", b""),
+], ids=["HTTP/1.0", "close", "half closed"])
+def test_a_client_that_pauses_gets_the_last_answer_whole(make_gateway, model_server, line, head):
+    """The connection ends with this answer, most of which waits in the gateway for longer than a second."""
+    gateway = make_gateway({"ocr": {}}, started=False)
+    path = gateway.folder / "own.sock"
+    gateway.settings["listen"] = [f"127.0.0.1:{gateway.port}", f"unix:{path}"]
+    gateway.start()
+    output = b'{"text":"' + b"x" * (900 * KIB) + b'"}'
+    model_server.route("/ocr").answer_with(answers.ok(output))
+    job = gateway.ended(gateway.submit("ocr"))
+    # The kernel takes 208 KiB for the reader of a Unix socket, and megabytes on loopback.
+    with wire.dial(path) as sock:
+        sock.sendall(f"GET {job['urls']['self']} {line}\r\n".encode() + HOST + head + b"\r\n")
+        if not head and line == "HTTP/1.1":
+            sock.shutdown(socket.SHUT_WR)
+        received, began = sock.recv(512), time.monotonic()
+        until(lambda: time.monotonic() - began > 2.5, "a pause")
+        received += wire.read_to_close(sock)
+    assert output in received, f"{len(received)} bytes, and then the end"
+
+
 # Numbers
 
 

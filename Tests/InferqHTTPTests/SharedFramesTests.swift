@@ -9,7 +9,7 @@ struct SharedFramesTests {
 
     private let hub = EventHub()
     private let shared: SharedFrames
-    private let bells = [Bell(), Bell()]
+    private let bells = [Bell(), Bell(), Bell()]
     private let place = SharedFrames.Place(key: JobKey(value: 4096), cursor: 7, isFirst: false)
 
     init() {
@@ -29,15 +29,25 @@ struct SharedFramesTests {
         return EventFrames(JobHistory(job: job, events: []), output: nil, isFirst: false)
     }
 
-    private func listen(_ count: Int = 2) {
-        for bell in bells.prefix(count) { hub.listen(to: place.key, bell) }
+    private func listen(_ count: Int = 3) {
+        for bell in bells.prefix(count) {
+            hub.listen(to: place.key, bell)
+            shared.join(place.key)
+        }
+    }
+
+    private func leave() {
+        for bell in bells {
+            shared.leave(place.key)
+            hub.leave(place.key, bell)
+        }
     }
 
     @Test
     func listenersAtTheSamePlaceShareOneRead() async throws {
         listen()
-        let first = try await shared.frames(at: place) { frames() }
-        let second = try await shared.frames(at: place) { throw Failed() }
+        let first = try await shared.page(at: place) { frames() }
+        let second = try await shared.page(at: place) { throw Failed() }
         #expect(first === second)
     }
 
@@ -46,13 +56,13 @@ struct SharedFramesTests {
         listen()
         let begun = Bell()
         let mayEnd = Bell()
-        async let first = shared.frames(at: place) {
+        async let first = shared.page(at: place) {
             begun.ring(.event)
             _ = await mayEnd.wait()
             return frames()
         }
         _ = await begun.wait()
-        async let second = shared.frames(at: place) { throw Failed() }
+        async let second = shared.page(at: place) { throw Failed() }
         mayEnd.ring(.event)
         #expect(try await first === second)
     }
@@ -60,76 +70,129 @@ struct SharedFramesTests {
     @Test
     func aRingMakesAPageOld() async throws {
         listen()
-        let before = try await shared.frames(at: place) { frames() }
+        let before = try await shared.page(at: place) { frames() }
         hub.ring(JobKey(value: 8192))
-        #expect(try await shared.frames(at: place) { throw Failed() } === before)
+        #expect(try await shared.page(at: place) { throw Failed() } === before)
         hub.ring(place.key)
-        let after = try await shared.frames(at: place) { frames() }
+        let after = try await shared.page(at: place) { frames() }
         #expect(after !== before)
-        #expect(try await shared.frames(at: place) { throw Failed() } === after)
+        #expect(try await shared.page(at: place) { throw Failed() } === after)
     }
 
     @Test
     func aPageThatWasReadBeforeARingIsNotNewBecauseItCameAfterIt() async throws {
         listen()
-        let before = try await shared.frames(at: place) {
+        let before = try await shared.page(at: place) {
             hub.ring(place.key)
             return frames()
         }
-        #expect(try await shared.frames(at: place) { frames() } !== before)
+        #expect(try await shared.page(at: place) { frames() } !== before)
     }
 
     @Test
     func listenersAtOtherPlacesReadForThemselves() async throws {
         listen()
-        let first = try await shared.frames(at: place) { frames() }
-        for (cursor, isFirst) in [(8, false), (7, true)] {
-            let other = SharedFrames.Place(key: place.key, cursor: Int64(cursor), isFirst: isFirst)
-            #expect(try await shared.frames(at: other) { frames() } !== first)
+        let first = try await shared.page(at: place) { frames() }
+        for (key, cursor) in [(place.key, 8), (JobKey(value: 8192), 7)] {
+            let other = SharedFrames.Place(key: key, cursor: Int64(cursor), isFirst: false)
+            #expect(try await shared.page(at: other) { frames() } !== first)
         }
     }
 
     @Test
     func aSingleListenerLeavesNothingBehind() async throws {
         listen(1)
-        let alone = try await shared.frames(at: place) { frames() }
-        #expect(try await shared.frames(at: place) { frames() } !== alone)
+        let alone = try await shared.page(at: place) { frames() }
+        #expect(try await shared.page(at: place) { frames() } !== alone)
     }
 
     @Test
     func whoListensAfterTheLastOneLeftDoesNotGetItsPage() async throws {
         listen()
-        let before = try await shared.frames(at: place) { frames() }
-        for bell in bells {
-            hub.leave(place.key, bell)
-            shared.listenerLeft(place.key)
-        }
+        let before = try await shared.page(at: place) { frames() }
+        leave()
         listen()
-        #expect(try await shared.frames(at: place) { frames() } !== before)
+        #expect(try await shared.page(at: place) { frames() } !== before)
     }
 
     @Test
     func ringsThatNobodyHeardMakeAPageOldToo() async throws {
         listen()
-        let before = try await shared.frames(at: place) { frames() }
-        // As if another listener came between the leave and what is done after it.
+        let before = try await shared.page(at: place) { frames() }
+        // Others than listeners may be at the hub, and leave it last.
         for bell in bells { hub.leave(place.key, bell) }
         hub.ring(place.key)
+        for bell in bells { hub.listen(to: place.key, bell) }
+        #expect(try await shared.page(at: place) { frames() } !== before)
+    }
+
+    @Test
+    func whoWaitsForTheJobAndDoesNotListenSharesNothing() async throws {
+        listen(1)
+        hub.listen(to: place.key, Bell())
+        let alone = try await shared.page(at: place) { frames() }
+        #expect(try await shared.page(at: place) { frames() } !== alone)
+    }
+
+    @Test
+    func aPageThatAllHaveIsGone() async throws {
+        listen(2)
+        let before = try await shared.page(at: place) { frames() }
+        #expect(try await shared.page(at: place) { throw Failed() } === before)
+        #expect(try await shared.page(at: place) { frames() } !== before)
+    }
+
+    @Test
+    func thoseWhoBeginAndThoseWhoGoOnHaveAPageEach() async throws {
         listen()
-        #expect(try await shared.frames(at: place) { frames() } !== before)
+        let begin = SharedFrames.Place(key: place.key, cursor: place.cursor, isFirst: true)
+        let first = try await shared.page(at: begin) { frames() }
+        let later = try await shared.page(at: place) { frames() }
+        #expect(try await shared.page(at: begin) { throw Failed() } === first)
+        #expect(try await shared.page(at: place) { throw Failed() } === later)
+    }
+
+    @Test
+    func whoSharesAReadThatFailsReadsForItself() async throws {
+        listen()
+        let begun = Bell()
+        let mayEnd = Bell()
+        async let first = Result {
+            try await shared.page(at: place) {
+                begun.ring(.event)
+                _ = await mayEnd.wait()
+                throw Failed()
+            }
+        }
+        _ = await begun.wait()
+        async let second = shared.page(at: place) { frames() }
+        mayEnd.ring(.event)
+        #expect(try await second != nil)
+        let failed = await first
+        #expect(throws: Failed.self) { try failed.get() }
     }
 
     @Test
     func aFailureIsNotKept() async throws {
         listen()
-        await #expect(throws: Failed.self) { try await shared.frames(at: place) { throw Failed() } }
-        #expect(try await shared.frames(at: place) { frames() } != nil)
+        await #expect(throws: Failed.self) { try await shared.page(at: place) { throw Failed() } }
+        #expect(try await shared.page(at: place) { frames() } != nil)
     }
 
     @Test
-    func aJobThatIsGoneIsGoneForAll() async throws {
+    func aJobThatIsGoneLeavesNothingBehind() async throws {
         listen()
-        #expect(try await shared.frames(at: place) { nil } == nil)
-        #expect(try await shared.frames(at: place) { frames() } == nil)
+        #expect(try await shared.page(at: place) { nil } == nil)
+        #expect(try await shared.page(at: place) { frames() } != nil)
+    }
+}
+
+extension Result where Failure == any Error {
+    fileprivate init(_ body: () async throws -> Success) async {
+        do {
+            self = .success(try await body())
+        } catch {
+            self = .failure(error)
+        }
     }
 }
