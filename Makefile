@@ -144,3 +144,4 @@ format: ## put the sources into their format
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf .build dist
+	$(MAKE) --silent --file=debian/rules clean-scratch

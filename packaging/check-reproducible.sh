@@ -8,7 +8,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+clean() {
+    for each in "$work"/*/Makefile; do
+        if [ -e "$each" ]; then make --silent -C "${each%/*}" clean; fi
+    done
+    rm -rf "$work"
+}
+trap clean EXIT
 build() {
     git clone --quiet . "$work/$1"
     echo "building in $work/$1, with a log beside it" >&2
