@@ -54,7 +54,7 @@ def recorded(gateway, folder):
 
 def samples(folder):
     """How many samples each (module, function) has."""
-    words = ["perf", "script", "-i", folder / "data", "-F", "ip,sym,dso"]
+    words = ["perf", "script", "--no-demangle", "-i", folder / "data", "-F", "ip,sym,dso"]
     printed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     found = re.findall(r"^\s*[0-9a-f]+ (.+) \((.*)\)$", printed, re.MULTILINE)
     return collections.Counter((module, re.sub(r"\+0x[0-9a-f]+$", "", function)) for function, module in found)
@@ -72,22 +72,26 @@ def part(module, function):
 
 def submitting(options):
     with Model() as model, inferq(model) as gateway:
+        gateway.fresh()
         yield gateway, lambda: submits(64)(gateway, options)
 
 
 def draining(options):
     with Model() as model, inferq(model) as gateway:
+        gateway.fresh()
         yield gateway, lambda: drain(JOBS, 0)(gateway, options)
 
 
 def reading(options):
     with Model() as model, inferq(model) as gateway:
+        gateway.fresh()
         yield gateway, lambda: reads(64)(gateway, options)
 
 
 def listening(options):
     """1,000 listeners of one job with 20 events a second."""
     with Talker() as talker, inferq(talker, models__m__concurrency=1) as gateway:
+        gateway.start()
         def run():
             client = Client(gateway.port)
             event_id = gateway.submit(client)["event_id"]
@@ -109,8 +113,7 @@ def profile(path, options):
     """Shares by part, and by function, of one path."""
     with tempfile.TemporaryDirectory() as name, contextlib.contextmanager(path)(options) as (gateway, run):
         folder = pathlib.Path(name)
-        # The measures start the gateway anew, so it is their first request that it is followed from.
-        gateway.fresh()
+        # The measures would start it anew.
         gateway.fresh = lambda: None
         with recorded(gateway, folder):
             run()

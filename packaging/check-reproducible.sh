@@ -15,8 +15,10 @@ clean() {
     rm -rf "$work"
 }
 trap clean EXIT
+# Both at once: a commit that comes meanwhile is in neither.
+git clone --quiet . "$work/first"
+git clone --quiet . "$work/second-and-elsewhere"
 build() {
-    git clone --quiet . "$work/$1"
     echo "building in $work/$1, with a log beside it" >&2
     make -C "$work/$1" deb >"$work/$1.log" 2>&1 || { tail -20 "$work/$1.log" >&2; exit 1; }
     ls "$work/$1"/dist/inferq_*.deb
