@@ -17,10 +17,10 @@ import tempfile
 
 from harness import command, report, tools
 from harness.measures import drain, reads, submits
-from harness.model import Client, Model
+from harness.model import Model
 from harness.progress import Progress
 from harness.system import inferq
-from harness.talker import Talker
+from listeners import talking
 
 # The first that matches a sample's module or function; what matches nothing is "other".
 PARTS = [
@@ -90,13 +90,9 @@ def reading(options):
 
 def listening(options):
     """1,000 listeners of one job with 20 events a second."""
-    with Talker() as talker, inferq(talker, models__m__concurrency=1) as gateway:
-        gateway.start()
+    with talking() as (gateway, talker, event_id, path):
         def run():
-            client = Client(gateway.port)
-            event_id = gateway.submit(client)["event_id"]
-            client.close()
-            with tools.Listeners(gateway.port, 1_000, [gateway.dialect.events.format(event_id=event_id)]) as listeners:
+            with tools.Listeners(gateway.port, 1_000, [path]) as listeners:
                 talker.report(gateway.port, event_id, 20, options.seconds)
                 talker.answer()
                 listeners.said("ended")

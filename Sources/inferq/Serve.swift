@@ -181,16 +181,6 @@ struct OpenedQueue: Sendable {
     let redis: RedisParts?
 }
 
-extension Result where Failure == any Error {
-    fileprivate init(_ body: () async throws -> Success) async {
-        do {
-            self = .success(try await body())
-        } catch {
-            self = .failure(error)
-        }
-    }
-}
-
 /// The settings in force; a reload replaces them.
 final class LiveSettings: Sendable {
     private let value: Mutex<Settings>

@@ -186,13 +186,3 @@ struct SharedFramesTests {
         #expect(try await shared.page(at: place) { frames() } != nil)
     }
 }
-
-extension Result where Failure == any Error {
-    fileprivate init(_ body: () async throws -> Success) async {
-        do {
-            self = .success(try await body())
-        } catch {
-            self = .failure(error)
-        }
-    }
-}
