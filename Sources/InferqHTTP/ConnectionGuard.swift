@@ -49,8 +49,9 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var bytesOfBody = 0
     /// The client waits for "100 Continue" before it sends the body.
     private var awaitsInvitation = false
-    /// When a body that is still on its way is given up, because the service stops.
+    /// When a body that is still on its way, or an answer that is not read, is given up, because the service stops.
     private var lastMoment: NIODeadline?
+    private static let patienceAtStop = TimeAmount.seconds(5)
     private var timer: Scheduled<Void>?
 
     init(connection: Connection, settings: HTTPSettings) {
@@ -213,7 +214,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private func quiesce(_ context: ChannelHandlerContext) {
         guard isIdle else {
             // A client must not hold up the stop for as long as its rate would let it.
-            lastMoment = .now() + .seconds(5)
+            lastMoment = .now() + Self.patienceAtStop
             timer?.cancel()
             return schedule(context)
         }
@@ -273,6 +274,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         guard asked.isEmpty else { return }
         if closesAfterAnswer {
             phase = .closing(since: .now())
+            if lastMoment != nil { lastMoment = .now() + Self.patienceAtStop }
         } else if case .answering = phase {
             phase = .idle(since: .now())
         }
@@ -331,6 +333,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     private var nextLook: TimeAmount {
+        guard lastMoment == nil else { return .seconds(1) }
         let now = NIODeadline.now()
         switch phase {
         case .idle(let since): return max(since + settings.idleTimeout.timeAmount - now, .milliseconds(10))
@@ -341,6 +344,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     private func look(_ context: ChannelHandlerContext) {
         let now = NIODeadline.now()
+        if asked.isEmpty, let lastMoment, now >= lastMoment { return context.close(promise: nil) }
         switch phase {
         case .idle(let since) where now >= since + settings.idleTimeout.timeAmount,
             .closing(let since) where now >= since + settings.idleTimeout.timeAmount:

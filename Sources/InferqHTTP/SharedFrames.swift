@@ -14,15 +14,16 @@ final class SharedFrames: Sendable {
 
     /// A page that is being read, or was.
     private final class Page: Sendable {
-        private enum State {
-            case coming([CheckedContinuation<EventFrames?, Never>])
-            case there(EventFrames?)
+        private struct State {
+            var isThere = false
+            var frames: EventFrames?
+            var waiting: [CheckedContinuation<EventFrames?, Never>] = []
         }
 
         let place: Place
         /// The number of the job's last ring when the read began.
         let lastRing: UInt64
-        private let state = Mutex(State.coming([]))
+        private let state = Mutex(State())
 
         init(_ place: Place, lastRing: UInt64) {
             self.place = place
@@ -33,24 +34,19 @@ final class SharedFrames: Sendable {
         var frames: EventFrames? {
             get async {
                 await withCheckedContinuation { continuation in
-                    let frames = state.withLock { state -> EventFrames?? in
-                        switch state {
-                        case .there(let frames): return .some(frames)
-                        case .coming(let waiting):
-                            state = .coming(waiting + [continuation])
-                            return nil
-                        }
+                    let (isThere, frames) = state.withLock { state in
+                        if !state.isThere { state.waiting.append(continuation) }
+                        return (state.isThere, state.frames)
                     }
-                    if case .some(let frames) = frames { continuation.resume(returning: frames) }
+                    if isThere { continuation.resume(returning: frames) }
                 }
             }
         }
 
         func finish(_ frames: EventFrames?) {
             let waiting = state.withLock { state in
-                defer { state = .there(frames) }
-                if case .coming(let waiting) = state { return waiting }
-                return []
+                defer { state = State(isThere: true, frames: frames) }
+                return state.waiting
             }
             for continuation in waiting { continuation.resume(returning: frames) }
         }

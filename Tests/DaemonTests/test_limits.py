@@ -155,19 +155,25 @@ def test_a_client_that_does_not_read_a_large_answer_is_cut_off(make_gateway, mod
     assert is_answered(gateway)
 
 
+def listen_locally(gateway):
+    """Has a gateway that is not started yet listen on a Unix socket as well: its path. The kernel takes 208 KiB for the
+    reader of one, and megabytes on loopback."""
+    path = gateway.folder / "own.sock"
+    gateway.settings["listen"] = [f"127.0.0.1:{gateway.port}", f"unix:{path}"]
+    return path
+
+
 @pytest.mark.parametrize("line, head", [
     ("HTTP/1.0", b""), ("HTTP/1.1", b"Connection: close\r\n"), ("HTTP/1.1", b""),
 ], ids=["HTTP/1.0", "close", "half closed"])
 def test_a_client_that_pauses_gets_the_last_answer_whole(make_gateway, model_server, line, head):
     """The connection ends with this answer, most of which waits in the gateway for longer than a second."""
     gateway = make_gateway({"ocr": {}}, started=False)
-    path = gateway.folder / "own.sock"
-    gateway.settings["listen"] = [f"127.0.0.1:{gateway.port}", f"unix:{path}"]
+    path = listen_locally(gateway)
     gateway.start()
     output = b'{"text":"' + b"x" * (900 * KIB) + b'"}'
     model_server.route("/ocr").answer_with(answers.ok(output))
     job = gateway.ended(gateway.submit("ocr"))
-    # The kernel takes 208 KiB for the reader of a Unix socket, and megabytes on loopback.
     with wire.dial(path) as sock:
         sock.sendall(f"GET {job['urls']['self']} {line}\r\n".encode() + HOST + head + b"\r\n")
         if not head and line == "HTTP/1.1":
@@ -268,6 +274,21 @@ def test_503_when_too_many_bodies_are_in_flight(make_gateway, target, content_ty
         with wire.dial(gateway.address) as sock:
             sock.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body + end) + body)
     until(lambda: whole() == 202, "nothing is held by those that went")
+
+
+def test_an_answer_that_is_not_read_does_not_hold_up_the_stop(make_gateway, model_server):
+    gateway = make_gateway({"ocr": {}}, started=False)
+    path = listen_locally(gateway)
+    gateway.start()
+    model_server.route("/ocr").answer_with(answers.ok(bytes(900 * KIB), "application/octet-stream"))
+    job = gateway.ended(gateway.submit("ocr"))
+    with wire.dial(path) as sock:
+        sock.sendall(f"GET {job['urls']['output']} HTTP/1.1\r\n".encode() + HOST + b"\r\n")
+        assert sock.recv(512)
+        began = time.monotonic()
+        gateway.terminate()
+        gateway.wait_stopped()
+        assert time.monotonic() - began < 12
 
 
 def test_a_body_that_does_not_come_does_not_hold_up_the_stop(make_gateway):
