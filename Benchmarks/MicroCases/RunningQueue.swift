@@ -85,7 +85,7 @@ struct RunningQueue: Sendable {
             claim.stop.whenStopped { gate.openForGood() }
             await gate.pass()
             let payload = Payload(
-                content: .inline(answer), byteCount: answer.count, contentType: "application/json", isJSON: true
+                content: .inline(answer), byteCount: answer.count, contentType: "application/json", form: .json
             )
             return .answered(Outcome.Answer(payload: payload, layers: .none))
         }
@@ -127,7 +127,7 @@ struct RunningQueue: Sendable {
             content: .inline(Samples.request),
             byteCount: Samples.request.count,
             contentType: "application/json",
-            isJSON: true
+            form: .json
         )
         let receipt = try await queue.submit(Submission(model: "m", options: Submission.Options(), input: input))
         guard let job = receipt.job else { throw Unexpected() }

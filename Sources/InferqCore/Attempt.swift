@@ -49,7 +49,21 @@ package struct Attempt: Sendable {
 
 /// What a model server's answer came to, before anything of it is stored.
 package enum Reply: Sendable, Equatable {
-    case answered([UInt8], contentType: String?)
+    /// The body of a 2xx answer, and what its head says of it.
+    package struct Answer: Sendable, Equatable {
+        package let bytes: [UInt8]
+        package let contentType: String?
+        /// Nil: the bytes are as their type says.
+        package let contentEncoding: String?
+
+        package init(_ bytes: [UInt8], contentType: String?, contentEncoding: String? = nil) {
+            self.bytes = bytes
+            self.contentType = contentType
+            self.contentEncoding = contentEncoding
+        }
+    }
+
+    case answered(Answer)
     /// - Parameter retryAfter: the pause that the model server asked for.
     case failed(Failure, retryAfter: Duration?)
 }

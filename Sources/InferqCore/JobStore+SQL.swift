@@ -11,10 +11,10 @@ extension SQL {
     static let head = """
         key, id, event_id, model, phase, priority, run_at, expires_at, timeout, max_attempts, attempt, failures, lease, \
         crashes, started_at, finished_at, last_event, retry_of, traceparent, metadata, error, input_type, input_size, \
-        input_json, input_digest, input_file, output_type, output_size, output_json, output_digest, output_file, \
-        layers_from, layers_to, layers, reports
+        input_json, input_digest, input_file, output_type, output_size, output_form, output_digest, output_file, \
+        layers_from, layers_to, layers, reports, output_encoding, output_note
         """
-    private static let headCount: CInt = 35
+    private static let headCount: CInt = 37
 
     static func insertJob(_ db: Database, _ job: Job, model: Int64) throws {
         let (input, inputFile) = columns(job.input)
@@ -102,8 +102,8 @@ extension SQL {
         try db.with(
             """
             UPDATE job SET phase = ?, failures = ?, crashes = ?, finished_at = ?, last_event = ?, error = NULL, \
-            output_type = ?, output_size = ?, output_json = ?, output_digest = ?, output_file = ?, output = ?, \
-            layers_from = ?, layers_to = ?, layers = ? WHERE key = ?
+            output_type = ?, output_size = ?, output_form = ?, output_digest = ?, output_file = ?, output = ?, \
+            output_encoding = ?, output_note = ?, layers_from = ?, layers_to = ?, layers = ? WHERE key = ?
             """
         ) { row in
             try row.bind(phase(job.state))
@@ -113,10 +113,12 @@ extension SQL {
             try row.bind(job.lastEvent)
             try row.bind(output.contentType)
             try row.bind(output.byteCount)
-            try row.bind(output.isJSON ? 1 : 0)
+            try row.bind(output.form.rawValue)
             try row.bind(output.digest)
             try row.bind(file)
             try row.bind(bytes)
+            try row.bind(output.contentEncoding)
+            try row.bind(output.note)
             try row.bind(layers.from)
             try row.bind(layers.to)
             try row.bind(layers.early)
@@ -194,7 +196,11 @@ extension SQL {
         job.state = try state(try row.int(4), job.lease, finishedAt: try row.time(15))
         job.lastEvent = try row.int64(16)
         job.error = try row.bytes(20).map(Failure.init(json:))
-        if !row.isNull(27) { job.output = try payload(row, type: 26, file: 30) }
+        if !row.isNull(27) {
+            job.output = try payload(row, type: 26, file: 30)
+            job.output?.contentEncoding = try row.text(35)
+            job.output?.note = try row.text(36)
+        }
         job.layers = try layers(row)
         job.reports = try row.int(34)
         return job
@@ -211,13 +217,13 @@ extension SQL {
         return options
     }
 
-    /// The five columns from `type` on, but for the last one, which is `file`: type, size, JSON or not, digest, file.
+    /// The five columns from `type` on, but for the last one, which is `file`: type, size, form, digest, file.
     private static func payload(_ row: PreparedStatement, type: CInt, file: CInt) throws -> Payload {
         Payload(
             content: try row.text(file).map { .file(BlobName(text: $0)) } ?? .unread,
             byteCount: try row.int(type + 1),
             contentType: try row.text(type),
-            isJSON: try row.int64(type + 2) != 0,
+            form: Payload.Form(rawValue: try row.int64(type + 2)) ?? .bytes,
             digest: try row.bytes(type + 3)
         )
     }

@@ -8,12 +8,25 @@ package struct Payload: Sendable, Equatable {
         case unread
     }
 
+    /// How the record shows the bytes. Stored, so never renumbered.
+    package enum Form: Int64, Sendable {
+        /// By their size and digest.
+        case bytes = 0
+        /// As they came: valid JSON.
+        case json = 1
+        /// As a text: UTF-8 of at most ``Payload/inlineLimit`` bytes.
+        case text = 2
+    }
+
     package var content: Content
     package var byteCount: Int
     /// As the sender named it; nil when it named none.
     package var contentType: String?
-    /// Whether the bytes are valid JSON, by content type and by grammar.
-    package var isJSON: Bool
+    /// As the model server named it; nil for bytes that are not encoded.
+    package var contentEncoding: String?
+    package var form: Form
+    /// Why an output that claims to be JSON is not shown as JSON; nil when there is nothing to say.
+    package var note: String?
     /// SHA-256 of the bytes; only there where the record shows it in place of the bytes.
     package var digest: [UInt8]?
 
@@ -21,15 +34,17 @@ package struct Payload: Sendable, Equatable {
         content: Content,
         byteCount: Int,
         contentType: String?,
-        isJSON: Bool,
+        form: Form,
         digest: [UInt8]? = nil
     ) {
         self.content = content
         self.byteCount = byteCount
         self.contentType = contentType
-        self.isJSON = isJSON
+        self.form = form
         self.digest = digest
     }
+
+    package var isJSON: Bool { form == .json }
 
     /// Bodies up to this size lie in the row; larger ones cost less as files (a row is rewritten at each change).
     package static let inlineLimit = 64 * 1024

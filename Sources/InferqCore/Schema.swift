@@ -56,7 +56,10 @@ enum Schema {
                     input_file TEXT,
                     output_type TEXT,
                     output_size INTEGER CHECK (output_size IS NULL OR phase = 3),
-                    output_json INTEGER CHECK (output_json IN (0, 1)),
+                    -- 0 bytes, 1 JSON, 2 text
+                    output_form INTEGER CHECK (output_form BETWEEN 0 AND 2),
+                    output_encoding TEXT,
+                    output_note TEXT,
                     output_digest BLOB,
                     output_file TEXT,
                     layers_from INTEGER,

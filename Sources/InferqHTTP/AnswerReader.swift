@@ -8,7 +8,9 @@ enum AnswerReader {
     /// - Parameter limit: bytes.
     /// - Throws: what breaks the exchange.
     static func read(_ answer: ModelAnswer, limit: Int) async throws -> Reply {
-        if let announced = answer.headers.first(name: "content-length").flatMap({ Int($0) }), announced > limit {
+        if let announced = answer.headers.first(name: "content-length").flatMap({ Int(saturating: $0) }),
+            announced > limit
+        {
             return tooLarge(limit)
         }
         var bytes: [UInt8] = []
@@ -19,7 +21,14 @@ enum AnswerReader {
             return !isTooLarge
         }
         if isTooLarge { return tooLarge(limit) }
-        return .answered(bytes, contentType: answer.headers.first(name: "content-type"))
+        let encodings = answer.headers["content-encoding"]
+        return .answered(
+            Reply.Answer(
+                bytes,
+                contentType: answer.headers.first(name: "content-type"),
+                contentEncoding: encodings.isEmpty ? nil : encodings.joined(separator: ", ")
+            )
+        )
     }
 
     private static func tooLarge(_ limit: Int) -> Reply {
@@ -39,18 +48,34 @@ package struct AnswerKeeper: Sendable {
     }
 
     /// - Throws: ``StoreError``.
-    package func outcome(_ bytes: [UInt8], contentType: String?, _ model: ModelSettings) async throws -> Outcome {
-        let isJSON = contentType.flatMap(MediaType.init)?.isJSON == true && Self.isValid(bytes)
+    package func outcome(_ answer: Reply.Answer, _ model: ModelSettings) async throws -> Outcome {
+        let bytes = answer.bytes
+        let encoding = answer.contentEncoding.flatMap(Self.codings)
+        let shown = AnswerForm(bytes, contentType: answer.contentType, encoding: encoding)
         let isLarge = bytes.count > Payload.inlineLimit
-        let payload = Payload(
+        var payload = Payload(
             content: isLarge ? try await stored(bytes) : .inline(bytes),
             byteCount: bytes.count,
-            contentType: contentType,
-            isJSON: isJSON,
-            digest: isJSON && !isLarge ? nil : Array(SHA256.hash(data: bytes))
+            contentType: answer.contentType,
+            form: shown.form,
+            digest: shown.form != .bytes && !isLarge ? nil : Array(SHA256.hash(data: bytes))
         )
-        return .answered(Outcome.Answer(payload: payload, layers: isJSON ? found(model.layers, in: bytes) : .none))
+        payload.contentEncoding = encoding
+        payload.note = shown.note
+        let layers = payload.isJSON ? found(model.layers, in: bytes) : .none
+        return .answered(Outcome.Answer(payload: payload, layers: layers))
     }
+
+    /// The codings of a `Content-Encoding`, in the order in which they were applied; nil when there are none.
+    private static func codings(_ field: String) -> String? {
+        let codings = field.split(separator: ",").map(\.trimmingSpaces)
+            .filter { !$0.isEmpty && $0.lowercased() != "identity" }
+        let text = codings.joined(separator: ", ")
+        return text.isEmpty ? nil : String(text.unicodeScalars.prefix(encodingLimit))
+    }
+
+    /// What an answer says of its encoding is shown in every record of it, and a head may be long.
+    private static let encodingLimit = 200
 
     /// On a full disk the bytes stay with the outcome, which waits until there is room for it.
     private func stored(_ bytes: [UInt8]) async throws -> Payload.Content {
@@ -58,15 +83,6 @@ package struct AnswerKeeper: Sendable {
             return .file(try await store.blobs.store(bytes, as: .output))
         } catch StoreError.full {
             return .inline(bytes)
-        }
-    }
-
-    private static func isValid(_ bytes: [UInt8]) -> Bool {
-        do {
-            try JSONScanner.validate(bytes)
-            return true
-        } catch {
-            return false
         }
     }
 

@@ -32,7 +32,7 @@ package struct LocalCalls: Sendable {
             let attempt = Attempt(claim, body: input, gatewayURL: publicURL(), token: token)
             switch await server.answer(to: attempt, settings) {
             case .failed(let failure, let retryAfter): return .failed(failure, retryAfter: retryAfter)
-            case .answered(let bytes, let contentType): return await keep(bytes, contentType, claim, settings)
+            case .answered(let answer): return await keep(answer, claim, settings)
             }
         } catch {
             logger.error(
@@ -41,11 +41,9 @@ package struct LocalCalls: Sendable {
         }
     }
 
-    private func keep(
-        _ bytes: [UInt8], _ contentType: String?, _ claim: Claim, _ settings: ModelSettings
-    ) async -> Outcome {
+    private func keep(_ answer: Reply.Answer, _ claim: Claim, _ settings: ModelSettings) async -> Outcome {
         do {
-            return try await keeper.outcome(bytes, contentType: contentType, settings)
+            return try await keeper.outcome(answer, settings)
         } catch {
             logger.error("an answer could not be stored", metadata: ["job_id": "\(claim.job.id)", "error": "\(error)"])
             return failure("the answer could not be stored: \(error)")

@@ -14,6 +14,16 @@ struct MediaType: Sendable, Equatable {
         essence = text
     }
 
+    /// The parameter `charset` of a `Content-Type`, in lower case and without quotation marks.
+    static func charset(_ field: String) -> String? {
+        for parameter in field.split(separator: ";").dropFirst() {
+            let parts = parameter.split(separator: "=", maxSplits: 1).map(\.trimmingSpaces)
+            guard parts.count == 2, parts[0].lowercased() == "charset" else { continue }
+            return parts[1].lowercased().filter { $0 != "\"" }
+        }
+        return nil
+    }
+
     /// `application/json`, or a type with the suffix `+json` (RFC 6839).
     var isJSON: Bool {
         essence == "application/json" || essence.hasSuffix("+json")

@@ -139,6 +139,10 @@ package final class ModelServer: Sendable {
         }
         headers.add(name: "Content-Length", value: String(attempt.body.count))
         for header in settings.headers { headers.add(name: header.name, value: header.value) }
+        // What is encoded could not be shown, and no layers could be found in it.
+        if !settings.headers.contains(where: { $0.name.lowercased() == "accept-encoding" }) {
+            headers.add(name: "Accept-Encoding", value: "identity")
+        }
         if let type = attempt.contentType { headers.add(name: "Content-Type", value: type) }
         headers.add(name: "X-Inference-Id", value: attempt.job.description)
         headers.add(name: "X-Event-Id", value: attempt.eventID.description)
@@ -168,7 +172,7 @@ package final class ModelServer: Sendable {
             let body = try await Self.beginning(of: answer, limit: 4096)
             let failure = Failure(
                 .httpError,
-                "the model server answered with status \(status)",
+                "the model server answered with status \(status)\(Self.target(of: answer))",
                 isRetryable: status == 408 || status == 425 || status == 429 || status >= 500,
                 status: status,
                 body: body
@@ -176,6 +180,14 @@ package final class ModelServer: Sendable {
             return .reply(.failed(failure, retryAfter: failure.isRetryable ? retryAfter : nil))
         }
         return .reply(try await AnswerReader.read(answer, limit: settings.maxAnswer))
+    }
+
+    /// Where a redirect leads, which is not followed; empty for any other answer.
+    private static func target(of answer: ModelAnswer) -> String {
+        guard (300..<400).contains(answer.status), let target = answer.headers.first(name: "location") else {
+            return ""
+        }
+        return ", a redirect to \(target.clipped), which is not followed; set the model's url to where it leads"
     }
 
     /// The first bytes of an answer as text.
@@ -197,6 +209,8 @@ package final class ModelServer: Sendable {
             return Failure(
                 .badResponse, "the model server closed the connection before its answer was complete", isRetryable: true
             )
+        case HTTPParserError.headerOverflow:
+            return Failure(.badResponse, "the head of the model server's answer is too large", isRetryable: true)
         case is HTTPParserError:
             return Failure(.badResponse, "the model server's answer is not HTTP", isRetryable: true)
         default:

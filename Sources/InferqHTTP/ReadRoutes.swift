@@ -66,7 +66,7 @@ struct ReadRoutes: Sendable {
         if job.input.isJSON, job.input.byteCount <= Payload.inlineLimit {
             bodies.input = try await gateway.store.bytes(of: job.input)
         }
-        if let output = job.output, output.isJSON { bodies.output = try await gateway.store.bytes(of: output) }
+        if let output = job.output, output.form != .bytes { bodies.output = try await gateway.store.bytes(of: output) }
         let ahead = job.isDue ? try await gateway.queue.ahead(of: job) : nil
         return Wire.record(job, bodies: bodies, ahead: ahead)
     }
@@ -100,6 +100,7 @@ struct ReadRoutes: Sendable {
         try checkAccept(request, essence)
         var headers = HTTPFields()
         headers[.contentType] = type
+        headers[.contentEncoding] = payload.contentEncoding
         headers[.xContentTypeOptions] = "nosniff"
         headers[.contentSecurityPolicy] = "sandbox; default-src 'none'"
         headers[.cacheControl] = "no-cache"

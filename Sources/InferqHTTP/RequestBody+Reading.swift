@@ -102,7 +102,7 @@ struct BodyReader: Sendable {
                 content: content,
                 byteCount: count,
                 contentType: contentType,
-                isJSON: false,
+                form: .bytes,
                 digest: Array(digest.finalize())
             )
         } catch {
@@ -122,7 +122,7 @@ extension Payload {
             content: isLarge ? .file(try await blobs.store(bytes, as: .input)) : .inline(bytes),
             byteCount: bytes.count,
             contentType: contentType,
-            isJSON: true,
+            form: .json,
             digest: isLarge ? Array(SHA256.hash(data: bytes)) : nil
         )
     }

@@ -154,16 +154,25 @@ extension Wire {
         if let time { writer.value(time) } else { writer.null() }
     }
 
-    /// JSON as it came, anything else, or more than `limit` bytes, by size and digest.
+    /// JSON as it came, a text as a string, anything else, or more than `limit` bytes, by size and digest.
     private static func payload(_ writer: inout JSONWriter, _ payload: Payload, _ bytes: [UInt8]?, limit: Int) {
         if payload.isJSON, payload.byteCount <= limit, let bytes { return writer.raw(bytes) }
         writer.beginObject()
         writer.name("content_type")
         if let type = payload.contentType { writer.value(type) } else { writer.null() }
+        if let encoding = payload.contentEncoding {
+            writer.name("content_encoding")
+            writer.value(encoding)
+        }
         writer.name("bytes")
         writer.value(payload.byteCount)
-        writer.name("sha256")
-        writer.value(payload.digest.map(hex) ?? "")
+        if payload.form == .text, let bytes {
+            writer.name("text")
+            writer.value(String(decoding: bytes, as: UTF8.self))
+        } else {
+            writer.name("sha256")
+            writer.value(payload.digest.map(hex) ?? "")
+        }
         writer.endObject()
     }
 
@@ -191,6 +200,10 @@ extension Wire {
             } else {
                 writer.null()
             }
+        }
+        if let note = job.output?.note {
+            writer.name("output_note")
+            writer.value(note)
         }
         if !omitted.contains("predicted_layers") {
             writer.name("predicted_layers")

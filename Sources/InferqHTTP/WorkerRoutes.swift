@@ -63,7 +63,6 @@ struct WorkerRoutes: Sendable {
         guard let token = request.headers[.notifyToken].flatMap({ NotifyToken($0, gateway.store.secret) }) else {
             throw APIError.wrongToken
         }
-        try reader.checkHead(request)
         guard let job = try await gateway.store.head(id) else { throw try await gateway.missing(id) }
         guard job.key == token.job else { throw APIError.wrongToken }
         guard let elsewhere = gateway.elsewhere, elsewhere.run(of: token.job, token.lease) != nil,
@@ -71,7 +70,9 @@ struct WorkerRoutes: Sendable {
         else { throw APIError.attemptOver(job.status) }
         let isStored = try await reader.collect(request, largest: model.maxAnswer) { bytes in
             let keeper = AnswerKeeper(store: gateway.store)
-            let outcome = try await keeper.outcome(bytes, contentType: request.headers[.contentType], model)
+            let answer = Reply.Answer(
+                bytes, contentType: request.headers[.contentType], contentEncoding: request.headers[.contentEncoding])
+            let outcome = try await keeper.outcome(answer, model)
             return await elsewhere.finish(token.job, token.lease, with: outcome)
         }
         guard isStored else { throw APIError.storeFailed("the answer could not be stored") }

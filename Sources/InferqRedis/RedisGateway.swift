@@ -40,7 +40,7 @@ package final class RedisGateway: Service {
     let wheel: TimerWheel
     let publicURL: @Sendable () -> String
     /// Makes an answer's bytes what the store keeps: large ones become a file, layers are found.
-    private let keep: @Sendable (_ bytes: [UInt8], _ contentType: String?, ModelSettings) async throws -> Outcome
+    private let keep: @Sendable (Reply.Answer, ModelSettings) async throws -> Outcome
     let logger: Logger
     let throttle = LogThrottle()
     let state = Mutex(State())
@@ -63,7 +63,7 @@ package final class RedisGateway: Service {
         wheel: TimerWheel,
         publicURL: @escaping @Sendable () -> String,
         logger: Logger,
-        keep: @escaping @Sendable ([UInt8], String?, ModelSettings) async throws -> Outcome
+        keep: @escaping @Sendable (Reply.Answer, ModelSettings) async throws -> Outcome
     ) {
         self.link = link
         self.broker = broker
@@ -238,8 +238,8 @@ package final class RedisGateway: Service {
             broker.taken(offer, entry: id)
             queue.scheduler.offerAgain([offer])
             return true
-        case .answered(let bytes, let contentType):
-            return await end(name, worker) { model in try await self.keep(bytes, contentType, model) }
+        case .answered(let answer):
+            return await end(name, worker) { model in try await self.keep(answer, model) }
         case .failed(let failure, let retryAfter):
             return await end(name, worker) { _ in .failed(failure, retryAfter: retryAfter) }
         case .interrupted(let reason):

@@ -311,9 +311,9 @@ package final class RedisWorker: Service {
             case (nil, .delivered):
                 log.debug("attempt completed")
                 forget(name)
-            case (nil, .reply(.answered(let bytes, let contentType))):
+            case (nil, .reply(.answered(let answer))):
                 log.debug("attempt completed")
-                end(name, .answered(bytes, contentType: contentType))
+                end(name, .answered(answer))
             case (nil, .reply(.failed(let failure, let retryAfter))):
                 throttle.log(
                     log, .notice, "attempt failed", of: "\(model) \(failure.code.rawValue)",

@@ -30,7 +30,7 @@ enum WorkerWord: Sendable, Equatable {
     case take(entry: String, model: String)
     /// It was read and will not be asked for: offer it anew.
     case giveBack(entry: String, model: String)
-    case answered([UInt8], contentType: String?)
+    case answered(Reply.Answer)
     case failed(Failure, retryAfter: Duration?)
     /// The worker stops before the attempt has ended.
     case interrupted(reason: String)
@@ -53,10 +53,10 @@ extension WorkerWord {
         switch self {
         case .take(let entry, let model): add(["word": "take", "entry": entry, "model": model])
         case .giveBack(let entry, let model): add(["word": "give-back", "entry": entry, "model": model])
-        case .answered(let bytes, let contentType):
-            add(["word": "answered", "type": contentType])
+        case .answered(let answer):
+            add(["word": "answered", "type": answer.contentType, "encoding": answer.contentEncoding])
             command.add("body")
-            command.add(bytes)
+            command.add(answer.bytes)
         case .failed(let failure, let retryAfter):
             add([
                 "word": "failed", "code": failure.code.rawValue, "message": failure.message,
@@ -81,7 +81,8 @@ extension WorkerWord {
             self = entry.text("word") == "take" ? .take(entry: id, model: model) : .giveBack(entry: id, model: model)
         case "answered":
             guard let bytes = entry.bytes("body") else { return nil }
-            self = .answered(bytes, contentType: entry.text("type"))
+            self = .answered(
+                Reply.Answer(bytes, contentType: entry.text("type"), contentEncoding: entry.text("encoding")))
         case "failed":
             guard let code = entry.text("code").flatMap(Failure.Code.init), let message = entry.text("message") else {
                 return nil

@@ -25,6 +25,7 @@ def test_the_headers_of_a_call(gateway, model):
         assert call.header("X-Event-Id") == job["event_id"]
         assert call.header("X-Attempt") == attempt
         assert call.header("Idempotency-Key") == job["id"]
+        assert call.header("Accept-Encoding") == "identity"
         assert call.header("X-Notify-Url").startswith(gateway.url + "/"), "absolute"
         assert call.header("X-Notify-Token")
         assert re.fullmatch(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", call.header("traceparent"))
@@ -75,7 +76,6 @@ DEEP = b"[" * 200 + b"]" * 200
 @pytest.mark.parametrize(
     "body, content_type",
     [
-        (b"hello", "text/plain"),
         (b"\x89PNG\r\n\x1a\n\x00\xff", "image/png"),
         (b"<html>not JSON</html>", "application/json"),
         (b'{"cut":', "application/json"),
@@ -83,7 +83,7 @@ DEEP = b"[" * 200 + b"]" * 200
         (DEEP, "application/json"),
         (b'"' + b"a" * MIB + b'"', "application/json"),
     ],
-    ids=["text", "image", "html as JSON", "half JSON", "not UTF-8", "200 levels", "over 1 MiB"],
+    ids=["image", "html as JSON", "half JSON", "not UTF-8", "200 levels", "over 1 MiB"],
 )
 def test_what_is_not_json_or_too_deep_or_large_is_kept_as_bytes(gateway, model, body, content_type):
     model.route.answer_with(answers.ok(body, content_type))
@@ -102,6 +102,15 @@ def test_json_within_the_limits_is_shown_as_it_came(gateway, model, body):
     job = gateway.submit(model.name)
     gateway.ended(job)
     assert body in gateway.get(job["urls"]["self"]).body
+
+
+def test_a_head_over_the_limit_is_called_too_large(gateway, model):
+    model.route.answer_with(answers.ok(headers=[("X-Large", "x" * 90_000)]))
+    record = gateway.ended(gateway.submit(model.name, max_attempts=1))
+    assert (record["error"]["code"], record["error"]["message"]) == (
+        "bad_response",
+        "the head of the model server's answer is too large",
+    )
 
 
 def test_layers_is_a_json_pointer(make_gateway, model_server):

@@ -82,7 +82,7 @@ def test_404_for_an_unknown_job_and_400_for_what_is_no_uuid(gateway):
     "body, content_type",
     [
         (b'{ "a" : 1e400,\n"a":[] }', "application/json"),
-        (b"plain text", "text/plain; charset=latin-1"),
+        (b"comma, separated", "text/csv; charset=latin-1"),
         (bytes(range(256)) * 10, "image/png"),
     ],
 )

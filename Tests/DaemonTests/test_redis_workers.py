@@ -115,6 +115,17 @@ def test_an_answer_comes_back_byte_for_byte(far, make_worker, route, size):
     assert output.headers["Content-Type"] == "application/octet-stream"
 
 
+@pytest.mark.parametrize("size", [10, 100 * KIB])
+def test_an_encoded_answer_keeps_its_encoding(far, make_worker, route, size):
+    make_worker("w1", {"far": {}})
+    route.answer_with(answers.ok(b"\x1f" * size, headers=[("Content-Encoding", "gzip")]))
+    job = far.ended(far.submit("far"))
+    assert (job["output"]["content_encoding"], job["output"]["bytes"]) == ("gzip", size)
+    assert "gzip" in job["output_note"]
+    output = far.get(job["urls"]["output"])
+    assert (output.body, output.headers["Content-Encoding"]) == (b"\x1f" * size, "gzip")
+
+
 def test_a_large_json_answer_has_its_layers(far, make_worker, route):
     make_worker("w1", {"far": {}})
     route.answer_with(answers.ok(b'{"predicted_layers":[{"a":1.10}],"pad":"%s"}' % (b"x" * 200 * KIB)))

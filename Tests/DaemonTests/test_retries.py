@@ -80,6 +80,7 @@ def test_redirects_are_not_followed(gateway, model, _shared_server):
     model.route.answer_with(answers.redirect(_shared_server.url("/elsewhere")))
     record = gateway.ended(gateway.submit(model.name))
     assert (record["status"], record["error"]["status"]) == ("ERROR", 302)
+    assert f"a redirect to {_shared_server.url('/elsewhere')}" in record["error"]["message"]
     assert not elsewhere.calls
 
 

@@ -39,7 +39,7 @@ extension Payload {
             content: .inline(Array(text.utf8)),
             byteCount: text.utf8.count,
             contentType: "application/json",
-            isJSON: true
+            form: .json
         )
     }
 }

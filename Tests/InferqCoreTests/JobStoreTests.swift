@@ -22,7 +22,7 @@ struct JobStoreTests {
                 eventID: sample.eventID,
                 model: "b",
                 options: options,
-                input: Payload(content: .inline([0, 255]), byteCount: 2, contentType: nil, isJSON: false, digest: [9]),
+                input: Payload(content: .inline([0, 255]), byteCount: 2, contentType: nil, form: .bytes, digest: [9]),
                 runAt: Job.submitted + .seconds(1),
                 now: Job.submitted
             )

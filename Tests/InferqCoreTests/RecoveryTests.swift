@@ -177,12 +177,12 @@ struct RecoveryTests {
         let (input, output) = try await withStore(in: folder) { store in
             let input = try await store.blobs.store([1, 2], as: .input)
             let output = try await store.blobs.store([3, 4], as: .output)
-            let body = { Payload(content: .file($0), byteCount: 2, contentType: nil, isJSON: false) }
+            let body = { Payload(content: .file($0), byteCount: 2, contentType: nil, form: .bytes) }
             try await store.insert(.sample(input: body(input)))
             try await store.claim(.sample())
             try await store.change(.sample(), .outcome) { job in
                 let answer = Outcome.Answer(
-                    payload: Payload(content: .file(output), byteCount: 2, contentType: nil, isJSON: false),
+                    payload: Payload(content: .file(output), byteCount: 2, contentType: nil, form: .bytes),
                     layers: .none
                 )
                 return try job.finish(job.lease, with: .answered(answer), retry: .sample, jitter: 0, now: .now)

@@ -22,7 +22,7 @@ struct SharedFramesTests {
             eventID: UUIDv7(key: place.key, tag: 7, random: 2),
             model: "a",
             options: Job.Options(maxAttempts: 1),
-            input: Payload(content: .unread, byteCount: 2, contentType: "application/json", isJSON: true),
+            input: Payload(content: .unread, byteCount: 2, contentType: "application/json", form: .json),
             runAt: .now,
             now: .now
         )

@@ -62,7 +62,7 @@ extension JobOffer {
             model: offer.model,
             options: Job.Options(maxAttempts: 3),
             input: Payload(
-                content: .inline(Array("{}".utf8)), byteCount: 2, contentType: "application/json", isJSON: true
+                content: .inline(Array("{}".utf8)), byteCount: 2, contentType: "application/json", form: .json
             ),
             runAt: .now,
             now: .now

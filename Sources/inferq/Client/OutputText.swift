@@ -1,4 +1,5 @@
 import InferqCore
+import NIOHTTP1
 
 /// A job's output on a terminal: only text, with control characters escaped, since a model server is not to be trusted.
 enum OutputText {
@@ -7,6 +8,9 @@ enum OutputText {
     static func show(_ answer: GatewayClient.Answer, _ client: GatewayClient) async throws -> String? {
         guard MediaType.isText(answer.contentType) else {
             return "the output is \(answer.contentType.quoted()), which is no text"
+        }
+        if let encoding = answer.headers.first(name: "Content-Encoding") {
+            return "the output is encoded (\(encoding.quoted())), which is no text"
         }
         let text = String(decoding: try await client.bytes(of: answer), as: UTF8.self)
         for line in text.split(separator: "\n", omittingEmptySubsequences: false) {

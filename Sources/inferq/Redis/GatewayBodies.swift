@@ -48,9 +48,9 @@ struct GatewayBodies: Sendable {
             gatewayURL: offer.gatewayURL, token: offer.token, stop: stop
         )
         let reply = await server.answer(to: attempt, model)
-        guard stop.reason == nil, case .answered(let bytes, let contentType) = reply, bytes.count > Payload.inlineLimit
+        guard stop.reason == nil, case .answered(let answer) = reply, answer.bytes.count > Payload.inlineLimit
         else { return .reply(reply) }
-        let request = output(bytes, contentType, of: offer)
+        let request = output(answer, of: offer)
         switch await exchange(offer, stop, "the answer could not be handed in at the gateway", request: request) {
         case .answered, .over: return .delivered
         case .failed(let reply): return .reply(reply)
@@ -63,12 +63,13 @@ struct GatewayBodies: Sendable {
         return request
     }
 
-    private func output(_ bytes: [UInt8], _ contentType: String?, of offer: JobOffer) -> HTTPClientRequest {
+    private func output(_ answer: Reply.Answer, of offer: JobOffer) -> HTTPClientRequest {
         var request = HTTPClientRequest(url: "\(offer.gatewayURL)/v1/inference/\(offer.job)/output")
         request.method = .PUT
         request.headers.add(name: "X-Notify-Token", value: offer.token)
-        if let contentType { request.headers.add(name: "Content-Type", value: contentType) }
-        request.body = .bytes(bytes)
+        if let type = answer.contentType { request.headers.add(name: "Content-Type", value: type) }
+        if let encoding = answer.contentEncoding { request.headers.add(name: "Content-Encoding", value: encoding) }
+        request.body = .bytes(answer.bytes)
         return request
     }
 

@@ -71,8 +71,8 @@ struct RedisParts: Sendable {
         let gateway = RedisGateway(
             link: link, broker: broker, elsewhere: elsewhere, site: site, wheel: wheel, publicURL: publicURL,
             logger: logger
-        ) { bytes, contentType, model in
-            try await keeper.outcome(bytes, contentType: contentType, model)
+        ) { answer, model in
+            try await keeper.outcome(answer, model)
         }
         let events = RedisEvents(link: link, queue: queue, site: site, wheel: wheel, logger: logger) { entry in
             try await PublishedEvent.bytes(entry, queue.store)
