@@ -29,16 +29,12 @@ struct AcceptedConnection: Sendable {
         limits.maxHeaderFieldSize = 4 * settings.head
         limits.maxHeaderListSize = 4 * settings.head
         limits.maxHeaderFieldCount = 4 * settings.headerFields
-        let connectionGuard = ConnectionGuard(connection: connection, settings: settings)
+        let decoder = RequestDecoder(limits: limits)
+        let connectionGuard = ConnectionGuard(connection: connection, settings: settings, decoder: decoder)
         try pipeline.addHandler(FirstByteWatch(connectionGuard: connectionGuard))
-        try pipeline.configureHTTPServerPipeline(
-            withPipeliningAssistance: false,
-            withErrorHandling: false,
-            // No field can break the head: the types of our answers' fields admit no line ends.
-            withOutboundHeaderValidation: false,
-            withEncoderConfiguration: .init(),
-            withDecoderLimitConfiguration: limits
-        )
+        // Answers' heads are not validated: the types of their fields admit no line ends.
+        try pipeline.addHandler(HTTPResponseEncoder())
+        try pipeline.addHandler(ByteToMessageHandler(decoder))
         try pipeline.addHandler(connectionGuard)
         try pipeline.addHandler(HTTP1ToHTTPServerCodec(secure: false))
         try pipeline.addHandler(RequestStage(inbox: inbox))

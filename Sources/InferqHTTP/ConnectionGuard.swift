@@ -29,6 +29,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     private let connection: Connection
     private let settings: HTTPSettings
+    private let decoder: RequestDecoder
     private var phase: Phase
     /// What the answer to a request must know of it.
     private struct Asked {
@@ -45,8 +46,12 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var isInputClosed = false
     /// The beginning of the head that is on its way, to tell a method that nobody knows from what is no HTTP.
     private var beginning: [UInt8] = []
+    /// What the decoder is reading.
+    private var arriving = ByteBuffer()
     /// As they came, with all that frames them; those that came with the head are left out.
     private var bytesOfBody = 0
+    /// Of the request that is on its way.
+    private var upgradeOffer = UpgradeOffer.none
     /// The client waits for "100 Continue" before it sends the body.
     private var awaitsInvitation = false
     /// When a body that is still on its way, or an answer that is not read, is given up, because the service stops.
@@ -54,9 +59,10 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private static let patienceAtStop = TimeAmount.seconds(5)
     private var timer: Scheduled<Void>?
 
-    init(connection: Connection, settings: HTTPSettings) {
+    init(connection: Connection, settings: HTTPSettings, decoder: RequestDecoder) {
         self.connection = connection
         self.settings = settings
+        self.decoder = decoder
         phase = .head(since: .now())
     }
 
@@ -81,6 +87,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     /// - Returns: false when a body has come with so much beside it (extensions of chunks, trailers, which no other
     ///   limit sees) that it is an attack. Chunks of one byte have five bytes beside each.
     func bytesArrived(_ bytes: ByteBuffer) -> Bool {
+        arriving = bytes
         switch phase {
         case .idle:
             phase = .head(since: .now())
@@ -94,6 +101,11 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         case .answering, .closing: break
         }
         return true
+    }
+
+    /// The decoder has read what arrived.
+    func bytesRead() {
+        arriving = ByteBuffer()
     }
 
     private static let beginningLimit = 64
@@ -115,11 +127,13 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             beginning = []
             let isHTTP10 = head.version.major == 1 && head.version.minor == 0
             asked.append(Asked(isHTTP10: isHTTP10, isHead: head.method == .HEAD))
-            if !head.isKeepAlive { closesAfterAnswer = true }
+            // After the last request there is nothing to read, whatever it offers.
+            upgradeOffer = head.isKeepAlive ? UpgradeOffer(head.headers) : .none
+            if !head.isKeepAlive || upgradeOffer == .odd { closesAfterAnswer = true }
             // Expectations came with HTTP/1.1 (RFC 9110, section 10.1.1).
             if isHTTP10 { head.headers.remove(name: "expect") }
             awaitsInvitation = head.headers.contains(name: "expect")
-            if let error = problem(with: head, isHTTP10: isHTTP10) {
+            if let error = HeadCheck.problem(with: head, settings) {
                 return refuse(error, context, instance: String(head.uri.prefix { $0 != "?" }.prefix(256)))
             }
             bytesOfBody = 0
@@ -130,45 +144,11 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
                 phase = .body(since: since, byteCount: count + bytes.readableBytes)
             }
         // Some answers do not wait for the body: then nothing is left to answer.
-        case .end: phase = asked.isEmpty ? .idle(since: .now()) : .answering
+        case .end:
+            if upgradeOffer == .plain { decoder.offeringRequestEnded() }
+            phase = asked.isEmpty ? .idle(since: .now()) : .answering
         }
         context.fireChannelRead(data)
-    }
-
-    private func problem(with head: HTTPRequestHead, isHTTP10: Bool) -> APIError? {
-        guard head.uri.utf8.count <= settings.target else { return .targetTooLong(limit: settings.target) }
-        var byteCount = head.uri.utf8.count
-        var fieldCount = 0
-        var hosts = 0
-        var lengths = 0
-        for (name, value) in head.headers {
-            byteCount += name.utf8.count + value.utf8.count + 4
-            fieldCount += 1
-            switch name.utf8.count {
-            case 4 where name.lowercased() == "host": hosts += 1
-            case 14 where name.lowercased() == "content-length": lengths += 1
-            case 17 where name.lowercased() == "transfer-encoding":
-                lengths += 1
-                // The decoder would pass "gzip, chunked" on as if the gateway knew gzip.
-                guard value.lowercased() == "chunked" else { return .transferCoding }
-                guard !isHTTP10 else { return .malformedHTTP }
-            case 6 where name.lowercased() == "expect" && value.lowercased() != "100-continue":
-                return .expectation
-            default: break
-            }
-        }
-        guard byteCount <= settings.head, fieldCount <= settings.headerFields else { return .headTooLarge }
-        guard hosts == 1 || (hosts == 0 && isHTTP10) else { return .malformedHTTP }
-        guard lengths <= 1 else { return .malformedHTTP }
-        guard head.uri.first == "/" || head.uri == "*" || Self.namesHost(of: head) else { return .malformedHTTP }
-        return nil
-    }
-
-    /// An absolute target names the host that the field names, too (RFC 9112, section 3.2.2): that one is checked.
-    private static func namesHost(of head: HTTPRequestHead) -> Bool {
-        guard let scheme = head.uri.firstRange(of: "://") else { return false }
-        let authority = head.uri[scheme.upperBound...].prefix { $0 != "/" && $0 != "?" && $0 != "#" }
-        return authority.lowercased() == head.headers.first(name: "host")?.lowercased()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -189,6 +169,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             switch error {
             case .headerOverflow: refuse(.headTooLarge, context)
             case .invalidMethod where beginsWithMethod: refuse(.unknownMethod, context)
+            case .invalidContentLength where HeadCheck.announcesTooMuch(arriving):
+                refuse(.bodyTooLarge(limit: settings.maxBody), context)
             default: refuse(.malformedHTTP, context)
             }
         }
@@ -366,16 +348,6 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         case .idle, .head, .answering, .closing: break
         }
         schedule(context)
-    }
-}
-
-extension UInt8 {
-    /// Of a token (RFC 9110, section 5.6.2).
-    fileprivate var isTokenCharacter: Bool {
-        switch self {
-        case 48...57, 65...90, 97...122: true
-        default: "!#$%&'*+-.^_`|~".utf8.contains(self)
-        }
     }
 }
 

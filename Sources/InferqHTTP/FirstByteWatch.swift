@@ -16,5 +16,6 @@ final class FirstByteWatch: ChannelInboundHandler, RemovableChannelHandler {
             return context.close(promise: nil)
         }
         context.fireChannelRead(data)
+        connectionGuard.bytesRead()
     }
 }

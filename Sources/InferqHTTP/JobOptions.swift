@@ -103,7 +103,7 @@ struct JobOptions {
     }
 
     private static func integer(_ text: String, _ place: String) throws(APIError) -> Int {
-        guard let value = Int(text) else { throw .invalid(place, "it must be a whole number") }
+        guard let value = Int(saturating: text) else { throw .invalid(place, "it must be a whole number") }
         return value
     }
 

@@ -25,7 +25,7 @@ struct BodyReader: Sendable {
     }
 
     private func checkLength(_ request: Request, limit: Int) throws(APIError) -> Int? {
-        guard let text = request.headers[.contentLength], let length = Int(text) else { return nil }
+        guard let text = request.headers[.contentLength], let length = Int(saturating: text) else { return nil }
         guard length <= limit else { throw .bodyTooLarge(limit: limit) }
         return length
     }

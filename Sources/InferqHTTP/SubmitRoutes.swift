@@ -142,7 +142,9 @@ struct SubmitRoutes: Sendable {
         _ now: Timestamp
     ) async throws -> Submission {
         // A body that is too large is refused before anything is said of the query.
-        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > reader.context.settings.maxBody {
+        if let length = request.headers[.contentLength].flatMap({ Int(saturating: $0) }),
+            length > reader.context.settings.maxBody
+        {
             throw APIError.bodyTooLarge(limit: reader.context.settings.maxBody)
         }
         guard let model = try query.single("model") ?? query.single("model_display_name") else {
@@ -240,7 +242,8 @@ struct Preference: Sendable, Equatable {
             case ("wait", let value?):
                 // A value may be a token or a quoted string; the first one counts.
                 let isQuoted = value.count > 1 && value.first == "\"" && value.last == "\""
-                if wait == nil, let seconds = Int(isQuoted ? value.dropFirst().dropLast() : value[...]), seconds >= 0 {
+                let text = isQuoted ? value.dropFirst().dropLast() : value[...]
+                if wait == nil, let seconds = Int(saturating: text), seconds >= 0 {
                     wait = seconds
                 }
             default: break

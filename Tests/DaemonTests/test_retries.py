@@ -159,16 +159,18 @@ def test_retry_after_in_seconds_replaces_the_backoff(gateway, model, status):
     assert 0.98 < gaps(model.calls)[0] < 1.1 + SLACK
 
 
-def test_retry_after_may_be_a_date(gateway, model):
-    date = email.utils.formatdate(int(time.time()) + 2, usegmt=True)
+@pytest.mark.parametrize("form", ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"])
+def test_retry_after_may_be_a_date(gateway, model, form):
+    date = time.strftime(form, time.gmtime(int(time.time()) + 2))
     model.route.answer_with(answers.status(429, retry_after=date), answers.ok())
     job = gateway.submit(model.name)
     assert gateway.ended(job)["attempt"] == 2
     assert 0.9 < gaps(model.calls)[0] < 2.2 + SLACK
 
 
-def test_retry_after_is_obeyed_up_to_an_hour(gateway, model):
-    model.route.answer_with(answers.status(429, retry_after=999_999))
+@pytest.mark.parametrize("seconds", [999_999, "9" * 30])
+def test_retry_after_is_obeyed_up_to_an_hour(gateway, model, seconds):
+    model.route.answer_with(answers.status(429, retry_after=seconds))
     job = gateway.submit(model.name)
     until(lambda: gateway.record(job)["error"], "the first attempt to fail")
     record = gateway.record(job)

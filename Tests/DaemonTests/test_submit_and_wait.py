@@ -61,9 +61,35 @@ def failed_sync(answer, status, code, gateway):
     assert (record["error"] or {}).get("code") == code
 
 
-def test_a_job_in_error_is_502(gateway, model):
-    model.route.answer_with(answers.status(400))
-    failed_sync(sync(gateway, model), 502, "http_error", gateway)
+@pytest.mark.parametrize("code", [500, 302, 304, 599])
+def test_a_job_in_error_is_502(gateway, model, code):
+    model.route.answer_with(answers.status(code))
+    failed_sync(sync(gateway, model, max_attempts=1), 502, "http_error", gateway)
+
+
+@pytest.mark.parametrize("code", [400, 401, 404, 408, 418, 422, 429, 499])
+def test_what_the_model_server_refuses_is_refused(gateway, model, code):
+    model.route.answer_with(answers.status(code))
+    failed_sync(sync(gateway, model, max_attempts=1), code, "http_error", gateway)
+
+
+def test_a_refusal_is_the_same_for_a_repeated_key(gateway, model):
+    model.route.answer_with(answers.status(422))
+    for _ in range(2):
+        failed_sync(sync(gateway, model, {"Idempotency-Key": model.name}), 422, "http_error", gateway)
+    assert len(model.calls) == 1
+
+
+def test_a_connection_that_breaks_is_502(gateway, model):
+    model.route.answer_with(answers.reset())
+    failed_sync(sync(gateway, model, max_attempts=1), 502, "bad_response", gateway)
+
+
+def test_a_wait_of_any_length_is_cut(make_gateway, model_server):
+    gateway = make_gateway({"ocr": {}}, sync_wait="500ms")
+    model_server.route("/ocr").hold()
+    answer = gateway.post("/v1/inference", {"model": "ocr"}, JSON_TYPE | {"Prefer": "wait=" + "9" * 30})
+    assert (answer.status, answer.json()["status"]) == (202, "RUNNING")
 
 
 def test_a_job_that_timed_out_is_504(gateway, model):

@@ -103,6 +103,8 @@ def test_400_for_query_items_beside_json(gateway, model):
         ("?model=M&max_attempts=0", "max_attempts"),
         ("?model=M&delay=soon", "delay"),
         ("?model=M&run_at=soon", "run_at"),
+        ("?model=M&run_at=2026-01-31T12:00:00+01:00", "%2B"),
+        ("?model=M&priority=99999999999999999999", "-100 to 100"),
         ("?model=M&metadata=5", "metadata"),
         ("?model=M&metadata={", "metadata"),
     ],

@@ -41,13 +41,23 @@ struct FieldTests {
     @Test(arguments: [
         ("0", Duration.zero), ("7", .seconds(7)), (" 120 ", .seconds(120)),
         ("Mon, 23 Nov 2026 16:31:50 GMT", .seconds(3)), ("Mon, 23 Nov 2026 16:31:40 GMT", .zero),
+        ("Monday, 23-Nov-26 16:31:50 GMT", .seconds(3)), ("Mon Nov 23 16:31:50 2026", .seconds(3)),
+        ("Mon Nov  3 16:31:50 2025", .zero), ("Tue Dec  1 00:00:00 2026", .seconds(631_693)),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", .zero), ("Friday, 01-Jan-77 00:00:00 GMT", .zero),
+        ("999999999999999999999999999999", .seconds(1_000_000)), ("000000000000000000000000000007", .seconds(7)),
     ])
     func retryAfterIsSecondsOrADate(_ field: String, _ pause: Duration) throws {
         let now = try #require(Timestamp(rfc3339: "2026-11-23T16:31:47Z"))
         #expect(RetryAfter.duration(field, now: now) == pause)
     }
 
-    @Test(arguments: ["", "-1", "soon", "1.5", "Mon, 23 Nov 2026", "Mon, 33 Nov 2026 16:31:50 GMT"])
+    @Test(arguments: [
+        "", "-1", "soon", "1.5", "Mon, 23 Nov 2026", "Mon, 33 Nov 2026 16:31:50 GMT", "-999999999999999999999999999999",
+        "Mon, 23 Nov 2026 16:31:50", "Monday, 23-Nov-2026 16:31:50 GMT", "Monday, 23-Nov-+1 16:31:50 GMT",
+        "Mon, 23 Nov 26 16:31:50 GMT", "Mon Nov 23 16:31:50", "Mon Nov 123 16:31:50 2026",
+        "Mon Nov 23 16:31:50+01:00 2026",
+        ",", ", GMT", "Mon, - - GMT", "Mon, -- x GMT", "Mon, é3 Nov 2026 16:31:50 GMT", "9999999999999999999999 s",
+    ])
     func aMalformedRetryAfterIsNone(_ field: String) {
         #expect(RetryAfter.duration(field, now: .now) == nil)
     }
