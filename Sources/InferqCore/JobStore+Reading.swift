@@ -41,8 +41,17 @@ extension JobStore {
 
     /// Whose events this `event_id` names; nil when there is no such job.
     package func course(of eventID: UUIDv7) async throws -> JobCourse? {
+        try await course(eventID) { $0.eventID == eventID }
+    }
+
+    /// As ``course(of:)``, for listeners: a job's `id` will do as well.
+    package func course(named id: UUIDv7) async throws -> JobCourse? {
+        try await course(id) { $0.eventID == id || $0.id == id }
+    }
+
+    private func course(_ id: UUIDv7, _ isMeant: @escaping @Sendable (Job) -> Bool) async throws -> JobCourse? {
         try await reads.perform { [names] db in
-            guard let job = try SQL.selectJob(db, eventID.key, names), job.eventID == eventID else { return nil }
+            guard let job = try SQL.selectJob(db, id.key, names), isMeant(job) else { return nil }
             return JobCourse(job)
         }
     }

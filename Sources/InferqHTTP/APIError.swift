@@ -53,6 +53,20 @@ extension APIError {
         APIError(.badRequest, "invalid_request", "Invalid request", "\(place): \(reason).")
     }
 
+    static let noModel = APIError.invalid("query item model", "it is missing; a body that is not JSON needs it")
+
+    static let unlabeledJSON = APIError.invalid(
+        "header Content-Type", "it does not say that the body is JSON; send Content-Type: application/json"
+    )
+
+    /// - Parameter text: what stands in place of a time. The `+` of an offset is a space in a query.
+    static func notATime(_ place: String, _ text: String) -> APIError {
+        guard Timestamp(rfc3339: text.replacing(" ", with: "+")) == nil else {
+            return .invalid(place, "it has a space in place of the + of its offset; write that + as %2B")
+        }
+        return .invalid(place, "it must be an RFC 3339 time such as \"2026-01-31T12:00:00Z\"")
+    }
+
     static func invalidUUID(_ text: String) -> APIError {
         APIError(
             .badRequest, "invalid_id", "Invalid identifier",
@@ -290,23 +304,27 @@ extension APIError {
     /// A job that a synchronous submit waited for and that gave no output.
     static func jobEnded(_ job: Job) -> APIError {
         var error: APIError
-        switch (job.status, job.error?.code) {
-        case (.cancelled, _):
+        if job.status == .cancelled {
             error = APIError(.conflict, "cancelled", "Job cancelled", "The job \(job.id) was cancelled.")
-        case (_, .timeout), (_, .expired):
+        } else {
             error = APIError(
-                .gatewayTimeout, "job_failed", "Job failed",
-                "The job \(job.id) ended in an error: \(job.error?.message ?? "time ran out")."
-            )
-        default:
-            error = APIError(
-                .badGateway, "job_failed", "Job failed",
+                status(of: job.error), "job_failed", "Job failed",
                 "The job \(job.id) ended in an error: \(job.error?.message ?? "no cause is known")."
             )
         }
         error.id = job.id
         error.cause = job.error?.json ?? Array("null".utf8)
-        return error
+        // The clients of OpenAI and others repeat a 409, a 429 and every 5xx: that would be a new job each time.
+        return error.with(.xShouldRetry, "false")
+    }
+
+    /// What the model server found wrong with the request stays the client's error; all else is a bad gateway's.
+    private static func status(of failure: Failure?) -> HTTPResponse.Status {
+        switch (failure?.code, failure?.status) {
+        case (.timeout, _), (.expired, _): .gatewayTimeout
+        case (.httpError, let status?) where (400..<500).contains(status): HTTPResponse.Status(code: status)
+        default: .badGateway
+        }
     }
 
     /// A submission that was not stored.
@@ -328,61 +346,5 @@ extension APIError {
         case let error as StoreError: .storeFailed("\(error)")
         default: nil
         }
-    }
-}
-
-// MARK: On the wire
-
-extension APIError {
-    /// - Parameters:
-    ///   - instance: the request's path.
-    ///   - target: the path with the query.
-    func response(instance: String?, target: String = "") -> Response {
-        var headers = headers
-        if let gateway { headers[.location] = gateway + target }
-        headers[.contentType] = "application/problem+json"
-        headers[.cacheControl] = "no-store"
-        if closesConnection { headers[.connection] = "close" }
-        return Response(status: status, headers: headers, body: ResponseBody(byteBuffer: document(instance: instance)))
-    }
-
-    func document(instance: String?) -> ByteBuffer {
-        var writer = JSONWriter()
-        writer.beginObject()
-        writer.name("type")
-        writer.value("urn:inferq:problem:\(code)")
-        writer.name("title")
-        writer.value(title)
-        writer.name("status")
-        writer.value(status.code)
-        writer.name("detail")
-        writer.value(detail)
-        writer.name("code")
-        writer.value(code)
-        if let instance {
-            writer.name("instance")
-            writer.value(instance)
-        }
-        if let id {
-            writer.name("id")
-            writer.value("\(id)")
-        }
-        if let cause {
-            writer.name("error")
-            writer.raw(cause)
-        }
-        if let gateway {
-            writer.name("gateway")
-            writer.value(gateway)
-        }
-        writer.endObject()
-        return ByteBuffer(bytes: writer.bytes)
-    }
-}
-
-extension String {
-    /// At most 100 characters of what a client sent: enough to recognise it.
-    var clipped: String {
-        count > 100 ? prefix(100) + "..." : self
     }
 }

@@ -38,6 +38,6 @@ enum CORS {
         """
     /// Header fields of an answer that a page may read, but for what it may read anyway.
     private static let exposed = """
-        Allow, ETag, Idempotency-Replayed, Link, Location, Preference-Applied, Retry-After
+        Allow, ETag, Idempotency-Replayed, Link, Location, Preference-Applied, Retry-After, X-Should-Retry
         """
 }

@@ -15,14 +15,14 @@ struct EventsRoute: Sendable {
 
     @Sendable private func listen(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let query = try Query(request.uri.query)
-        try query.allowOnly(["last_event_id", "model"])
+        try query.allowOnly(Query.lastEventIDNames.union(["model"]))
         guard Accept.admits("text/event-stream", request.headers[.accept]) else {
             throw APIError.notAcceptable("text/event-stream")
         }
         let model = try query.single("model")
         // Before the head goes out: whoever has the head gets every event that is committed from then on.
         let newest = try await gateway.store.newestEvent()
-        let wanted = try request.headers[.lastEventID] ?? query.single("last_event_id")
+        let wanted = try request.headers[.lastEventID] ?? query.lastEventID()
         var cursor = newest
         if let id = wanted.flatMap({ Int64($0) }), (0...newest).contains(id) { cursor = id }
         return EventStream.response(gateway, context) { [cursor] stream in

@@ -4,6 +4,8 @@ import HTTPTypes
 extension HTTPField.Name {
     static let prefer = named("Prefer")
     static let preferenceApplied = named("Preference-Applied")
+    /// Tells the clients of OpenAI, and those that are generated as they are, whether to send a request again.
+    static let xShouldRetry = named("x-should-retry")
     static let traceparent = named("traceparent")
     static let idempotencyKey = named("Idempotency-Key")
     static let idempotencyReplayed = named("Idempotency-Replayed")

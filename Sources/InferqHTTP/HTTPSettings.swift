@@ -6,8 +6,8 @@ package struct HTTPSettings: Sendable, Equatable {
     package var hosts: [String] = []
     /// Browser origins that may call from elsewhere.
     package var origins: [String] = []
-    /// How long `POST /v1/inference` waits.
-    package var syncWait: Duration = .seconds(60)
+    /// How long `POST /v1/inference` waits: less than the 60 s after which nginx and other proxies give up.
+    package var syncWait: Duration = .seconds(55)
     package var maxBody = 16 << 20
     /// A silent stream gets a comment line after this long.
     package var heartbeat: Duration = .seconds(15)

@@ -1,6 +1,6 @@
 import NIOCore
 
-/// The name in a `Host` field, without its port, in lower case.
+/// The name in a `Host` field, without its port and without a dot at the end, in lower case.
 struct HostName: Sendable, Equatable {
     let text: String
 
@@ -8,13 +8,16 @@ struct HostName: Sendable, Equatable {
         let lower = field.lowercased()
         if lower.hasPrefix("["), let end = lower.firstIndex(of: "]") {
             text = String(lower[lower.index(after: lower.startIndex)..<end])
-        } else if let colon = lower.lastIndex(of: ":"),
+            return
+        }
+        var name = lower[...]
+        if let colon = lower.lastIndex(of: ":"),
             lower[lower.index(after: colon)...].utf8.allSatisfy({ (48...57).contains($0) })
         {
-            text = String(lower[..<colon])
-        } else {
-            text = lower
+            name = lower[..<colon]
         }
+        // "localhost." is the same name, written with the root of all names.
+        text = String(name.hasSuffix(".") ? name.dropLast() : name)
     }
 
     /// Whether it is an IP address, which no other name can be made to mean.

@@ -136,7 +136,7 @@ struct JobOptions {
 
     private mutating func setRunAt(_ text: String, _ place: String) throws(APIError) {
         guard let time = Timestamp(rfc3339: text) else {
-            throw .invalid(place, "it must be an RFC 3339 time such as \"2026-01-31T12:00:00Z\"")
+            throw .notATime(place, text)
         }
         if hasDelay { throw .invalid(place, "it cannot stand beside delay") }
         options.runAt = time

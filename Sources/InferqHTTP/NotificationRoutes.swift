@@ -66,7 +66,7 @@ struct NotificationRoutes: Sendable {
         }
         let after = try Self.number(query, "after", in: 0...Int.max) ?? 0
         let limit = try Self.number(query, "limit", in: 1...1000) ?? 100
-        guard let course = try await gateway.store.course(of: eventID),
+        guard let course = try await gateway.store.course(named: eventID),
             let history = try await gateway.store.history(course.key, after: Int64(after), limit: limit)
         else { throw try await gateway.missing(eventID) }
         return .json(Self.page(history, after: Int64(after), output: try await gateway.store.output(shownBy: history)))

@@ -21,12 +21,14 @@ struct NotifyRoute: Sendable {
     @Sendable private func listen(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let eventID = try context.uuid("event_id")
         let query = try Query(request.uri.query)
-        try query.allowOnly(["last_event_id"])
+        try query.allowOnly(Query.lastEventIDNames)
         guard Accept.admits("text/event-stream", request.headers[.accept]) else {
             throw APIError.notAcceptable("text/event-stream")
         }
-        guard let course = try await gateway.store.course(of: eventID) else { throw try await gateway.missing(eventID) }
-        let cursor = Self.cursor(try request.headers[.lastEventID] ?? query.single("last_event_id"), of: course)
+        guard let course = try await gateway.store.course(named: eventID) else {
+            throw try await gateway.missing(eventID)
+        }
+        let cursor = Self.cursor(try request.headers[.lastEventID] ?? query.lastEventID(), of: course)
         guard cursor < course.lastEvent || !course.hasEnded else { return Response(status: .noContent) }
         return EventStream.response(gateway, context) { stream in
             try await Listener(gateway: gateway, key: course.key, stream: stream).send(after: cursor)

@@ -2,17 +2,18 @@ import InferqCore
 
 /// The items of a request's query, decoded and checked.
 struct Query: Sendable {
-    let items: [(name: String, value: String)]
+    /// `text` is the item as it was sent.
+    let items: [(name: String, value: String, text: Substring)]
 
     /// - Throws: 400 for a percent escape that is cut, or that is not UTF-8.
     init(_ text: String?) throws(APIError) {
-        var items: [(String, String)] = []
+        var items: [(String, String, Substring)] = []
         for pair in (text ?? "").split(separator: "&") {
             let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             guard let name = Self.decoded(parts[0]), let value = Self.decoded(parts.count > 1 ? parts[1] : "") else {
                 throw .invalid("query", "\"\(String(pair).clipped)\" is not percent-encoded UTF-8")
             }
-            items.append((name, value))
+            items.append((name, value, pair))
         }
         self.items = items
     }
@@ -24,6 +25,16 @@ struct Query: Sendable {
         let values = items.filter { $0.name == name }
         guard values.count <= 1 else { throw .invalid("query item \(name)", "it is given more than once") }
         return values.first?.value
+    }
+
+    /// The id of the last event that a listener has seen, for clients that cannot set header fields: polyfills of
+    /// EventSource write it as its property is named.
+    static let lastEventIDNames: Set<String> = ["last_event_id", "lastEventId"]
+
+    func lastEventID() throws(APIError) -> String? {
+        let plain = try single("last_event_id")
+        let other = try single("lastEventId")
+        return plain ?? other
     }
 
     func all(_ name: String) -> [String] {

@@ -132,7 +132,7 @@ struct ReadRoutes: Sendable {
         writer.endObject()
         var headers = HTTPFields()
         if let next {
-            let kept = (request.uri.query ?? "").split(separator: "&").filter { !$0.hasPrefix("cursor=") }
+            let kept = query.items.filter { $0.name != "cursor" }.map(\.text)
             headers[.link] = "</v1/inference?\((kept + ["cursor=\(next)"]).joined(separator: "&"))>; rel=\"next\""
         }
         return .json(writer.bytes, headers: headers)
@@ -170,7 +170,7 @@ struct ReadRoutes: Sendable {
     private static func time(_ query: Query, _ name: String) throws(APIError) -> Timestamp? {
         guard let text = try query.single(name) else { return nil }
         guard let time = Timestamp(rfc3339: text) else {
-            throw .invalid("query item \(name)", "it must be an RFC 3339 time such as \"2026-01-31T12:00:00Z\"")
+            throw .notATime("query item \(name)", text)
         }
         return time
     }

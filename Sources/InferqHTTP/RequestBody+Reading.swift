@@ -37,6 +37,18 @@ struct BodyReader: Sendable {
         try await context.connection.channel.writeAndFlush(HTTPResponsePart.head(head)).get()
     }
 
+    /// Whether a body that is about to be refused begins as a JSON object does, as far as it has come with the head or
+    /// comes without an invitation.
+    ///
+    /// - Throws: what broke the body.
+    func beginsLikeJSON(_ request: Request) async throws -> Bool {
+        guard request.headers[.expect] == nil else { return false }
+        for try await chunk in request.body where chunk.readableBytes > 0 {
+            return chunk.readableBytesView.first { !" \t\r\n".utf8.contains($0) } == UInt8(ascii: "{")
+        }
+        return false
+    }
+
     /// All bytes, in memory: for JSON, which must be looked at as a whole.
     ///
     /// - Parameter largest: bytes; nil: the setting `max_body`.

@@ -148,7 +148,7 @@ struct SubmitRoutes: Sendable {
             throw APIError.bodyTooLarge(limit: reader.context.settings.maxBody)
         }
         guard let model = try query.single("model") ?? query.single("model_display_name") else {
-            throw APIError.invalid("query item model", "it is missing; a body that is not JSON needs it")
+            throw try await reader.beginsLikeJSON(request) ? APIError.unlabeledJSON : .noModel
         }
         let parsed = try JobOptions(query, except: ["model", "model_display_name"], now: now)
         guard gateway.queue.model(model) != nil else {

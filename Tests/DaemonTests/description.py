@@ -32,7 +32,8 @@ class Description:
                 self._validate(("Problem",), {"$ref": "#/components/schemas/Problem"}, answer, what)
             return
         path, operation = found
-        described = operation["responses"].get(str(answer.status))
+        responses = operation["responses"]
+        described = responses.get(str(answer.status)) or responses.get(f"{answer.status // 100}XX")
         assert described, f"{what}: the description has no such answer"
         described = self._resolved(described)
         for name, header in described.get("headers", {}).items():

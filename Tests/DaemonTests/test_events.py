@@ -194,8 +194,9 @@ def test_a_listener_that_comes_back_gets_what_came_after_its_last_id(gateway, mo
     events = gateway.events(job)
     for n, event in enumerate(events[:-1]):
         assert [each.id for each in gateway.events(job, last=event.id)] == [each.id for each in events[n + 1 :]]
-        query = f"?last_event_id={event.id}"
-        assert stream_of(gateway, job, query=query) == stream_of(gateway, job, last=event.id)
+        for name in ("last_event_id", "lastEventId"):
+            query = f"?{name}={event.id}"
+            assert stream_of(gateway, job, query=query) == stream_of(gateway, job, last=event.id)
 
 
 def test_the_header_wins_over_the_query(gateway, model):
@@ -281,8 +282,15 @@ def test_404_for_an_unknown_event_id(gateway):
     problem(gateway.get("/v1/async/notify/01935f2e-0000-7000-8000-000000000000"), 404)
 
 
-def test_404_for_the_id_of_the_job_in_place_of_its_event_id(gateway, model):
-    problem(gateway.get(f"/v1/async/notify/{gateway.submit(model.name)['id']}"), 404)
+def test_the_id_of_the_job_names_its_events_too(gateway, model):
+    job = gateway.submit(model.name)
+    everything = stream_of(gateway, job)
+    for kind in ("async/notify", "notifications"):
+        own, other = (gateway.get(f"/v1/{kind}/{job[name]}") for name in ("event_id", "id"))
+        assert (own.status, other.status, own.body) == (200, 200, other.body)
+    assert other.json()["results"][-1]["id"] == wire.parse(everything)[-1].id
+    assert gateway.request("DELETE", job["urls"]["self"]).status == 204
+    problem(gateway.get(f"/v1/async/notify/{job['id']}"), 410)
 
 
 def test_400_for_what_is_no_uuid(gateway):

@@ -79,6 +79,8 @@ def test_a_listener_comes_back_after_its_last_id(gateway, model):
     first = expected[0][0]
     with listen(gateway, f"?model={model.name}&last_event_id={first}") as stream:
         assert shown(stream.events(8)) == expected[1:]
+    with listen(gateway, f"?model={model.name}&lastEventId={first}") as stream:
+        assert shown(stream.events(8)) == expected[1:]
     with listen(gateway, f"?model={model.name}&last_event_id={first}", last=expected[6][0]) as stream:
         assert shown(stream.events(2)) == expected[7:], "the header wins"
 

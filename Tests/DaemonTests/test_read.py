@@ -225,6 +225,23 @@ def test_the_list_is_paged_by_a_cursor(gateway, model):
     assert [len(page) for page in pages] == [3, 3, 1]
 
 
+def test_the_next_page_has_one_cursor_however_it_was_written(gateway, model):
+    for _ in range(4):
+        gateway.submit(model.name, delay="1h")
+    cursor = listed(gateway, f"model={model.name}&limit=1")["next"]
+    link = gateway.get(f"/v1/inference?mode%6c={model.name}&limit=1&%63urso%72={cursor}").headers["Link"]
+    target = re.fullmatch(r'<([^>]+)>; rel="next"', link)[1]
+    assert target.count("=") == 3 and f"mode%6c={model.name}&limit=1&cursor=" in target
+    assert len(gateway.get(target).json()["results"]) == 1
+
+
+@pytest.mark.parametrize("name", ["created_after", "created_before"])
+def test_a_plus_that_became_a_space_is_told(gateway, name):
+    time = "2026-01-31T12:00:00.5+01:00"
+    problem(gateway.get(f"/v1/inference?{name}={time}"), 400, "write that + as %2B")
+    assert gateway.get(f"/v1/inference?{name}={time.replace('+', '%2B')}").status == 200
+
+
 def test_a_page_has_25_unless_told_otherwise(gateway, model):
     for _ in range(26):
         gateway.submit(model.name, delay="1h")
@@ -321,7 +338,7 @@ def test_421_for_the_host_of_somebody_else(gateway, host):
     problem(gateway.get("/v1/inference", Host=host), 421)
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:99", "127.0.0.1", "192.0.2.1:8484", "[::1]", "[::1]:8484"])
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:99", "localhost.", "localhost.:8484", "127.0.0.1", "192.0.2.1:8484", "[::1]", "[::1]:8484"])
 def test_every_address_and_localhost_are_hosts(gateway, host):
     assert gateway.get("/v1/inference", Host=host).status == 200
 

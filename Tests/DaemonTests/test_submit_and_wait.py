@@ -55,6 +55,7 @@ def failed_sync(answer, status, code, gateway):
     """A problem document with the job's id and the record's error."""
     assert answer.status == status, (answer.status, answer.body)
     assert answer.headers["Content-Type"].partition(";")[0] == "application/problem+json"
+    assert answer.headers["x-should-retry"] == "false", "or SDKs submit it again"
     document = answer.json()
     record = gateway.get(f"/v1/inference/{document['id']}").json()
     assert document["status"] == status and document["error"] == record["error"]

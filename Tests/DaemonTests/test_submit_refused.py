@@ -114,6 +114,16 @@ def test_400_for_a_bad_query_item_names_it(gateway, model, query, names):
     problem(gateway.request("POST", target, b"x", {"Content-Type": "text/plain"}), 400, names)
 
 
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "text/plain", None])
+@pytest.mark.parametrize("body", [b'{"model":"x"}', b'\r\n\t {"model":"x"}'])
+def test_400_for_json_that_is_not_labeled_says_how(gateway, content_type, body):
+    headers = {"Content-Type": content_type} if content_type else {}
+    for path in (SUBMIT, "/v1/inference"):
+        problem(gateway.request("POST", path, body, headers), 400, "send Content-Type: application/json")
+        problem(gateway.request("POST", path, b'"' + body, headers), 400, "query item model")
+        problem(gateway.request("POST", path, b"", headers), 400, "query item model")
+
+
 def test_422_for_an_unknown_model_lists_the_known_ones(gateway, model):
     problem(gateway.post(SUBMIT, {"model": "nobody"}), 422, model.name)
     problem(gateway.request("POST", f"{SUBMIT}?model=nobody", b"x", {"Content-Type": "text/plain"}), 422, model.name)

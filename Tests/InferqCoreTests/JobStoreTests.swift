@@ -52,6 +52,9 @@ struct JobStoreTests {
             #expect(try await store.course(of: job.eventID)?.key == job.key)
             #expect(try await store.head(job.eventID) == nil)
             #expect(try await store.course(of: job.id) == nil)
+            #expect(try await store.course(named: job.id) == store.course(of: job.eventID))
+            #expect(try await store.course(named: job.eventID) == store.course(of: job.eventID))
+            #expect(try await store.course(named: UUIDv7(key: job.key, tag: 7, random: 3)) == nil)
             #expect(try await store.head(UUIDv7(key: job.key, tag: 7, random: 3)) == nil)
         }
     }

@@ -31,6 +31,8 @@ struct FieldTests {
         ("127.0.0.1:8484", "127.0.0.1", true), ("[::1]:8484", "::1", true), ("[::1]", "::1", true),
         ("LocalHost:80", "localhost", false), ("evil.example", "evil.example", false),
         ("127.0.0.1.evil.example:80", "127.0.0.1.evil.example", false), ("1.2.3.4", "1.2.3.4", true),
+        ("localhost.", "localhost", false), ("LOCALHOST.:80", "localhost", false), ("localhost..", "localhost.", false),
+        (".", "", false), ("localhost.evil.example.", "localhost.evil.example", false),
     ])
     func aHostIsReadWithoutItsPort(_ field: String, _ name: String, _ isAddress: Bool) {
         let host = HostName(field)

@@ -19,7 +19,7 @@ struct SettingsTests {
             public_url = ""
             hosts = []
             origins = []
-            sync_wait = "60s"
+            sync_wait = "55s"
             max_body = "16MiB"
             heartbeat = "15s"
             drain_timeout = "30s"

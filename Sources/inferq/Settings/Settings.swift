@@ -12,7 +12,7 @@ struct Settings: Sendable, Equatable {
     /// Browser origins that may call from elsewhere, as browsers write them.
     var origins: [String] = []
     /// How long a synchronous submit waits at most.
-    var syncWait: Duration = .seconds(60)
+    var syncWait: Duration = .seconds(55)
     /// Bytes of a request's body.
     var maxBody = 16 << 20
     /// Silence on an event stream after which a comment is sent.

@@ -1,0 +1,63 @@
+import HTTPTypes
+import Hummingbird
+import InferqCore
+import NIOCore
+
+/// An error as clients get it: an RFC 9457 problem document.
+extension APIError {
+    /// - Parameters:
+    ///   - instance: the request's path.
+    ///   - target: the path with the query.
+    func response(instance: String?, target: String = "") -> Response {
+        var headers = headers
+        if let gateway { headers[.location] = gateway + target }
+        headers[.contentType] = "application/problem+json"
+        headers[.cacheControl] = "no-store"
+        if closesConnection { headers[.connection] = "close" }
+        return Response(status: status, headers: headers, body: ResponseBody(byteBuffer: document(instance: instance)))
+    }
+
+    func document(instance: String?) -> ByteBuffer {
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.name("type")
+        writer.value("urn:inferq:problem:\(code)")
+        writer.name("title")
+        writer.value(title)
+        writer.name("status")
+        writer.value(status.code)
+        writer.name("detail")
+        writer.value(detail)
+        writer.name("code")
+        writer.value(code)
+        if let instance {
+            writer.name("instance")
+            writer.value(instance)
+        }
+        if let id {
+            writer.name("id")
+            writer.value("\(id)")
+        }
+        if let cause {
+            writer.name("error")
+            writer.raw(cause)
+        }
+        if let gateway {
+            writer.name("gateway")
+            writer.value(gateway)
+        }
+        writer.endObject()
+        return ByteBuffer(bytes: writer.bytes)
+    }
+}
+
+extension String {
+    /// At most 100 characters of what came from outside: enough to recognise it.
+    var clipped: String {
+        // By scalars: one grapheme cluster may be as long as the whole text.
+        guard let end = unicodeScalars.index(startIndex, offsetBy: 100, limitedBy: endIndex), end < endIndex else {
+            return self
+        }
+        return self[..<end] + "..."
+    }
+}
