@@ -11,6 +11,8 @@ package struct Gateway: Sendable {
     let site: Site
     /// Attempts at workers on other hosts; nil without a Redis.
     let elsewhere: AttemptsElsewhere?
+    /// Lines that nobody read in time.
+    let droppedLogLines: Counter
     let bodies: BodyBudget
     let sharedFrames: SharedFrames
     let metrics: HTTPMetrics
@@ -24,10 +26,12 @@ package struct Gateway: Sendable {
         settings: LiveHTTPSettings,
         version: String,
         site: Site = Site(),
-        elsewhere: AttemptsElsewhere? = nil
+        elsewhere: AttemptsElsewhere? = nil,
+        droppedLogLines: Counter = Counter()
     ) {
         self.site = site
         self.elsewhere = elsewhere
+        self.droppedLogLines = droppedLogLines
         self.queue = queue
         self.wheel = wheel
         self.settings = settings

@@ -189,6 +189,9 @@ struct MetricsRoute: Sendable {
         gauge(&text, "process_max_fds", "File descriptors that may be open.", process.maxFiles)
         text.metric("process_cpu_seconds_total", .counter, "Processor time of all threads.")
         text.sample(process.cpuSeconds)
+        text.metric(
+            "inferq_log_lines_dropped_total", .counter, "Lines of the log that could not be written in time.")
+        text.sample(gateway.droppedLogLines.value)
         text.metric("process_start_time_seconds", .gauge, "When the process started, since 1970.")
         text.sample(Double(gateway.startedAt.milliseconds) / 1000)
     }

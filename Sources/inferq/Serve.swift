@@ -69,7 +69,8 @@ struct Serve {
         let server = HTTPServer(
             listeners: listeners(),
             gateway: Gateway(
-                queue: queue, wheel: wheel, settings: http, version: Inferq.version, site: site, elsewhere: elsewhere
+                queue: queue, wheel: wheel, settings: http, version: Inferq.version, site: site, elsewhere: elsewhere,
+                droppedLogLines: logs.writer.dropped
             ),
             executors: executors,
             logger: logger
@@ -130,8 +131,9 @@ struct Serve {
         chosen.keepsElsewhere = settings.broker.usesRedis
         let store = try JobStore(
             chosen, models: settings.modelList.map(\.name), bootID: KernelBoot.id, now: .now
-        ) { error in
+        ) { [logs] error in
             logger.critical("the store cannot go on, ending the process", metadata: ["error": "\(error)"])
+            logs.writer.flush()
             // Nothing may be acknowledged any more, and no clean-up may touch the file: codes of sysexits.h.
             if case .damaged = error { _exit(65) }
             _exit(74)

@@ -24,11 +24,12 @@ struct ServeCommand: AsyncParsableCommand {
 
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
-        let flags = SettingsFlags(config: config, listen: listen)
         let environment = ProcessInfo.processInfo.environment
+        let logs = LogSetup(environment: environment)
+        defer { logs.writer.flush() }
         do {
-            let listeners = Systemd.listeners()
-            let logs = LogSetup(environment: environment)
+            let listeners = Systemd.listeners(complain: logs.say)
+            let flags = SettingsFlags(config: config, listen: listen)
             let prepare: @Sendable () async throws -> PreparedGateway = {
                 let settings = try Settings.load(environment: environment, flags: flags)
                 let serve = Serve(
@@ -42,13 +43,13 @@ struct ServeCommand: AsyncParsableCommand {
                 : try await Degraded.untilPrepared(listeners: listeners, logs: logs, prepare)
             if let prepared { try await prepared.serve.run(prepared.queue) }
         } catch let problems as SettingsProblems {
-            for problem in problems.all { StandardError.write("inferq: \(problem)") }
+            for problem in problems.all { logs.say("inferq: \(problem)") }
             throw Exit.configuration
         } catch let error as StoreError {
-            StandardError.write("inferq: \(error)")
+            logs.say("inferq: \(error)")
             throw error.exitCode
         } catch let error as Listener.Unusable {
-            StandardError.write("inferq: \(error)")
+            logs.say("inferq: \(error)")
             throw Exit.unavailable
         }
     }

@@ -20,13 +20,13 @@ enum Systemd {
 
     /// The sockets as listeners, in an order of our own: model servers are told of the first that speaks TCP.
     ///
-    /// What is no listening stream socket is said and left alone.
-    static func listeners() -> [Listener] {
+    /// What is no listening stream socket is told to `complain` and left alone.
+    static func listeners(complain: (String) -> Void) -> [Listener] {
         let known = ["inferq.socket", "inferq-ipv6.socket", "inferq-local.socket"]
         let sockets = inheritedSockets().filter { socket in
             let isListener = sd_is_socket(socket.descriptor, AF_UNSPEC, CInt(SOCK_STREAM.rawValue), 1) > 0
             if !isListener {
-                StandardError.write("inferq: \(socket.name) from systemd is no listening stream socket: not used")
+                complain("inferq: \(socket.name) from systemd is no listening stream socket: not used")
             }
             return isListener
         }
@@ -62,18 +62,20 @@ enum Systemd {
         _ = sd_notify(0, state)
     }
 
-    /// Sends one entry to the journal. One that it does not take is lost: there is nowhere left to say so.
-    static func send(_ entry: JournalEntry) {
+    /// Sends one entry to the journal; blocks while that is busy.
+    ///
+    /// - Returns: whether the journal has taken it.
+    static func send(_ entry: JournalEntry) -> Bool {
         let fields = entry.map { Array("\($0.name)=\($0.value)".utf8) }
         let bytes = fields.flatMap { $0 }
-        bytes.withUnsafeBytes { buffer in
-            guard let base = buffer.baseAddress else { return }
+        return bytes.withUnsafeBytes { buffer in
+            guard let base = buffer.baseAddress else { return true }
             var offset = 0
             let vectors = fields.map { field in
                 defer { offset += field.count }
                 return iovec(iov_base: UnsafeMutableRawPointer(mutating: base + offset), iov_len: field.count)
             }
-            _ = sd_journal_sendv(vectors, CInt(vectors.count))
+            return sd_journal_sendv(vectors, CInt(vectors.count)) >= 0
         }
     }
 }

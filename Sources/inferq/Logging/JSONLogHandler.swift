@@ -10,7 +10,7 @@ struct JSONLogHandler: ContextLogHandler {
     init(
         _ context: LogContext,
         now: @escaping @Sendable () -> Timestamp = { .now },
-        write: @escaping @Sendable (String) -> Void = StandardError.write
+        write: @escaping @Sendable (String) -> Void
     ) {
         self.context = context
         self.now = now
@@ -18,6 +18,10 @@ struct JSONLogHandler: ContextLogHandler {
     }
 
     func log(event: LogEvent) {
+        write(line(of: event))
+    }
+
+    func line(of event: LogEvent) -> String {
         var line = "{\"time\":\"\(now().rfc3339)\",\"level\":\"\(event.level.rawValue)\""
         line += ",\"message\":\(Self.json(event.message.description))"
         for (key, value) in context.fields(of: event) {
@@ -25,7 +29,7 @@ struct JSONLogHandler: ContextLogHandler {
             let name = ["time", "level", "message"].contains(key) ? key + "_" : key
             line += ",\(Self.json(name)):\(Self.json(value))"
         }
-        write(line + "}")
+        return line + "}"
     }
 
     /// Metadata as JSON: whole numbers and truth values stay what they are, all else becomes text.

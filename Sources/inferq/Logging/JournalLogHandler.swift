@@ -14,6 +14,10 @@ struct JournalLogHandler: ContextLogHandler {
     }
 
     func log(event: LogEvent) {
+        send(entry(of: event))
+    }
+
+    func entry(of event: LogEvent) -> JournalEntry {
         var entry: JournalEntry = [
             ("MESSAGE", event.message.description),
             ("PRIORITY", Self.priority(of: event.level)),
@@ -22,7 +26,7 @@ struct JournalLogHandler: ContextLogHandler {
         for (key, value) in context.fields(of: event) {
             Self.append("INFERQ_" + Self.fieldName(key), value, to: &entry)
         }
-        send(entry)
+        return entry
     }
 
     private static func append(_ name: String, _ value: Logger.MetadataValue, to entry: inout JournalEntry) {

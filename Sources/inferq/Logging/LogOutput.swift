@@ -11,31 +11,55 @@ enum LogFormat: String, Sendable, CaseIterable {
 enum LogOutput {
     /// Sets up swift-log for the whole process; call it once, before the first logger is made.
     ///
-    /// - Parameter journal: Sends one entry to systemd's journal.
     /// - Returns: The level that all loggers share, to be changed at run time.
     @discardableResult
     static func bootstrap(
         format: LogFormat,
         level: Logger.Level,
         environment: [String: String],
-        journal: @escaping @Sendable (JournalEntry) -> Void
+        writer: LogWriter
     ) -> LogThreshold {
         let threshold = LogThreshold(level)
         let error = ErrorOutput.current
         let format = resolve(format, environment: environment, error: error)
         let isColoured = error.isTerminal && environment["NO_COLOR", default: ""].isEmpty
+        let write = { @Sendable (line: String) in writer.write(.line(line)) }
+        let text = { @Sendable (context: LogContext) in
+            TextLogHandler(context, isColoured: isColoured, write: write)
+        }
+        let json = { @Sendable (context: LogContext) in JSONLogHandler(context, write: write) }
+        let journal = { @Sendable (context: LogContext) in
+            JournalLogHandler(context) { writer.write(.entry($0)) }
+        }
         LoggingSystem.bootstrap(
             { _, provider in
                 let context = LogContext(threshold: threshold, provider: provider)
                 switch format {
-                case .auto, .json: return JSONLogHandler(context)
-                case .text: return TextLogHandler(context, isColoured: isColoured)
-                case .journal: return JournalLogHandler(context, send: journal)
+                case .auto, .json: return json(context)
+                case .text: return text(context)
+                case .journal: return journal(context)
                 }
             },
             metadataProvider: nil
         )
+        writer.tellOfGaps { count in
+            let context = LogContext(threshold: threshold)
+            let event = gap(of: count)
+            switch format {
+            case .auto, .json: return .line(json(context).line(of: event))
+            case .text: return .line(text(context).line(of: event))
+            case .journal: return .entry(journal(context).entry(of: event))
+            }
+        }
         return threshold
+    }
+
+    private static func gap(of count: Int) -> LogEvent {
+        LogEvent(
+            level: .warning, message: "log lines are missing here: they could not be written in time",
+            metadata: ["dropped": .stringConvertible(count)], source: nil, file: #fileID, function: #function,
+            line: #line
+        )
     }
 
     /// The format that `auto` stands for here; every other one stands for itself.

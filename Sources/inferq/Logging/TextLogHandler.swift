@@ -12,7 +12,7 @@ struct TextLogHandler: ContextLogHandler {
         _ context: LogContext,
         isColoured: Bool,
         now: @escaping @Sendable () -> Timestamp = { .now },
-        write: @escaping @Sendable (String) -> Void = StandardError.write
+        write: @escaping @Sendable (String) -> Void
     ) {
         self.context = context
         self.isColoured = isColoured
@@ -21,11 +21,15 @@ struct TextLogHandler: ContextLogHandler {
     }
 
     func log(event: LogEvent) {
+        write(line(of: event))
+    }
+
+    func line(of event: LogEvent) -> String {
         var line = "\(now().rfc3339) \(level(event.level)) \(event.message.description.visible())"
         for (key, value) in context.fields(of: event) {
             Self.append(key, value, to: &line)
         }
-        write(line)
+        return line
     }
 
     private func level(_ level: Logger.Level) -> String {

@@ -26,15 +26,18 @@ struct WorkerCommand: AsyncParsableCommand {
     func run() async throws {
         signal(SIGPIPE, SIG_IGN)
         let environment = ProcessInfo.processInfo.environment
+        let logs = LogSetup(environment: environment)
+        defer { logs.writer.flush() }
+        let flags = SettingsFlags(config: config)
         let settings: Settings
         do {
-            settings = try Settings.load(environment: environment, flags: SettingsFlags(config: config))
+            settings = try Settings.load(environment: environment, flags: flags)
         } catch {
-            for problem in error.all { StandardError.write("inferq: \(problem)") }
+            for problem in error.all { logs.say("inferq: \(problem)") }
             throw Exit.configuration
         }
         guard let redis = settings.broker.redisSettings else {
-            StandardError.write(
+            logs.say(
                 "inferq: a worker takes its jobs from a Redis, and none is configured: set broker.redis to the one that "
                     + "the gateways use"
             )
@@ -42,10 +45,10 @@ struct WorkerCommand: AsyncParsableCommand {
         }
         let models = settings.modelList.filter { !$0.url.isEmpty }
         guard !models.isEmpty else {
-            StandardError.write("inferq: a worker needs a model with a url: add a table [models.NAME] with its url")
+            logs.say("inferq: a worker needs a model with a url: add a table [models.NAME] with its url")
             throw Exit.configuration
         }
-        LogSetup(environment: environment).start(format: settings.logFormat, level: settings.logLevel)
+        logs.start(format: settings.logFormat, level: settings.logLevel)
         try await serve(settings, redis, models)
     }
 

@@ -1,0 +1,116 @@
+"""What the process takes from its surroundings: a log that nobody reads, signals at any moment, sockets of others, and
+few open files."""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from gateway import BINARY, environment, free_port
+from service import ServiceManager
+from test_commands import inferq
+from waiting import until
+
+F_SETPIPE_SZ = 1031     # fcntl(2), Linux
+
+
+def launch(gateway, stderr, **more):
+    """The gateway with a standard error of the test's own."""
+    gateway.write_config()
+    gateway.process = subprocess.Popen(
+        [BINARY, "serve", "--config", gateway.config_file], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=stderr, env=environment(), cwd=gateway.folder, **more,
+    )  # fmt: skip
+
+
+# The log
+
+
+@pytest.fixture
+def pipe():
+    """A pipe that is full after 4 KiB: its two ends."""
+    ends = os.pipe()
+    fcntl.fcntl(ends[1], F_SETPIPE_SZ, 4096)
+    yield ends
+    for end in ends:
+        with contextlib.suppress(OSError):
+            os.close(end)
+
+
+def read_lines(descriptor):
+    """All lines until the other end is closed."""
+    data = b""
+    while piece := os.read(descriptor, 1 << 16):
+        data += piece
+    return [json.loads(line) for line in data.splitlines()]
+
+
+def test_a_log_that_nobody_reads_holds_up_nothing(make_gateway, pipe):
+    gateway = make_gateway({"ocr": {}}, started=False, log_level="debug")
+    launch(gateway, pipe[1])
+    os.close(pipe[1])
+    until(gateway._is_ready, "readyz", 20)
+    for job in [gateway.submit("ocr") for _ in range(50)]:
+        assert gateway.ended(job)["status"] == "COMPLETED"
+    assert gateway.get("/livez").status == 200
+    gateway.stop()
+    lines = read_lines(pipe[0])
+    assert lines[0]["message"] == "store opened", "what the pipe took is whole, and begins with the first line"
+
+
+def test_a_sentence_that_nobody_reads_does_not_keep_a_start_that_failed(make_gateway, pipe):
+    gateway = make_gateway({"ocr": {}}, started=False, nonsense=1)
+    os.write(pipe[1], bytes(4096))
+    launch(gateway, pipe[1])
+    assert gateway.process.wait(15) == 78
+
+
+def test_a_flag_that_others_share_is_not_changed(make_gateway, pipe):
+    gateway = make_gateway({"ocr": {}}, started=False)
+    launch(gateway, pipe[1])
+    until(gateway._is_ready, "readyz", 20)
+    assert not fcntl.fcntl(pipe[1], fcntl.F_GETFL) & os.O_NONBLOCK
+    gateway.stop()
+
+
+def test_lines_that_found_no_room_are_counted_and_told_once(make_gateway, pipe):
+    # A reload tells of each model that came or went: a long line.
+    names = [[f"{kind}{n:03}-" + "x" * 50 for n in range(300)] for kind in "ab"]
+    models = [{name: {"url": "http://127.0.0.1:9/"} for name in each} for each in names]
+    gateway = make_gateway(models[0], started=False)
+    launch(gateway, pipe[1])
+    os.close(pipe[1])
+    until(gateway._is_ready, "readyz", 20)
+
+    def dropped():
+        [line] = [line for line in gateway.get("/metrics").body.decode().splitlines()
+                  if line.startswith("inferq_log_lines_dropped_total ")]  # fmt: skip
+        return int(line.split()[1])
+
+    turn = 0
+    assert dropped() == 0
+    while dropped() < 2:
+        turn += 1
+        assert turn < 100, "over 3 MB of lines, and none was dropped"
+        gateway.models = models[turn % 2]
+        gateway.reload()
+        newest = names[turn % 2][-1]
+        until(lambda: newest in gateway.get("/v1/models").body.decode(), "the reload", 20)
+    lines = []
+    reader = threading.Thread(target=lambda: lines.extend(read_lines(pipe[0])))
+    reader.start()
+    gateway.models = models[(turn + 1) % 2]
+    until(lambda: gateway.reload() or dropped() == dropped(), "an answer")
+    gateway.stop()
+    reader.join(15)
+    told = [line for line in lines if line["message"].startswith("log lines are missing here")]
+    assert len(told) == 1 and told[0]["dropped"] >= 2 and told[0]["level"] == "warning", told
+    reloads = [line for line in lines[: lines.index(told[0])] if line["message"] == "configuration reloaded"]
+    assert [line["added"][0][0] for line in reloads] == (["b", "a"] * turn)[: len(reloads)], "in order, none missing before"
+    assert lines[-1]["message"] == "stopped"
