@@ -73,7 +73,7 @@ final class Degraded: Service {
             await withTaskGroup(of: Void.self) { group in
                 let (wakes, wake) = AsyncStream.makeStream(of: Wake.self, bufferingPolicy: .bufferingNewest(4))
                 group.addTask {
-                    for await _ in await UnixSignalsSequence(trapping: .sighup) { wake.yield(.signal) }
+                    for await _ in await StartSignals.hangUps() { wake.yield(.signal) }
                 }
                 group.addTask {
                     while !Task.isCancelled {

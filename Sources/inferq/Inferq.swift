@@ -14,6 +14,12 @@ struct Inferq: AsyncParsableCommand {
     )
 
     static let version = "0.1.0"
+
+    static func main() async {
+        let command = CommandLine.arguments.dropFirst().first ?? ""
+        if ["serve", "worker"].contains(command) { StartSignals.take() }
+        await main(nil)
+    }
 }
 
 /// Exit codes, after sysexits.h.

@@ -3,7 +3,6 @@ import InferqHTTP
 import InferqRedis
 import Logging
 import ServiceLifecycle
-import UnixSignals
 
 /// Reads the configuration again at SIGHUP. A broken one is refused, and the old settings stay.
 struct Reload: Service {
@@ -18,7 +17,7 @@ struct Reload: Service {
     let logger: Logger
 
     func run() async throws {
-        for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() {
+        for await _ in await StartSignals.hangUps().cancelOnGracefulShutdown() {
             Systemd.notify(Systemd.reloading())
             await reload()
             Systemd.notify("READY=1")

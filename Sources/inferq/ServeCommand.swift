@@ -1,6 +1,5 @@
 import ArgumentParser
 import Foundation
-import Glibc
 import InferqCore
 import InferqHTTP
 
@@ -23,7 +22,6 @@ struct ServeCommand: AsyncParsableCommand {
     var listen: [String] = []
 
     func run() async throws {
-        signal(SIGPIPE, SIG_IGN)
         let environment = ProcessInfo.processInfo.environment
         let logs = LogSetup(environment: environment)
         defer { logs.writer.flush() }

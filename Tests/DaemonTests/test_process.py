@@ -114,3 +114,58 @@ def test_lines_that_found_no_room_are_counted_and_told_once(make_gateway, pipe):
     reloads = [line for line in lines[: lines.index(told[0])] if line["message"] == "configuration reloaded"]
     assert [line["added"][0][0] for line in reloads] == (["b", "a"] * turn)[: len(reloads)], "in order, none missing before"
     assert lines[-1]["message"] == "stopped"
+
+
+# Signals
+
+
+@pytest.fixture
+def waiting(make_gateway):
+    """A gateway that waits for the store that another one holds; that other one."""
+    first = make_gateway({"ocr": {}})
+    second = make_gateway({"ocr": {}}, started=False, store={"path": str(first.folder / "inferq.db")})
+    second.launch()
+    until(lambda: "waiting for it to end" in second.log(), "the second one at the store")
+    return second, first
+
+
+def test_a_reload_during_the_start_is_made_after_it(waiting):
+    second, first = waiting
+    second.models["asr"] = {"url": "http://127.0.0.1:9/"}
+    second.reload()
+    first.stop()
+    until(second._is_ready, "the second one", 20)
+    until(lambda: "configuration reloaded" in second.log(), "the reload")
+    second.submit("asr", delay="1h")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_during_the_start_ends_it_at_once_in_0(waiting, number):
+    second, _ = waiting
+    second.process.send_signal(number)
+    assert second.process.wait(5) == 0
+
+
+def test_a_worker_says_what_a_reload_does_to_it(tmp_path):
+    config, log = tmp_path / "worker.toml", tmp_path / "log"
+    text = f'[broker]\nredis = "redis://127.0.0.1:{free_port()}"\n[models.ocr]\nurl = "http://127.0.0.1:9/"\n'
+    config.write_text(text)
+    with log.open("wb") as file:
+        worker = subprocess.Popen([BINARY, "worker", "--config", config], stderr=file, env=environment())
+    try:
+        said = lambda words: until(lambda: words in log.read_text(), words)
+        said("redis cannot be used")
+        for change, words in (
+            ("", "configuration reloaded"),
+            ('log_level = "debug"\n', '"log_level":"debug"'),
+            ('drain_timeout = "1s"\n', "the configuration has changed: restart the worker"),
+            ("nonsense = 1\n", "the new configuration is refused"),
+        ):
+            config.write_text(change + text)
+            worker.send_signal(signal.SIGHUP)
+            said(words)
+        worker.terminate()
+        assert worker.wait(15) == 0
+    finally:
+        worker.kill()
+        worker.wait(10)

@@ -1,7 +1,6 @@
 import ArgumentParser
 import AsyncHTTPClient
 import Foundation
-import Glibc
 import InferqCore
 import InferqHTTP
 import InferqRedis
@@ -24,7 +23,6 @@ struct WorkerCommand: AsyncParsableCommand {
     var config: String?
 
     func run() async throws {
-        signal(SIGPIPE, SIG_IGN)
         let environment = ProcessInfo.processInfo.environment
         let logs = LogSetup(environment: environment)
         defer { logs.writer.flush() }
@@ -48,11 +46,20 @@ struct WorkerCommand: AsyncParsableCommand {
             logs.say("inferq: a worker needs a model with a url: add a table [models.NAME] with its url")
             throw Exit.configuration
         }
-        logs.start(format: settings.logFormat, level: settings.logLevel)
-        try await serve(settings, redis, models)
+        let reload = WorkerReload(
+            flags: flags, environment: environment, started: settings,
+            threshold: logs.start(format: settings.logFormat, level: settings.logLevel),
+            logger: Logger(label: "inferq")
+        )
+        try await serve(settings, redis, models, reload)
     }
 
-    private func serve(_ settings: Settings, _ redis: RedisSettings, _ models: [ModelSettings]) async throws {
+    private func serve(
+        _ settings: Settings,
+        _ redis: RedisSettings,
+        _ models: [ModelSettings],
+        _ reload: WorkerReload
+    ) async throws {
         let logger = Logger(label: "inferq")
         let host = HostName.current
         let name = settings.worker.name.isEmpty ? host : settings.worker.name
@@ -74,7 +81,7 @@ struct WorkerCommand: AsyncParsableCommand {
                 return await bodies.attempt(offer, model, stop, server)
             }
             Systemd.notify("READY=1\nSTATUS=worker \(name) for \(models.map(\.name).joined(separator: ", "))")
-            try await ServiceGroup.ofProcess([wheel, worker]).run()
+            try await ServiceGroup.ofProcess([wheel, worker, reload]).run()
             try await server.shutdown()
         }
         logger.info("stopped")
