@@ -12,13 +12,24 @@ package enum Listener: Sendable, Equatable {
     /// A listening socket that somebody else opened, and keeps open when this process is gone. It is never closed here.
     case inherited(descriptor: CInt)
 
+    /// Callers that may wait until they are accepted; the kernel's limit (somaxconn) may be lower.
+    static let backlog: CInt = 4096
+
     /// - Throws: ``Unusable`` when the address cannot be bound.
     func bind(_ bootstrap: ServerBootstrap) async throws -> any Channel {
         do {
             switch self {
             case .tcp(let host, let port): return try await bootstrap.bind(host: host, port: port).get()
             case .unix(let path):
-                return try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
+                let (descriptor, file) = try await UnixSocketFile.listen(at: path, backlog: Self.backlog)
+                do {
+                    let channel = try await bootstrap.withBoundSocket(descriptor).get()
+                    channel.closeFuture.whenComplete { _ in file.remove() }
+                    return channel
+                } catch {
+                    file.remove()
+                    throw error
+                }
             case .inherited(let descriptor):
                 // A copy: the channel closes what it was given, and the next server needs it again.
                 let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
@@ -26,29 +37,35 @@ package enum Listener: Sendable, Equatable {
                 return try await bootstrap.withBoundSocket(copy).get()
             }
         } catch {
-            throw Unusable(listener: self, reason: Self.reason(error))
+            throw Unusable(listener: self, reason: Self.reason(error), isInUse: Self.isInUse(error))
         }
     }
 
     private static func reason(_ error: any Error) -> String {
         switch error {
         case let error as IOError: String(cString: strerror(error.errnoCode))
-        case is UnixDomainSocketPathWrongType: "a file that is no socket is in its place"
+        case UnixSocketFile.Occupied.bySocket: String(cString: strerror(EADDRINUSE))
+        case UnixSocketFile.Occupied.byOtherFile: "a file that is no socket is in its place"
         default: "\(error)"
         }
+    }
+
+    private static func isInUse(_ error: any Error) -> Bool {
+        if case UnixSocketFile.Occupied.bySocket = error { true } else { false }
     }
 
     /// An address that cannot be listened on.
     package struct Unusable: Error, CustomStringConvertible {
         let listener: Listener
         let reason: String
+        let isInUse: Bool
 
         package var description: String {
             switch listener {
-            case .unix:
+            case .unix where !isInUse:
                 "cannot listen on \(listener) (\(reason)): make its folder, remove what is in its place, or correct the "
                     + "setting listen"
-            case .tcp, .inherited:
+            case .unix, .tcp, .inherited:
                 "cannot listen on \(listener) (\(reason)): stop the program that is there, or correct the setting listen"
             }
         }

@@ -169,3 +169,95 @@ def test_a_worker_says_what_a_reload_does_to_it(tmp_path):
     finally:
         worker.kill()
         worker.wait(10)
+
+
+# Unix sockets
+
+
+@pytest.fixture
+def local(make_gateway, tmp_path):
+    """Makes gateways that listen on one and the same Unix socket, which is their `socket`."""
+
+    def make(started=True):
+        gateway = make_gateway({"ocr": {}}, started=False)
+        gateway.socket = tmp_path / "s.sock"
+        gateway.settings["listen"] = [f"127.0.0.1:{gateway.port}", f"unix:{gateway.socket}"]
+        return gateway.start() if started else gateway
+
+    return make
+
+
+def reached(path):
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+            return True
+        except OSError:
+            return False
+
+
+def refused(gateway):
+    gateway.launch()
+    assert gateway.process.wait(15) == 69, gateway.log()
+    assert f"cannot listen on unix:{gateway.socket} (" in gateway.log()
+
+
+def test_the_socket_of_a_running_gateway_is_not_taken_over(local):
+    first, second = local(), local(started=False)
+    refused(second)
+    assert "Address already in use" in second.log() and "remove" not in second.log()
+    assert reached(first.socket)
+    first.stop()
+    assert not first.socket.exists()
+    second.start()
+    assert reached(second.socket)
+
+
+def test_a_socket_whose_callers_queue_up_and_one_of_another_kind_are_alive_too(local):
+    gateway = local(started=False)
+    with socket.socket(socket.AF_UNIX) as other, socket.socket(socket.AF_UNIX) as caller:
+        other.bind(str(gateway.socket))
+        other.listen(0)
+        caller.connect(str(gateway.socket))
+        refused(gateway)
+    gateway.socket.unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(gateway.socket))
+        refused(gateway)
+
+
+def test_a_socket_at_which_nobody_listens_is_replaced_and_any_other_file_is_not(local):
+    gateway = local(started=False)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(gateway.socket))
+        dead.listen()
+    gateway.start()
+    gateway.kill()
+    gateway.restart()
+    gateway.stop()
+    gateway.socket.write_text("mine")
+    refused(gateway)
+    assert gateway.socket.read_text() == "mine"
+
+
+def test_a_socket_that_has_taken_the_place_of_ours_stays(local):
+    gateway = local()
+    gateway.socket.unlink()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(gateway.socket))
+        other.listen()
+        gateway.stop()
+        assert reached(gateway.socket)
+
+
+def test_of_several_that_start_at_once_one_has_the_socket(local):
+    gateways = [local(started=False) for _ in range(3)]
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(gateways[0].socket))
+        dead.listen()
+    for each in gateways:
+        each.launch()
+    ready = until(lambda: [each for each in gateways if each.is_running and each._is_ready()], "one of them", 20)
+    losers = [each for each in gateways if each is not ready[0]]
+    assert [each.process.wait(15) for each in losers] == [69, 69]
+    assert reached(ready[0].socket)
