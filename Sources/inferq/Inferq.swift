@@ -18,6 +18,7 @@ struct Inferq: AsyncParsableCommand {
     static func main() async {
         let command = CommandLine.arguments.dropFirst().first ?? ""
         if ["serve", "worker"].contains(command) { StartSignals.take() }
+        OpenFiles.prepare(for: command)
         await main(nil)
     }
 }
@@ -27,6 +28,7 @@ enum Exit {
     static let usage = ExitCode(64)
     static let storeDamaged = ExitCode(65)
     static let unavailable = ExitCode(69)
+    static let host = ExitCode(71)
     static let cannotCreate = ExitCode(73)
     static let configuration = ExitCode(78)
 }

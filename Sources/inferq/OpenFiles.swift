@@ -1,5 +1,7 @@
+import ArgumentParser
 import Glibc
 import InferqCore
+import NIOCore
 
 /// File descriptors: what connections cost first, and what the store and the calls of model servers need as well.
 enum OpenFiles {
@@ -9,6 +11,36 @@ enum OpenFiles {
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
         limit.rlim_cur = limit.rlim_max
         setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+
+    /// Raises the limit, and ends the process with a sentence if too few files may be open for the command even so: the
+    /// event loops could not be made, and they trap then.
+    static func prepare(for command: String) {
+        raiseLimit()
+        // Nothing but the runtime's own.
+        let isAlone = ["check", "--help", "-h", "help", "--version", ""].contains(command)
+        let serves = ["serve", "worker"].contains(command)
+        // A client waits for one answer at a time.
+        if !serves { NIOSingletons.groupLoopCountSuggestion = 1 }
+        // Each loop has three of its own, libdispatch has three, a name that is looked up takes two for a moment.
+        let readsStore = ["backup", "doctor"].contains(command)
+        let rest = serves ? 40 : readsStore ? 30 : 10
+        let needed = isAlone ? 5 : 3 * NIOSingletons.groupLoopCountSuggestion + rest
+        guard !hasRoom(for: needed) else { return }
+        StandardError.write("inferq: \(ClientError.openFiles.sentence)")
+        exit(Exit.host.rawValue)
+    }
+
+    /// Whether so many more can be opened now.
+    private static func hasRoom(for count: Int) -> Bool {
+        var taken: [CInt] = []
+        defer { for descriptor in taken { close(descriptor) } }
+        while taken.count < count {
+            let descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+            guard descriptor >= 0 else { return false }
+            taken.append(descriptor)
+        }
+        return true
     }
 
     /// In force now.

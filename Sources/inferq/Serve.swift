@@ -45,7 +45,6 @@ struct Serve {
         let store = queue.store
         let logger = Logger(label: "inferq")
         let threshold = logs.start(format: settings.logFormat, level: settings.logLevel)
-        OpenFiles.raiseLimit()
         for warning in settings.warnings { logger.warning("\(warning)") }
         if settings.http.connections < settings.limits.connections {
             logger.warning(

@@ -261,3 +261,29 @@ def test_of_several_that_start_at_once_one_has_the_socket(local):
     losers = [each for each in gateways if each is not ready[0]]
     assert [each.process.wait(15) for each in losers] == [69, 69]
     assert reached(ready[0].socket)
+
+
+# Open files
+
+
+@pytest.mark.parametrize("limit", [6, 8, 12, 16, 24, 40])
+def test_too_few_open_files_are_a_sentence(tmp_path, limit):
+    config = tmp_path / "inferq.toml"
+    config.write_text(f'listen = ["127.0.0.1:0"]\n[store]\npath = "{tmp_path}/inferq.db"\n')
+    url = f"http://127.0.0.1:{free_port()}"
+    for arguments, codes in (
+        (["serve", "--config", config], {71}),
+        (["worker", "--config", config], {71}),
+        (["status", "--url", url], {69, 71}),
+        (["submit", "ocr", "{}", "--url", url], {69, 71}),
+        (["backup", "-", "--config", config], {71, 73}),
+        (["check", "--config", config], {0, 71}),
+    ):
+        ended = subprocess.run(
+            ["prlimit", f"--nofile={limit}:{limit}", BINARY, *arguments], capture_output=True, timeout=30,
+            env=environment(),
+        )  # fmt: skip
+        assert ended.returncode in codes, (arguments, ended)
+        if ended.returncode == 71:
+            [line] = ended.stderr.decode().splitlines()
+            assert line.startswith(f"inferq: too few files may be open at once ({limit}); raise the limit")

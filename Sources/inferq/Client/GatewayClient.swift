@@ -80,7 +80,9 @@ struct GatewayClient: Sendable {
         var bytes: [UInt8] = []
         try await read(answer) { chunk in
             guard bytes.count + chunk.count <= limit else {
-                throw ClientError(.unreadable, "the gateway at \(address) answered with more than \(limit) bytes")
+                let size = Amount.bytes(limit)
+                let sentence = "what answers at \(address) sends more than \(size), as no gateway does"
+                throw ClientError(.unreadable, sentence + "; name another with --url")
             }
             bytes.append(contentsOf: chunk)
             return true
@@ -129,7 +131,11 @@ struct GatewayClient: Sendable {
             return ClientError(cause, sentence)
         }
         let phrase = HTTPResponseStatus(statusCode: answer.status).reasonPhrase
-        return ClientError(cause, "the gateway at \(address) answered \(answer.status) \(phrase)")
+        let sentence = "the gateway at \(address) answered \(answer.status) \(phrase)"
+        guard (300..<400).contains(answer.status), let target = answer.headers.first(name: "Location") else {
+            return ClientError(cause, sentence)
+        }
+        return ClientError(cause, sentence + " to \(target.quoted(limit: 400)); name the gateway itself with --url")
     }
 }
 

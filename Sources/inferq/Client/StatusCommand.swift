@@ -51,11 +51,15 @@ struct StatusCommand: ClientCommand {
     func perform() async throws {
         try await gateway.withGateway { client in
             let problem = try await Self.problem(of: client)
-            if !json || problem != nil { try say(problem, client) }
+            if let problem { StandardError.write("inferq: not ready: \(problem.sentence.visible())") }
             let (status, bytes) = try await client.decoded(Status.self, client.get("/v1/status"))
             if json {
                 try StandardOutput.write(bytes + [UInt8(ascii: "\n")])
             } else {
+                if problem == nil {
+                    let word = Screen().painted("ready", .green)
+                    try StandardOutput.write(line: "gateway  \(word) at \(client.address)")
+                }
                 try show(status)
             }
             if let problem { throw problem.exitCode }
@@ -84,15 +88,6 @@ struct StatusCommand: ClientCommand {
             return nil
         } catch let error as ClientError where error.status == 503 {
             return error
-        }
-    }
-
-    private func say(_ problem: ClientError?, _ client: GatewayClient) throws {
-        if let problem {
-            StandardError.write("inferq: not ready: \(problem.sentence.visible())")
-        } else {
-            let word = Screen().painted("ready", .green)
-            try StandardOutput.write(line: "gateway  \(word) at \(client.address)")
         }
     }
 
