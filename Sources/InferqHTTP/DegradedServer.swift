@@ -13,7 +13,7 @@ package final class DegradedServer: Sendable {
     private struct State {
         var reason: String
         var channels: [any Channel] = []
-        var connectionCount = 0
+        var open: [ObjectIdentifier: any Channel] = [:]
     }
 
     private let listeners: [Listener]
@@ -61,7 +61,8 @@ package final class DegradedServer: Sendable {
         }
     }
 
-    /// Accepts no more. What was accepted is still answered, on the event loops; the descriptors stay with their owner.
+    /// Accepts no more. What was accepted is still answered, on the event loops, for as long as the process lives; the
+    /// descriptors stay with their owner.
     package func stop() async throws {
         let channels = state.withLock { state in
             defer { state.channels = [] }
@@ -75,14 +76,28 @@ package final class DegradedServer: Sendable {
         for channel in channels { try await channel.close().get() }
     }
 
+    /// Returns when what was accepted is answered and the answers are taken, as ``HTTPServer`` does: a connection without
+    /// a request has a second to send one that was on its way, and no other holds up the end for longer than 5 s.
+    ///
+    /// For the end of the process, after ``stop()``.
+    package func drain() async {
+        let open = state.withLock { Array($0.open.values) }
+        for channel in open { channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
+        for channel in open {
+            // However it was closed: it is gone.
+            try? await channel.closeFuture.get()
+        }
+    }
+
     private func setUp(_ channel: any Channel) throws {
         let count = state.withLock { state in
-            state.connectionCount += 1
-            return state.connectionCount
+            state.open[ObjectIdentifier(channel)] = channel
+            return state.open.count
         }
-        channel.closeFuture.whenComplete { _ in self.state.withLock { $0.connectionCount -= 1 } }
+        channel.closeFuture.whenComplete { _ in self.state.withLock { $0.open[ObjectIdentifier(channel)] = nil } }
         guard count <= Self.connectionLimit else { return channel.close(promise: nil) }
-        try channel.pipeline.syncOperations.configureHTTPServerPipeline()
+        // Without help with pipelines, which would close a connection at a stop before its request has come.
+        try channel.pipeline.syncOperations.configureHTTPServerPipeline(withPipeliningAssistance: false)
         try channel.pipeline.syncOperations.addHandler(DegradedAnswers(server: self))
     }
 
@@ -124,30 +139,80 @@ private final class DegradedAnswers: ChannelInboundHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
 
+    private enum Phase {
+        /// The head of the request has not come.
+        case waiting
+        case reading(HTTPRequestHead)
+        case answered
+    }
+
     private let server: DegradedServer
-    private var head: HTTPRequestHead?
+    private var phase = Phase.waiting
     private var end: Scheduled<Void>?
+
+    /// For a request that was on its way when the process began to stop, and for a client that does not close after its
+    /// answer.
+    private static let lastMoment = TimeAmount.seconds(1)
+    /// For a body that is on its way then, and an answer that is not read.
+    private static let patienceAtStop = TimeAmount.seconds(5)
 
     init(server: DegradedServer) {
         self.server = server
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
-        let channel = context.channel
-        end = context.eventLoop.scheduleTask(in: DegradedServer.longestLife) { channel.close(promise: nil) }
+        close(context, in: DegradedServer.longestLife)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        switch unwrapInboundIn(data) {
-        case .head(let head): self.head = head
-        case .body: break
-        case .end:
-            guard let head = head.take() else { return }
-            let (answer, body) = server.answer(to: head)
-            context.write(wrapOutboundOut(.head(answer)), promise: nil)
-            if head.method != .HEAD { context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil) }
-            let channel = context.channel
-            context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in channel.close(promise: nil) }
+        switch (phase, unwrapInboundIn(data)) {
+        case (.waiting, .head(let head)): phase = .reading(head)
+        case (.reading(let head), .end):
+            phase = .answered
+            answer(head, context)
+        // What follows the one request that is answered is thrown away.
+        case (.waiting, _), (.reading, _), (.answered, _): break
+        }
+    }
+
+    private func answer(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+        let (answer, body) = server.answer(to: head)
+        context.write(wrapOutboundOut(.head(answer)), promise: nil)
+        if head.method != .HEAD { context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil) }
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in
+            let (handler, context) = bound.value
+            // Our side first: a close with bytes unread would be a reset, which can destroy the answer on its way.
+            context.close(mode: .output, promise: nil)
+            handler.close(context, in: Self.lastMoment)
+        }
+    }
+
+    private func close(_ context: ChannelHandlerContext, in time: TimeAmount) {
+        let channel = context.channel
+        end?.cancel()
+        end = context.eventLoop.scheduleTask(in: time) { channel.close(promise: nil) }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        switch event {
+        case ChannelEvent.inputClosed:
+            // Whoever has sent a request still reads its answer.
+            if case .waiting = phase { context.close(promise: nil) }
+        case is ChannelShouldQuiesceEvent:
+            if case .waiting = phase { beLastMoment(context) } else { close(context, in: Self.patienceAtStop) }
+        default: break
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    private func beLastMoment(_ context: ChannelHandlerContext) {
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        end?.cancel()
+        end = context.eventLoop.scheduleTask(in: Self.lastMoment) {
+            let (handler, context) = bound.value
+            if case .reading = handler.phase { return handler.close(context, in: Self.patienceAtStop) }
+            context.close(promise: nil)
         }
     }
 

@@ -94,7 +94,12 @@ final class Degraded: Service {
                 group.cancelAll()
             }
         }
+        let isStopped = Task.isShuttingDownGracefully
         try await server.stop()
+        guard isStopped else { return }
+        // The process ends: the answers have no event loop any more then, and a gateway that is ready has no use.
+        await server.drain()
+        await prepared.withLock { $0.take() }?.queue.queue.store.close()
     }
 
     /// - Returns: whether the gateway can run now.
