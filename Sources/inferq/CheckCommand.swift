@@ -16,9 +16,12 @@ struct CheckCommand: ParsableCommand {
         do {
             let settings = try Settings.load(
                 environment: ProcessInfo.processInfo.environment,
-                flags: SettingsFlags(config: config)
+                flags: SettingsFlags(config: config, sockets: .given)
             )
             print(settings.summary())
+            if settings.listen.isEmpty {
+                StandardError.write("warning: listen is empty, so serve starts only with sockets from systemd")
+            }
             for warning in settings.warnings { StandardError.write("warning: \(warning)") }
         } catch {
             for problem in error.all { StandardError.write("\(problem)") }

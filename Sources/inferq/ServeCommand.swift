@@ -27,7 +27,9 @@ struct ServeCommand: AsyncParsableCommand {
         defer { logs.writer.flush() }
         do {
             let listeners = Systemd.listeners(complain: logs.say)
-            let flags = SettingsFlags(config: config, listen: listen)
+            let flags = SettingsFlags(
+                config: config, listen: listen, sockets: listeners.isEmpty ? .own : .given
+            )
             let prepare: @Sendable () async throws -> PreparedGateway = {
                 let settings = try Settings.load(environment: environment, flags: flags)
                 let serve = Serve(

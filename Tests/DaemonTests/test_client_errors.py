@@ -122,3 +122,10 @@ def test_a_certificate_that_is_not_trusted_is_named_as_that(serve, tmp_path):
 def test_nothing_is_called_ready_that_is_no_gateway(serve):
     port = serve(answer(PAGE))
     assert b"ready" not in inferq("status", "--url", f"http://127.0.0.1:{port}").stdout
+
+
+@pytest.mark.parametrize("data, is_told", [(b"", True), (b"{}", False), (b"x", False)])
+def test_an_empty_input_is_submitted_with_a_warning(gateway, model, data, is_told):
+    ended = inferq("submit", model.name, "--url", gateway.url, input=data)
+    assert ended.returncode == 0
+    assert (ended.stderr == b"inferq: warning: the input is empty, and is submitted so\n") == is_told, ended

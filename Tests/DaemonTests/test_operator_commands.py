@@ -223,6 +223,37 @@ def test_doctor_says_what_is_wrong(local, model_server):
     assert "blobs" in wrong(doctor(local, 1))["store"]
 
 
+@pytest.mark.parametrize(
+    "scripted, verdict, words",
+    [
+        ([answers.status(405)], "ok", "answers 405 to a GET"),
+        ([answers.ok()], "ok", "answers 200"),
+        ([answers.status(404), answers.status(204, body=b"")], "ok", "answers 404 to a GET"),
+        ([answers.status(404), answers.status(404)], "wrong", "answers 404 to a GET at "),
+        ([answers.status(307, headers=[("Location", "/v2/ocr")])], "wrong", 'with a redirect to "/v2/ocr", '),
+        ([answers.status(308, headers=[("Location", "https://u:p@h.example/x?token=1")])], "wrong",
+         "with a redirect to https://u:***@h.example/x?***, "),
+        ([answers.status(401)], "note", "models.ocr.headers"),
+        ([answers.status(503)], "note", "answers 503"),
+        ([answers.status(501)], "ok", "answers 501"),
+        ([answers.garbage()], "wrong", "(it does not speak HTTP); correct models.ocr.url"),
+        ([answers.half_head()], "note", "(it was closed)"),
+    ],
+)  # fmt: skip
+def test_doctor_says_what_a_path_answers(local, model_server, scripted, verdict, words):
+    model_server.route("/ocr").answer_with(*scripted)
+    [finding] = [each for each in doctor(local, 1 if verdict == "wrong" else 0) if each["subject"] == "model ocr"]
+    assert finding["verdict"] == verdict and words in finding["sentence"], finding
+    assert {call.method for call in model_server.route("/ocr").calls} <= {"GET", "OPTIONS"}
+
+
+def test_doctor_says_where_a_health_path_leads(local, model_server):
+    model_server.route("/health").answer_with(answers.redirect("/healthz"))
+    local.models["ocr"]["health"] = "/health"
+    local.write_config()
+    assert 'answers 302, with a redirect to "/healthz"; correct models.ocr.health' in wrong(doctor(local, 1))["model ocr"]
+
+
 def test_doctor_of_a_wrong_configuration(tmp_path):
     file = tmp_path / "inferq.toml"
     file.write_text('colour = "red"\nheartbeat = 5.5.5\n')

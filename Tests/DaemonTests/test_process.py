@@ -263,6 +263,27 @@ def test_of_several_that_start_at_once_one_has_the_socket(local):
     assert reached(ready[0].socket)
 
 
+# What systemd hands in
+
+
+def test_no_address_is_needed_beside_sockets_of_systemd(tmp_path):
+    manager = ServiceManager(tmp_path)
+    try:
+        manager.write_config("listen = []")
+        manager.start().wait_for("^READY=1$")
+        assert manager.said("^STATUS=") and not manager.said("degraded")
+        manager.reload()
+        until(lambda: "configuration reloaded" in manager.log(), "the reload")
+        manager.stop()
+        ended = inferq("serve", "--config", manager.config_file)
+        assert ended.returncode == 78
+        assert b"listen: the list is empty, and systemd hands no sockets in; name at least one address" in ended.stderr
+        ended = inferq("check", "--config", manager.config_file)
+        assert ended.returncode == 0 and b"warning: listen is empty" in ended.stderr
+    finally:
+        manager.close()
+
+
 # Open files
 
 

@@ -14,6 +14,11 @@ struct JobInput: Sendable {
     let contentType: String
     let content: Content
 
+    /// Nothing at all is to be submitted: rarely what was meant.
+    var isEmpty: Bool {
+        if case .bytes(let bytes) = content { bytes.isEmpty } else { false }
+    }
+
     /// Bytes that are read to find out whether an input of unknown type is JSON; a longer one is not looked at.
     private static let guessLimit = 64 << 20
     /// Up to here other input is read before it is sent; more is sent as it is read.

@@ -40,7 +40,7 @@ struct LocalGateways {
 
     func load() throws(SettingsProblems) -> Settings {
         try Settings.load(
-            environment: ProcessInfo.processInfo.environment, flags: SettingsFlags(config: config)
+            environment: ProcessInfo.processInfo.environment, flags: SettingsFlags(config: config, sockets: .given)
         )
     }
 }

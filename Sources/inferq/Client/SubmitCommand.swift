@@ -42,6 +42,7 @@ struct SubmitCommand: ClientCommand {
     func perform() async throws {
         let options = try SubmitOptions(priority: priority, timeout: timeout, key: key)
         let input = try await JobInput.read(input, type: type)
+        if input.isEmpty { StandardError.write("inferq: warning: the input is empty, and is submitted so") }
         let request = SubmitRequest(model: model, input: input, options: options)
         try await gateway.withGateway { client in
             let record = try await send(request, to: client)

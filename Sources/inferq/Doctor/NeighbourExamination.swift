@@ -21,26 +21,25 @@ enum NeighbourExamination {
         }
     }
 
-    static func model(_ model: ModelSettings) async -> Finding {
+    static func model(_ model: ModelSettings) async -> [Finding] {
         let subject = "model \(model.name)"
-        guard !model.url.isEmpty else { return .note(subject, "workers on other hosts alone serve it") }
-        let advice = "start its server, or correct models.\(model.name).url"
-        do {
-            let address = try WebAddress(model.url, example: "")
-            let place = Settings.masked(model.url)
-            do throws(SocketProbe.Failure) {
-                try SocketProbe.check(target(address))
-            } catch {
-                return .wrong(subject, "nothing answers at \(place) (\(error.reason)); \(advice)")
-            }
-            guard !model.health.isEmpty else { return .ok(subject, "something listens at \(place)") }
-            return try await health(model, address, subject)
-        } catch let error as Refusal {
-            return .wrong(subject, "\(error.what); \(error.advice)")
+        guard !model.url.isEmpty else { return [.note(subject, "workers on other hosts alone serve it")] }
+        let place = Settings.masked(model.url)
+        let address: WebAddress
+        do throws(Refusal) {
+            address = try WebAddress(model.url, example: "")
         } catch {
-            let reason = ConnectionFailure(error).reason
-            return .wrong(subject, "its health path \(model.health) gives no answer (\(reason)); look at its log")
+            return [.wrong(subject, "\(error.what); \(error.advice)")]
         }
+        do throws(SocketProbe.Failure) {
+            try SocketProbe.check(target(address))
+        } catch {
+            let advice = "start its server, or correct models.\(model.name).url"
+            return [.wrong(subject, "nothing answers at \(place) (\(error.reason)); \(advice)")]
+        }
+        var findings = [await path(model, place, subject)]
+        if !model.health.isEmpty { findings.append(await health(model, address, subject)) }
+        return findings
     }
 
     private static func target(_ address: WebAddress) -> SocketProbe.Target {
@@ -48,20 +47,78 @@ enum NeighbourExamination {
         return .tcp(host: address.host, port: address.port ?? (address.scheme == "https" ? 443 : 80))
     }
 
-    private static func health(_ model: ModelSettings, _ address: WebAddress, _ subject: String) async throws -> Finding
-    {
+    // MARK: The path that jobs go to
+
+    /// Asks with a GET, which changes nothing; a path for POST alone may answer that with any refusal.
+    private static func path(_ model: ModelSettings, _ place: String, _ subject: String) async -> Finding {
+        let key = "models.\(model.name)"
+        do {
+            let answer = try await ask(.GET, model.url, model)
+            let said = "it answers \(answer.status) to a GET at \(place)"
+            if let target = answer.target {
+                return .wrong(
+                    subject, "\(said), with a redirect to \(target), which no job follows; correct \(key).url")
+            }
+            switch answer.status {
+            case 404, 410:
+                // Some servers say so of a path for POST alone; few of those say it to OPTIONS as well.
+                guard try await [404, 410].contains(ask(.OPTIONS, model.url, model).status) else {
+                    return .ok(subject, said)
+                }
+                return .wrong(subject, "\(said), and to OPTIONS; correct \(key).url if a POST has the same answer")
+            case 401, 403, 407: return .note(subject, "\(said); look at \(key).headers if a POST has the same answer")
+            case 500, 502...599: return .note(subject, "\(said); look at its log if a POST has the same answer")
+            default: return .ok(subject, said)
+            }
+        } catch {
+            let failure = ConnectionFailure(error)
+            let sentence = "a GET at \(place) gives no answer (\(failure.reason))"
+            // A server that works on one request at a time may be at work.
+            if failure.cause != .unreadable {
+                return .note(subject, sentence + "; look at its log if jobs have none either")
+            }
+            return .wrong(subject, sentence + "; correct \(key).url")
+        }
+    }
+
+    // MARK: The health path
+
+    private static func health(_ model: ModelSettings, _ address: WebAddress, _ subject: String) async -> Finding {
         let port = address.port.map { ":\($0)" } ?? ""
         let url = "\(address.scheme)://\(address.host)\(port)\(model.health)"
-        let configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
+        do {
+            let answer = try await ask(.GET, url, model)
+            let said = "its health path \(model.health) answers \(answer.status)"
+            if (200..<300).contains(answer.status) { return .ok(subject, said) }
+            if let target = answer.target {
+                return .wrong(subject, "\(said), with a redirect to \(target); correct models.\(model.name).health")
+            }
+            return .wrong(subject, "\(said); look at its log")
+        } catch {
+            let reason = ConnectionFailure(error).reason
+            return .wrong(subject, "its health path \(model.health) gives no answer (\(reason)); look at its log")
+        }
+    }
+
+    private static func ask(_ method: HTTPMethod, _ url: String, _ model: ModelSettings) async throws -> (
+        status: Int, target: String?
+    ) {
+        var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
+        configuration.httpVersion = .http1Only
         return try await HTTPClient.withHTTPClient(configuration: configuration) { http in
             var request = HTTPClientRequest(url: url)
+            request.method = method
             for header in model.headers { request.headers.add(name: header.name, value: header.value) }
             let response = try await http.execute(request, timeout: .seconds(5))
-            guard (200..<300).contains(response.status.code) else {
-                let sentence = "its health path \(model.health) answers \(response.status.code); look at its log"
-                return .wrong(subject, sentence)
-            }
-            return .ok(subject, "its health path \(model.health) answers \(response.status.code)")
+            let status = Int(response.status.code)
+            guard [301, 302, 303, 307, 308].contains(status) else { return (status, nil) }
+            return (status, response.headers.first(name: "Location").map(shown) ?? "nowhere")
         }
+    }
+
+    /// A redirect's target without what may be secret in it.
+    private static func shown(_ target: String) -> String {
+        if target.contains("://") { return Settings.masked(target) }
+        return String(target.prefix { $0 != "?" }).quoted(limit: 400)
     }
 }

@@ -26,7 +26,7 @@ struct WorkerCommand: AsyncParsableCommand {
         let environment = ProcessInfo.processInfo.environment
         let logs = LogSetup(environment: environment)
         defer { logs.writer.flush() }
-        let flags = SettingsFlags(config: config)
+        let flags = SettingsFlags(config: config, sockets: .given)
         let settings: Settings
         do {
             settings = try Settings.load(environment: environment, flags: flags)

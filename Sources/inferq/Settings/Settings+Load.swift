@@ -1,9 +1,18 @@
-/// What the command line says about the configuration.
+/// What the command line, and whoever started the process, say about the configuration.
 struct SettingsFlags: Sendable, Equatable {
+    /// Where the process gets its listening sockets.
+    enum Sockets: Sendable {
+        /// It opens them, so it needs addresses.
+        case own
+        /// It was given them, or needs none.
+        case given
+    }
+
     /// `--config`: the one file to read.
     var config: String?
     /// `--listen`, as often as it was given; replaces the list of the file.
     var listen: [String] = []
+    var sockets = Sockets.own
 }
 
 extension Settings {

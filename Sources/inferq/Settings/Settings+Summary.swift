@@ -5,7 +5,7 @@ extension Settings {
     /// What `inferq check` prints when all is right: a line per subject, secrets masked.
     func summary() -> String {
         var lines = [
-            ("listen", listen.map(\.description).joined(separator: ", ")),
+            ("listen", listen.isEmpty ? "sockets from systemd" : listen.map(\.description).joined(separator: ", ")),
             ("public url", publicURL.isEmpty ? "that of the first TCP listener" : publicURL),
         ]
         if !hosts.isEmpty { lines.append(("hosts", hosts.joined(separator: ", "))) }

@@ -42,7 +42,7 @@ struct SettingsReader {
         root.refuseUnknown()
         for section in sections { section.refuseUnknown(elsewhere: root.known) }
         readEnvironment(environment, flags, into: &settings, problems)
-        if filesAreComplete { check(settings, environment, problems) }
+        if filesAreComplete { check(settings, environment, flags, problems) }
         return settings
     }
 
@@ -55,7 +55,7 @@ struct SettingsReader {
         top.read("hosts", into: &settings.hosts, .list(of: host, example: "gateway.example"))
         let origin = SettingRule.text(example: "https://app.example", check: AddressRules.origin)
         top.read("origins", into: &settings.origins, .list(of: origin, example: "https://app.example"))
-        top.read("sync_wait", into: &settings.syncWait, .duration(in: .zero...day, example: "55s"))
+        top.read("sync_wait", into: &settings.syncWait, .duration(in: .zero...day, example: "60s"))
         top.read("max_body", into: &settings.maxBody, .size(in: 1024...(16 << 30), example: "16MiB"))
         top.read("heartbeat", into: &settings.heartbeat, .duration(in: .milliseconds(10)...hour, example: "15s"))
         top.read("drain_timeout", into: &settings.drainTimeout, .duration(in: .zero...hour, example: "30s"))
@@ -101,7 +101,7 @@ struct SettingsReader {
         table.read("probe_interval", into: &broker.probeInterval, .duration(in: moment...minute, example: "500ms"))
         table.read("heartbeat", into: &broker.heartbeat, .duration(in: moment...minute, example: "2s"))
         table.read("worker_timeout", into: &broker.workerTimeout, .duration(in: moment...hour, example: "10s"))
-        table.read("worker_grace", into: &broker.workerGrace, .duration(in: .zero...day, example: "55s"))
+        table.read("worker_grace", into: &broker.workerGrace, .duration(in: .zero...day, example: "60s"))
     }
 
     private func readEnvironment(
@@ -136,13 +136,20 @@ struct SettingsReader {
     }
 
     /// What no key alone can tell.
-    private func check(_ settings: Settings, _ environment: [String: String], _ problems: ProblemList) {
+    private func check(
+        _ settings: Settings,
+        _ environment: [String: String],
+        _ flags: SettingsFlags,
+        _ problems: ProblemList
+    ) {
         func report(_ path: [String], _ what: String, _ advice: String) {
             let place = TableReader.text(path)
             problems.add(SettingsProblem(tree.file(of: path), at: place, Refusal(what, advice)))
         }
-        if settings.listen.isEmpty {
-            report(["listen"], "the list is empty", "name at least one address, for example \"127.0.0.1:8484\"")
+        if settings.listen.isEmpty, flags.sockets == .own {
+            report(
+                ["listen"], "the list is empty, and systemd hands no sockets in",
+                "name at least one address, for example \"127.0.0.1:8484\"")
         }
         if settings.broker.workerTimeout < settings.broker.heartbeat * 2 {
             let heartbeat = DurationText.format(settings.broker.heartbeat)
