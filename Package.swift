@@ -115,7 +115,14 @@ let package = Package(
         ),
         .testTarget(
             name: "InferqHTTPTests",
-            dependencies: ["InferqCore", "InferqHTTP", .product(name: "HTTPTypes", package: "swift-http-types")],
+            dependencies: [
+                "InferqCore",
+                "InferqHTTP",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ],
             swiftSettings: settings
         ),
         .testTarget(

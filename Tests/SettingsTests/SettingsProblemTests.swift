@@ -37,21 +37,21 @@ struct SettingsProblemTests {
         (
             "sync_wait = 1979-05-27",
             """
-            sync_wait: expected a duration, found a date or time; write for example "60s" (the units are ms, \
+            sync_wait: expected a duration, found a date or time; write for example "55s" (the units are ms, \
             s, m, h and d)
             """
         ),
         (
             "sync_wait = nan",
             """
-            sync_wait: expected a duration, found the number nan; write for example "60s" (the units are ms, \
+            sync_wait: expected a duration, found the number nan; write for example "55s" (the units are ms, \
             s, m, h and d)
             """
         ),
         (
             "sync_wait = -1",
             """
-            sync_wait: expected a duration, found the number -1; write for example "60s" (the units are ms, s, \
+            sync_wait: expected a duration, found the number -1; write for example "55s" (the units are ms, s, \
             m, h and d)
             """
         ),
@@ -258,7 +258,7 @@ struct SettingsProblemTests {
                 correct the file there
                 """,
                 """
-                inferq.toml: sync_wait: expected a duration, found true; write for example "60s" (the units \
+                inferq.toml: sync_wait: expected a duration, found true; write for example "55s" (the units \
                 are ms, s, m, h and d)
                 """,
                 "inferq.toml: store.readers: 0 is out of range; choose 1 to 64",

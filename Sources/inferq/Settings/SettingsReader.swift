@@ -55,7 +55,7 @@ struct SettingsReader {
         top.read("hosts", into: &settings.hosts, .list(of: host, example: "gateway.example"))
         let origin = SettingRule.text(example: "https://app.example", check: AddressRules.origin)
         top.read("origins", into: &settings.origins, .list(of: origin, example: "https://app.example"))
-        top.read("sync_wait", into: &settings.syncWait, .duration(in: .zero...day, example: "60s"))
+        top.read("sync_wait", into: &settings.syncWait, .duration(in: .zero...day, example: "55s"))
         top.read("max_body", into: &settings.maxBody, .size(in: 1024...(16 << 30), example: "16MiB"))
         top.read("heartbeat", into: &settings.heartbeat, .duration(in: .milliseconds(10)...hour, example: "15s"))
         top.read("drain_timeout", into: &settings.drainTimeout, .duration(in: .zero...hour, example: "30s"))
@@ -101,7 +101,7 @@ struct SettingsReader {
         table.read("probe_interval", into: &broker.probeInterval, .duration(in: moment...minute, example: "500ms"))
         table.read("heartbeat", into: &broker.heartbeat, .duration(in: moment...minute, example: "2s"))
         table.read("worker_timeout", into: &broker.workerTimeout, .duration(in: moment...hour, example: "10s"))
-        table.read("worker_grace", into: &broker.workerGrace, .duration(in: .zero...day, example: "60s"))
+        table.read("worker_grace", into: &broker.workerGrace, .duration(in: .zero...day, example: "55s"))
     }
 
     private func readEnvironment(
