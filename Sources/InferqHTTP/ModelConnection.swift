@@ -26,6 +26,8 @@ final class ModelConnection: ChannelDuplexHandler {
     private var phase = Phase.idle(since: .now())
     private var keepsAlive = true
     private var isRequestWritten = true
+    /// Of the body that is, or was last, handed over as it comes.
+    private var bodyNumber = 0
     private var isBodyHeld = false
     private var isReadHeld = false
     private var timer: Scheduled<Void>?
@@ -100,10 +102,13 @@ final class ModelConnection: ChannelDuplexHandler {
         _ gathered: ByteBuffer?,
         _ context: ChannelHandlerContext
     ) {
+        bodyNumber += 1
+        let number = bodyNumber
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let demand = BodyDemand(eventLoop: context.eventLoop) { isWanted in
             let (connection, context) = bound.value
-            connection.demandChanged(isWanted, context)
+            // That a body was taken may be told when the answer to the next call is on its way already.
+            if number == connection.bodyNumber { connection.demandChanged(isWanted, context) }
         }
         let parts = ModelAnswer.Parts.makeSequence(
             elementType: ByteBuffer.self,

@@ -31,6 +31,8 @@ final class RequestStage: ChannelDuplexHandler {
 
     private let inbox: Inbox
     private var phase = Phase.betweenRequests
+    /// Of the body that is, or was last, handed over as it comes.
+    private var bodyNumber = 0
     private var isBodyHeld = false
     private var isReadHeld = false
 
@@ -72,10 +74,12 @@ final class RequestStage: ChannelDuplexHandler {
     }
 
     private func stream(_ head: HTTPRequest, _ gathered: ByteBuffer?, _ context: ChannelHandlerContext) {
+        bodyNumber += 1
+        let number = bodyNumber
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let demand = Demand(eventLoop: context.eventLoop) { isWanted in
             let (stage, context) = bound.value
-            stage.bodyDemandChanged(isWanted, context)
+            stage.bodyDemandChanged(isWanted, of: number, context)
         }
         let parts = Parts.makeSequence(
             elementType: ByteBuffer.self,
@@ -90,9 +94,12 @@ final class RequestStage: ChannelDuplexHandler {
     }
 
     /// - Parameter isWanted: false once nobody will take the rest.
-    private func bodyDemandChanged(_ isWanted: Bool, _ context: ChannelHandlerContext) {
-        isBodyHeld = false
-        if !isWanted, case .streaming = phase { phase = .discarding }
+    private func bodyDemandChanged(_ isWanted: Bool, of number: Int, _ context: ChannelHandlerContext) {
+        // That a body was taken may be told when the next one is on its way already (pipelining): its rest must come.
+        if number == bodyNumber {
+            isBodyHeld = false
+            if !isWanted, case .streaming = phase { phase = .discarding }
+        }
         readIfHeld(context)
     }
 

@@ -287,6 +287,26 @@ def test_an_answer_before_the_body_leaves_the_connection_usable(gateway):
 # Uncommon and allowed
 
 
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_pipelined_bodies_arrive_whole(gateway, model, framing):
+    """That one body was taken is told when the next one is on its way: nothing of that one may be lost."""
+    bodies = [bytes([number]) * 70_000 for number in range(24)]
+    head = PLAIN.replace(b"nobody", model.name.encode()) + (
+        b"Transfer-Encoding: chunked\r\n\r\n" if framing == "chunks" else b"Content-Length: 70000\r\n\r\n"
+    )
+    with wire.dial(gateway.address) as sock:
+        for _ in range(5):
+            received = b""
+            for body in bodies:
+                framed = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if framing == "chunks" else body
+                sock.sendall(head + framed)
+            while len(statuses(received)) < len(bodies) or not received.endswith(b"[]}"):
+                received += sock.recv(65536)
+            assert statuses(received) == [202] * len(bodies)
+            sizes = [int(size) for size in re.findall(rb'"input":{"content_type":"text/plain","bytes":(\d+)', received)]
+            assert sizes == [70_000] * len(bodies)
+
+
 def test_pipelined_requests_are_answered_in_order(gateway):
     paths = ["/livez", "/v1/nothing", "/v1/models", "/livez"]
     requests = b"".join(f"GET {path} HTTP/1.1\r\n".encode() + HOST + b"\r\n" for path in paths)
