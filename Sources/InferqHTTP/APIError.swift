@@ -5,7 +5,7 @@ import NIOCore
 
 /// The catalogue of what can be wrong with a request: an RFC 9457 problem document each.
 struct APIError: Error, Sendable {
-    let status: HTTPResponse.Status
+    private(set) var status: HTTPResponse.Status
     /// Stable and machine-readable.
     let code: String
     let title: String
@@ -308,9 +308,10 @@ extension APIError {
             error = APIError(.conflict, "cancelled", "Job cancelled", "The job \(job.id) was cancelled.")
         } else {
             error = APIError(
-                status(of: job.error), "job_failed", "Job failed",
+                .badGateway, "job_failed", "Job failed",
                 "The job \(job.id) ended in an error: \(job.error?.message ?? "no cause is known")."
             )
+            error.status = status(of: job.error)
         }
         error.id = job.id
         error.cause = job.error?.json ?? Array("null".utf8)

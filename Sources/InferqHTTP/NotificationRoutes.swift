@@ -88,7 +88,7 @@ struct NotificationRoutes: Sendable {
 
     private static func number(_ query: Query, _ name: String, in range: ClosedRange<Int>) throws(APIError) -> Int? {
         guard let text = try query.single(name) else { return nil }
-        guard let value = Int(saturating: text), range.contains(value) else {
+        guard let value = Int(text), range.contains(value) else {
             let upper = range.upperBound == .max ? "on" : "to \(range.upperBound)"
             throw .invalid("query item \(name)", "it must be a whole number from \(range.lowerBound) \(upper)")
         }

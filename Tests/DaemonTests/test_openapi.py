@@ -99,7 +99,7 @@ expected-statuses = ["2xx", 304, 403, 404, 409, 410, 422, 429, 502, 504]
 @pytest.mark.timeout(240)
 def test_the_program_does_what_the_description_says(make_gateway, model_server, tmp_path):
     gateway = make_gateway({"ocr": {}, "broken": {"max_attempts": 1}}, sync_wait="300ms", limits={"connections": 256})
-    model_server.route("/broken").answer_with(answers.status(400))
+    model_server.route("/broken").answer_with(answers.status(422))
     jobs = [gateway.submit(model) for model in ("ocr", "broken") for _ in range(20)]
     absent = [path for path in TO_COME if gateway.request("OPTIONS", path).status == 404]
     # That stream has no end.
