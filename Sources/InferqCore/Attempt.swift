@@ -13,6 +13,8 @@ package struct Attempt: Sendable {
     package let gatewayURL: String
     package let token: String
     package let stop: StopSignal
+    /// Rings once the call has been sent on a connection; nil: nobody waits for that.
+    package let sent: Bell?
 
     package init(
         job: UUIDv7,
@@ -24,7 +26,8 @@ package struct Attempt: Sendable {
         timeout: Duration?,
         gatewayURL: String,
         token: String,
-        stop: StopSignal
+        stop: StopSignal,
+        sent: Bell? = nil
     ) {
         self.job = job
         self.eventID = eventID
@@ -36,13 +39,15 @@ package struct Attempt: Sendable {
         self.gatewayURL = gatewayURL
         self.token = token
         self.stop = stop
+        self.sent = sent
     }
 
     package init(_ claim: Claim, body: [UInt8], gatewayURL: String, token: String) {
         self.init(
             job: claim.job.id, eventID: claim.job.eventID, number: claim.job.attempt, body: body,
             contentType: claim.job.input.contentType, traceparent: claim.job.options.traceparent,
-            timeout: claim.job.options.timeout, gatewayURL: gatewayURL, token: token, stop: claim.stop
+            timeout: claim.job.options.timeout, gatewayURL: gatewayURL, token: token, stop: claim.stop,
+            sent: claim.sent
         )
     }
 }
@@ -66,4 +71,6 @@ package enum Reply: Sendable, Equatable {
     case answered(Answer)
     /// - Parameter retryAfter: the pause that the model server asked for.
     case failed(Failure, retryAfter: Duration?)
+    /// The model server did not take the call.
+    case refused(Refusal)
 }

@@ -1,17 +1,24 @@
 import Logging
 
-/// What the log says of attempts that ended: each failure with what becomes of the job, and model servers that come
-/// and go. Failures that repeat themselves do not flood it.
+/// What the log says of attempts that ended: each failure with what becomes of the job. Failures that repeat themselves
+/// do not flood it.
 struct AttemptLog: Sendable {
     private let throttle = LogThrottle()
 
     /// - Parameters:
-    ///   - finish: nil when the outcome could not be stored.
+    ///   - job: as it was stored; nil when the outcome could not be stored or came too late.
     ///   - log: carries the job's id, its model and the attempt.
-    func ended(with outcome: Outcome, _ finish: JobQueue.Finish?, _ log: Logger, of model: String) {
-        if let turn = finish?.turn { note(turn, outcome, log, of: model) }
-        guard case .failed(let failure, _) = outcome else { return log.debug("attempt completed") }
-        guard let job = finish?.job else { return log.debug("attempt failed when it no longer counted") }
+    func ended(with outcome: Outcome, _ job: Job?, _ log: Logger, of model: String) {
+        switch outcome {
+        case .answered: log.debug("attempt completed")
+        case .refused(let refusal):
+            log.debug("the model server did not take the call", metadata: ["reason": "\(refusal.failure.message)"])
+        case .failed(let failure, _): failed(with: failure, job, log, of: model)
+        }
+    }
+
+    private func failed(with failure: Failure, _ job: Job?, _ log: Logger, of model: String) {
+        guard let job else { return log.debug("attempt failed when it no longer counted") }
         var metadata: Logger.Metadata = ["code": "\(failure.code.rawValue)", "reason": "\(failure.message)"]
         if let status = failure.status { metadata["status"] = .stringConvertible(status) }
         let kind = "\(model) \(failure.code.rawValue)"
@@ -22,14 +29,22 @@ struct AttemptLog: Sendable {
             throttle.log(log, .notice, "attempt failed, will be repeated", of: kind, metadata: metadata)
         }
     }
+}
 
-    private func note(_ turn: ModelHealth.Turn, _ outcome: Outcome, _ log: Logger, of model: String) {
+extension LogThrottle {
+    /// Says that a model server has gone or come back.
+    func log(_ turn: Availability.Turn, of model: String, _ logger: Logger) {
         switch turn {
-        case .wentDown:
-            var metadata: Logger.Metadata = [:]
-            if case .failed(let failure, _) = outcome { metadata["reason"] = "\(failure.message)" }
-            throttle.log(log, .warning, "model server cannot be reached", of: model, metadata: metadata)
-        case .cameUp: throttle.log(log, .notice, "model server is reached again", of: model)
+        case .wentAway(let state, let reason):
+            log(
+                logger, .warning, "model server is away, its jobs wait", of: model,
+                metadata: ["model": "\(model)", "state": "\(state.rawValue)", "reason": "\(reason)"]
+            )
+        case .cameBack(let time):
+            log(
+                logger, .notice, "model server is back", of: model,
+                metadata: ["model": "\(model)", "away": "\(DurationText.format(time))"]
+            )
         }
     }
 }
@@ -42,15 +57,5 @@ extension Logger {
         log[metadataKey: "model"] = "\(claim.job.model)"
         log[metadataKey: "attempt"] = .stringConvertible(claim.job.attempt)
         return log
-    }
-}
-
-extension JobQueue {
-    /// What an outcome has led to.
-    struct Finish: Sendable {
-        /// As it was stored; nil when the outcome came too late.
-        let job: Job?
-        /// Whether the model server has gone or come back with it.
-        let turn: ModelHealth.Turn?
     }
 }

@@ -115,8 +115,8 @@ package final class AttemptsElsewhere: Sendable {
         }
         let retry = settings.retryPolicy(of: claim.job)
         return await store(claim) {
-            let finish = try await self.queue.finish(claim, with: outcome, retry: retry)
-            self.attempts.ended(with: outcome, finish, self.logger.of(claim), of: claim.job.model)
+            let job = try await self.queue.finish(claim, with: outcome, retry: retry)
+            self.attempts.ended(with: outcome, job, self.logger.of(claim), of: claim.job.model)
         }
     }
 
@@ -183,10 +183,6 @@ package final class AttemptsElsewhere: Sendable {
         if isKnown { queue.scheduler.endedElsewhere(claim.offer) }
         return isKnown
     }
-}
-
-extension Claim {
-    fileprivate var offer: Offer { Offer(model: job.model, job: job.key) }
 }
 
 extension JobQueue {

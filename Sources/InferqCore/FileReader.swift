@@ -3,6 +3,10 @@ import Dispatch
 #if canImport(Glibc)
     import Glibc
 #endif
+#if canImport(SwiftOverlayShims)
+    // Which of the two modules owns `timespec` depends on the order in which the compiler meets them.
+    import SwiftOverlayShims
+#endif
 
 /// A file that is read piece by piece, on threads that may block.
 final class FileReader: Sendable {

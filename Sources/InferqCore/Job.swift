@@ -170,15 +170,31 @@ extension Job {
 
     /// A worker takes the job: a new lease, the next attempt.
     ///
-    /// - Parameter promised: the lease that the worker was offered; nil: whichever is next.
+    /// - Parameters:
+    ///   - promised: the lease that the worker was offered; nil: whichever is next.
+    ///   - isProbe: the model server is away, and this call shows whether it is back: no event before it has taken it.
     /// - Throws: ``IllegalTransition`` also when another claim has had the promised lease.
-    mutating func claim(promised: Lease? = nil, now: Timestamp) throws(IllegalTransition) -> [JobEvent.Draft] {
+    mutating func claim(
+        promised: Lease? = nil,
+        isProbe: Bool = false,
+        now: Timestamp
+    ) throws(IllegalTransition) -> [JobEvent.Draft] {
         guard isDue, promised == nil || promised == nextLease else { throw IllegalTransition(self, "claim") }
         lease = nextLease
         attempt += 1
         startedAt = startedAt ?? now
         state = .running(lease)
-        return [draft(.updated, text: "attempt \(attempt) started")]
+        return isProbe ? [] : [started]
+    }
+
+    private var started: JobEvent.Draft { draft(.updated, text: "attempt \(attempt) started") }
+
+    /// The model server works on a probe: from now on it is an attempt that clients see.
+    ///
+    /// - Throws: ``IllegalTransition`` when the lease has passed on or the job has ended.
+    mutating func show(_ claimed: Lease) throws(IllegalTransition) -> [JobEvent.Draft] {
+        guard case .running(claimed) = state else { throw IllegalTransition(self, "show") }
+        return [started]
     }
 
     /// The model server tells of its progress, or hands over layers.
@@ -201,19 +217,35 @@ extension Job {
         return [told]
     }
 
-    /// Ends the claimed attempt: completed, failed for good, or pending again when `retry` allows one more.
+    /// Ends the claimed attempt: completed, failed for good, or pending again when `retry` allows one more or the model
+    /// server did not take the call.
     ///
+    /// - Parameter isShown: whether clients have seen the attempt start, as they have but for a probe.
     /// - Throws: ``IllegalTransition`` when the lease has passed on or the job has ended; the late outcome is dropped.
     mutating func finish(
         _ claimed: Lease,
         with outcome: Outcome,
         retry: RetryPolicy,
+        isShown: Bool = true,
         jitter: Double,
         now: Timestamp
     ) throws(IllegalTransition) -> [JobEvent.Draft] {
         guard case .running(claimed) = state else { throw IllegalTransition(self, "finish") }
         crashes = 0
+        if case .refused(let refusal) = outcome {
+            goBack()
+            return isShown
+                ? [draft(.updated, text: "\(refusal.failure.message); the job keeps its place and waits")] : []
+        }
+        let before = isShown ? [] : [started]
+        return before + end(with: outcome, retry: retry, jitter: jitter, now: now)
+    }
+
+    private mutating func end(
+        with outcome: Outcome, retry: RetryPolicy, jitter: Double, now: Timestamp
+    ) -> [JobEvent.Draft] {
         switch outcome {
+        case .refused: return []
         case .answered(let answer):
             output = answer.payload
             if answer.layers != .none { layers = answer.layers }
@@ -237,13 +269,28 @@ extension Job {
         }
     }
 
+    /// As before the claim, but for the lease: the model server has not begun the attempt.
+    private mutating func goBack() {
+        attempt -= 1
+        if attempt == 0 { startedAt = nil }
+        layers = .none
+        state = .pending(isDue: true)
+    }
+
     /// Puts a running job back whose attempt was cut short through no fault of its own: it does not count.
+    ///
+    /// - Parameter isShown: whether clients have seen the attempt start; otherwise they see nothing of its end.
     mutating func interrupt(
         _ claimed: Lease,
         reason: String,
+        isShown: Bool = true,
         now: Timestamp
     ) throws(IllegalTransition) -> [JobEvent.Draft] {
         guard case .running(claimed) = state else { throw IllegalTransition(self, "interrupt") }
+        guard isShown else {
+            goBack()
+            return []
+        }
         layers = .none
         runAt = now
         state = .pending(isDue: true)
@@ -317,6 +364,8 @@ package enum Outcome: Sendable, Equatable {
     case answered(Answer)
     /// - Parameter retryAfter: the pause that the model server asked for.
     case failed(Failure, retryAfter: Duration?)
+    /// The model server did not take the call: the job goes back to its place.
+    case refused(Refusal)
 
     /// A model server's answer.
     package struct Answer: Sendable, Equatable {

@@ -58,11 +58,13 @@ package final class JobMetrics: Sendable {
         // A job that merely became due: nothing that is counted.
         guard let now = change.events.last?.at else { return }
         let model = of(job.model)
+        // A probe's start is seen only once the model server works on it.
+        if let start = change.events.first(where: { $0.kind == .updated && $0.status == .running }) {
+            model.started.add()
+            model.waiting.observe(milliseconds(from: max(job.runAt, job.key.createdAt), to: start.at))
+        }
         switch (change.before, job.state) {
         case (nil, _): model.submitted.add()
-        case (_, .running) where change.before?.isPending == true:
-            model.started.add()
-            model.waiting.observe(milliseconds(from: max(job.runAt, job.key.createdAt), to: now))
         case (.running, .pending):
             if change.events.contains(where: { $0.kind == .attemptFailed }) {
                 model.retried.add()

@@ -5,7 +5,7 @@ extension JobQueue {
     /// One model as operators see it.
     package struct ModelFigures: Sendable, Equatable {
         package enum State: String, Sendable {
-            case up, down, paused
+            case up, loading, down, paused
             /// No longer configured, but with jobs.
             case removed
         }
@@ -16,7 +16,11 @@ extension JobQueue {
         package var pending: Int
         package var oldestPending: Duration?
         package var state: State
-        package var lastError: String?
+        /// Since when it is in this state; nil while it is not known.
+        package var since: Timestamp?
+        package var trouble: Availability.Trouble?
+        /// Whether calls are taken, also while the model is paused.
+        package var isServerUp: Bool
     }
 
     /// All configured models, and those that are no longer configured and still have jobs, by name.
@@ -26,9 +30,8 @@ extension JobQueue {
             let settings = model(row.name)
             let figures = backlog.figures(of: row.name, now: now)
             guard settings != nil || figures.pending + figures.running > 0 else { return nil }
-            let verdict = health.verdict(on: row.name)
-            let state: ModelFigures.State =
-                settings == nil ? .removed : row.isPaused ? .paused : verdict.isUp ? .up : .down
+            let server = scheduler.server(of: row.name)
+            let state = settings == nil ? .removed : row.isPaused ? .paused : ModelFigures.State(server.state)
             return ModelFigures(
                 name: row.name,
                 concurrency: settings == nil ? 0 : scheduler.slots(of: row.name),
@@ -36,7 +39,9 @@ extension JobQueue {
                 pending: figures.pending,
                 oldestPending: row.oldestPending.map { max(now - $0.createdAt, .zero) },
                 state: state,
-                lastError: verdict.lastError
+                since: state.isOfServer ? server.since : nil,
+                trouble: server.trouble,
+                isServerUp: server.state == .up
             )
         }
     }
@@ -48,6 +53,24 @@ extension JobQueue {
         guard model(name) != nil, try await store.setPaused(isPaused, name) else { return false }
         scheduler.setPaused(isPaused, name)
         return true
+    }
+}
+
+extension JobQueue.ModelFigures.State {
+    fileprivate init(_ state: Availability.State) {
+        self =
+            switch state {
+            case .up: .up
+            case .loading: .loading
+            case .down: .down
+            }
+    }
+
+    fileprivate var isOfServer: Bool {
+        switch self {
+        case .up, .loading, .down: true
+        case .paused, .removed: false
+        }
     }
 }
 

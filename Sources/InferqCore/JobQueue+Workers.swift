@@ -9,9 +9,12 @@ extension JobQueue {
 
     /// Commits RUNNING for an offered job.
     ///
+    /// - Parameter isProbe: the model server is away; clients see the attempt once it is worked on, or has ended.
     /// - Returns: nil when there is nothing to do any more: cancelled, expired, taken already, or offered anew since.
     /// - Throws: ``StoreError``; then the job is as it was.
-    func claim(_ offer: Offer, at place: Place = .here, now: Timestamp = .now) async throws -> Claim? {
+    func claim(
+        _ offer: Offer, at place: Place = .here, isProbe: Bool = false, now: Timestamp = .now
+    ) async throws -> Claim? {
         guard !scheduler.isPaused(offer.model) else { return nil }
         let stop = StopSignal()
         state.withLock { $0.taking += 1 }
@@ -36,7 +39,7 @@ extension JobQueue {
                     if job.attempt == 0, let expiry = job.options.expiresAt, expiry <= now {
                         return try job.expire(now: now)
                     }
-                    return try job.claim(promised: place.lease, now: now)
+                    return try job.claim(promised: place.lease, isProbe: isProbe, now: now)
                 },
                 also: { db, job in
                     guard case .elsewhere(let worker, _) = place, case .running(let lease) = job.state else { return }
@@ -44,26 +47,44 @@ extension JobQueue {
                 }
             )
             guard let job = change?.job, case .running(let lease) = job.state else { return nil }
-            return Claim(job: job, lease: lease, startedAt: now, stop: stop)
+            return Claim(job: job, lease: lease, startedAt: now, stop: stop, sent: isProbe ? Bell() : nil)
         } catch is IllegalTransition {
             return nil
         }
     }
 
     /// Stores how a claimed attempt ended. An outcome that comes too late is dropped, with its blob.
+    ///
+    /// - Parameter isShown: whether clients have seen the attempt start.
+    /// - Returns: the job as it was stored; nil when the outcome came too late.
     @discardableResult
     func finish(
         _ claim: Claim,
         with outcome: Outcome,
         retry: RetryPolicy,
+        isShown: Bool = true,
         now: Timestamp = .now
-    ) async throws -> Finish {
+    ) async throws -> Job? {
         let jitter = Double.random(in: 0..<1)
-        let turn = health.note(outcome, of: claim.job.model)
-        let job = try await end(claim, dropping: outcome, now) { job in
-            try job.finish(claim.lease, with: outcome, retry: retry, jitter: jitter, now: now)
+        return try await end(claim, dropping: outcome, now) { job in
+            try job.finish(
+                claim.lease, with: outcome, retry: retry, isShown: isShown, jitter: jitter, now: now
+            )
         }
-        return Finish(job: job, turn: turn)
+    }
+
+    /// Lets clients see the start of a probe that the model server is working on.
+    ///
+    /// - Returns: false when the attempt is over.
+    func show(_ claim: Claim, now: Timestamp = .now) async throws -> Bool {
+        do {
+            return try await store.change(
+                claim.job.key, rank: .change, now: now, then: { self.applied($0) },
+                { job in try job.show(claim.lease) }
+            ) != nil
+        } catch is IllegalTransition {
+            return false
+        }
     }
 
     /// Stores what a model server tells while it works.
@@ -83,8 +104,10 @@ extension JobQueue {
     }
 
     /// Puts a claimed job back whose attempt was cut short: it does not count as a failure.
-    func interrupt(_ claim: Claim, reason: String, now: Timestamp = .now) async throws {
-        _ = try await end(claim, dropping: nil, now) { job in try job.interrupt(claim.lease, reason: reason, now: now) }
+    func interrupt(_ claim: Claim, reason: String, isShown: Bool = true, now: Timestamp = .now) async throws {
+        _ = try await end(claim, dropping: nil, now) { job in
+            try job.interrupt(claim.lease, reason: reason, isShown: isShown, now: now)
+        }
     }
 
     private func end(
@@ -98,7 +121,7 @@ extension JobQueue {
             stored = try await store.change(
                 claim.job.key, rank: .outcome, now: now,
                 then: { change in
-                    if outcome != nil { self.metrics.attemptEnded(claim, at: now) }
+                    if let outcome, outcome.isAttempt { self.metrics.attemptEnded(claim, at: now) }
                     self.applied(change)
                 },
                 transition
@@ -169,6 +192,18 @@ package struct Claim: Sendable {
     let startedAt: Timestamp
     /// Tells the attempt to stop.
     package let stop: StopSignal
+    /// Of a probe: rings once its call has been sent, and with ``Bell/Rings/stop`` when it is over.
+    var sent: Bell?
+
+    /// The model server was away: this call shows whether it is back.
+    var isProbe: Bool { sent != nil }
+    var offer: Offer { Offer(model: job.model, job: job.key) }
+}
+
+extension Outcome {
+    fileprivate var isAttempt: Bool {
+        if case .refused = self { false } else { true }
+    }
 }
 
 extension JobQueue.Place {

@@ -8,7 +8,6 @@ package final class JobQueue: Sendable {
     package let hub: EventHub
     package let scheduler: Scheduler
     package let broker: any Broker
-    package let health = ModelHealth()
     package let metrics = JobMetrics()
     let backlog = Backlog()
     /// Rings when a job was stored that becomes due or expires later.
@@ -77,7 +76,7 @@ package final class JobQueue: Sendable {
             backlog.setLimit(model.queueLimit, of: model.name)
             _ = metrics.of(model.name)
         }
-        scheduler.configure(Dictionary(uniqueKeysWithValues: models.map { ($0.name, $0.slots) }))
+        scheduler.configure(models)
     }
 
     package func model(_ name: String) -> ModelSettings? {
@@ -211,7 +210,7 @@ package final class JobQueue: Sendable {
         switch job.state {
         case .pending(isDue: true):
             if change.before != job.state { scheduler.becameDue([job.candidate], of: job.model) }
-            if job.options.expiresAt != nil, change.before == nil { deadlines.ring(.event) }
+            if job.options.expiresAt != nil, job.attempt == 0 { deadlines.ring(.event) }
         case .pending(isDue: false): deadlines.ring(.event)
         case .cancelled:
             if case .running = change.before {

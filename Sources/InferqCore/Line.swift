@@ -12,6 +12,8 @@ struct Line {
     /// Offered and not yet taken.
     var offered: Set<JobKey> = []
     var isReading = false
+    /// Whether this process may call the model server.
+    var server = Availability()
 
     /// The best due jobs, the best one last.
     private var window: [Candidate] = []
@@ -23,8 +25,44 @@ struct Line {
     /// What left the window while the store was being read, and may still be in what was read.
     private var departures: Set<JobKey> = []
 
-    /// Slots that wait for a job, wherever they are.
-    var free: Int { max(concurrency - running, 0) + max(slotsElsewhere - runningElsewhere, 0) }
+    /// What workers on other hosts say of model servers that are away.
+    var awayElsewhere: Availability.Summary?
+
+    /// Up if anybody's model server is.
+    func summary(now: Availability.Instant) -> Availability.Summary {
+        let here = server.summary(now: now)
+        guard concurrency > 0 else { return slotsElsewhere > 0 ? here : awayElsewhere ?? here }
+        guard here.state != .up, slotsElsewhere > 0 else { return here }
+        return Availability.Summary(state: .up, since: here.since, trouble: here.trouble)
+    }
+
+    private var freeHere: Int { max(concurrency - running, 0) }
+    private var freeElsewhere: Int { max(slotsElsewhere - runningElsewhere, 0) }
+
+    /// How many jobs may be on offer: one for each slot that waits, and one more, so that a slot need not wait for the
+    /// next. While the model server is away, only a probe, and what other hosts take.
+    func room(now: Availability.Instant) -> Int {
+        switch server.gate(now: now) {
+        case .open: return freeHere + freeElsewhere + 1
+        case .probe where freeHere > 0: return freeElsewhere > 0 ? freeElsewhere + 1 : 1
+        case .probe, .closed: return freeElsewhere > 0 ? freeElsewhere + 1 : 0
+        }
+    }
+
+    /// How many of the jobs on offer this process may take.
+    func roomHere(now: Availability.Instant) -> Int {
+        switch server.gate(now: now) {
+        case .open: freeHere
+        case .probe: min(freeHere, 1)
+        case .closed: 0
+        }
+    }
+
+    /// Whether a slot waits for a job, wherever it is.
+    var hasFree: Bool { freeHere + freeElsewhere > 0 }
+
+    /// Whether jobs may be due: some are on offer or in the window, or the store may have more.
+    var mayHaveDue: Bool { !window.isEmpty || !offered.isEmpty || !isComplete }
 
     /// Whether anybody takes jobs of this model.
     var isServed: Bool { concurrency + slotsElsewhere > 0 && !isPaused }
@@ -34,8 +72,13 @@ struct Line {
         window.count <= Scheduler.windowLimit / 4 && !isComplete && !isReading && isServed
     }
 
-    func best(skippingSuspects: Bool) -> Candidate? {
-        skippingSuspects ? window.last { !$0.isSuspect } : window.last
+    func best(skippingSuspects: Bool, now: Availability.Instant) -> Candidate? {
+        guard server.probesInTurn(now: now) else {
+            return skippingSuspects ? window.last { !$0.isSuspect } : window.last
+        }
+        // The best one that was not refused yet, else the one whose refusal is longest ago.
+        let admitted = window.reversed().filter { !skippingSuspects || !$0.isSuspect }
+        return admitted.min { (server.refusalNumber(of: $0.key) ?? 0) < (server.refusalNumber(of: $1.key) ?? 0) }
     }
 
     mutating func remove(_ candidate: Candidate) {

@@ -10,40 +10,12 @@ package final class Scheduler: Service {
     /// Reads the best due jobs of a model from the store.
     typealias Read = @Sendable (_ model: String, _ limit: Int) async throws -> [Candidate]
 
-    /// The one suspect that is offered or runs, as far as this process knows: see ``Job/isSuspect``. Whether it really
-    /// was alone, its rows tell; this makes sure that it soon is.
-    private struct Suspect {
-        let offer: Offer
-        /// Who has taken it: of an offer that was made twice, the one that came too late as well, for a moment.
-        var takers = 0
-    }
-
-    private struct State {
-        var lines: [String: Line] = [:]
-        var suspect: Suspect?
-
-        mutating func take(_ offer: Offer) {
-            lines[offer.model, default: Line()].offered.remove(offer.job)
-            if suspect?.offer == offer { suspect?.takers += 1 }
-        }
-
-        /// - Returns: the models that may have something to offer now.
-        mutating func release(_ offer: Offer, wasTaken: Bool) -> [String] {
-            guard var known = suspect, known.offer == offer else { return [offer.model] }
-            if wasTaken {
-                // An attempt from before it was offered, as one that a start found at work elsewhere.
-                guard known.takers > 0 else { return [offer.model] }
-                known.takers -= 1
-            }
-            suspect = known.takers > 0 ? known : nil
-            return suspect == nil ? Array(lines.keys) : [offer.model]
-        }
-    }
-
-    private let state = Mutex(State())
+    private let state = Mutex(Lines())
     private let broker: any Broker
     private let read: Read
     private let reads = Bell()
+    /// Rings when the moment of the next look at a model server may have changed.
+    package let looks = Bell()
     private let logger = Logger(label: "inferq")
     private let throttle = LogThrottle()
 
@@ -59,17 +31,27 @@ package final class Scheduler: Service {
 
     // MARK: What happens
 
-    /// Sets the models that are served, with the slots that this process has for each. One that is not named gets no
-    /// more offers.
-    func configure(_ concurrency: [String: Int]) {
-        state.withLock { state in
-            for model in state.lines.keys where concurrency[model] == nil {
+    /// Sets the models that are served. One that is not named gets no more offers.
+    func configure(_ models: [ModelSettings]) {
+        let waiting = state.withLock { state in
+            let names = Set(models.map(\.name))
+            for model in state.lines.keys where !names.contains(model) {
                 state.lines[model]?.concurrency = 0
                 state.lines[model]?.slotsElsewhere = 0
+                state.lines[model]?.server.configure(healthPath: "", readyTimeout: .zero)
             }
-            for (model, slots) in concurrency { state.lines[model, default: Line()].concurrency = slots }
-            for model in concurrency.keys { pump(model, &state) }
+            for model in models {
+                state.lines[model.name, default: Line()].concurrency = model.slots
+                state.lines[model.name]?.server.configure(
+                    healthPath: model.slots > 0 ? model.health : "", readyTimeout: model.readyTimeout
+                )
+            }
+            for model in models { pump(model.name, &state) }
+            return Array(state.healthWaiters.keys)
         }
+        // Their path may be another one now.
+        for model in waiting { wakeHealthWaiters(model) }
+        looks.ring(.event)
     }
 
     func setPaused(_ isPaused: Bool, _ model: String) {
@@ -87,26 +69,42 @@ package final class Scheduler: Service {
 
     /// Jobs of a model have become due. Called after the commit that made them so.
     func becameDue(_ candidates: [Candidate], of model: String) {
-        state.withLock { state in
+        let isAway = state.withLock { state in
             for candidate in candidates { state.lines[model]?.insert(candidate) }
             pump(model, &state)
+            return state.lines[model]?.server.isAway == true
         }
+        if isAway { looks.ring(.event) }
     }
 
-    /// A worker has taken an offer: it holds a slot until ``ended(_:)``.
-    func taken(_ offer: Offer) {
+    /// A slot of this process has taken an offer: it holds the slot until ``ended(_:)``, or ``returned(_:)``.
+    func taken(_ offer: Offer) -> Availability.Passage {
         state.withLock { state in
             state.take(offer)
             state.lines[offer.model]?.running += 1
+            return state.lines[offer.model]?.server.take(offer.job, now: .now) ?? .free
         }
     }
 
     /// The slot is free again, whatever became of the job.
     func ended(_ offer: Offer) {
-        state.withLock { state in
+        end(offer, isStillDue: false)
+    }
+
+    /// A taken offer was not claimed: its job is due as before.
+    func returned(_ offer: Offer) {
+        end(offer, isStillDue: true)
+    }
+
+    private func end(_ offer: Offer, isStillDue: Bool) {
+        let isAway = state.withLock { state in
             state.lines[offer.model]?.running -= 1
+            state.lines[offer.model]?.server.end(offer.job)
+            if isStillDue { state.lines[offer.model]?.forget() }
             for model in state.release(offer, wasTaken: true) { pump(model, &state) }
+            return state.lines[offer.model]?.server.isAway == true
         }
+        if isAway { looks.ring(.event) }
     }
 
     /// Attempts of a model that may run at a time, at workers on other hosts too.
@@ -141,18 +139,132 @@ package final class Scheduler: Service {
     func askAgain(where hasDue: (_ model: String) -> Bool) {
         state.withLock { state in
             for (name, line) in state.lines {
-                if line.offered.isEmpty, line.free > 0, hasDue(name) { state.lines[name]?.forget() }
+                if line.offered.isEmpty, line.hasFree, hasDue(name) { state.lines[name]?.forget() }
                 pump(name, &state)
             }
         }
     }
 
+    // MARK: Model servers
+
+    /// What a call has shown of its model server, and what is to be stored: a refusal that is the job's own doing is a
+    /// failed attempt.
+    func judge(_ outcome: Outcome, of offer: Offer, wall: Timestamp = .now) -> Outcome {
+        change(offer.model) { server, now in
+            switch outcome {
+            case .answered:
+                return (outcome, server.answer(offer.job, failure: nil, now: now, wall: wall))
+            case .refused(let refusal):
+                let (isCharged, turn) = server.refuse(offer.job, with: refusal, now: now, wall: wall)
+                return (isCharged ? .failed(refusal.failure, retryAfter: refusal.retryAfter) : outcome, turn)
+            case .failed(let failure, _):
+                guard failure.code == .httpError || failure.code == .tooLarge else {
+                    server.breakOff(offer.job, failure: failure.message, now: now, wall: wall)
+                    return (outcome, nil)
+                }
+                // A status below 500 says what is wrong with the request.
+                let isTrouble = (failure.status ?? 0) >= 500
+                let text = isTrouble ? failure.message : nil
+                return (outcome, server.answer(offer.job, failure: text, now: now, wall: wall))
+            }
+        } ?? outcome
+    }
+
+    /// No connection could be made for a probe: its job was not claimed.
+    func unreached(_ offer: Offer, _ refusal: Refusal, wall: Timestamp = .now) {
+        change(offer.model) { server, now in
+            ((), server.refuse(offer.job, with: refusal, now: now, wall: wall).turn)
+        }
+        returned(offer)
+    }
+
+    /// The model server works on a probe's call: the line moves on.
+    func accepted(_ offer: Offer, wall: Timestamp = .now) {
+        change(offer.model) { server, now in ((), server.accept(offer.job, now: now, wall: wall)) }
+    }
+
+    /// What a health path has answered.
+    package func note(_ health: Availability.Health, of model: String, wall: Timestamp = .now) {
+        change(model) { server, now in ((), server.health(health, now: now, wall: wall)) }
+        wakeHealthWaiters(model)
+        looks.ring(.event)
+    }
+
+    /// Whether a model's health path says now that all is well; true without one.
+    func isWell(_ model: String) async -> Bool {
+        let bell = Bell()
+        let isAsked = state.withLock { state in
+            guard state.lines[model]?.server.wantHealth() == true else { return false }
+            state.healthWaiters[model, default: []].append(bell)
+            return true
+        }
+        guard isAsked else { return true }
+        looks.ring(.event)
+        _ = await bell.wait()
+        return server(of: model).state == .up
+    }
+
+    private func wakeHealthWaiters(_ model: String) {
+        for bell in state.withLock({ $0.healthWaiters.removeValue(forKey: model) }) ?? [] { bell.ring(.event) }
+    }
+
+    /// How a model's servers are; up without an opinion.
+    package func server(of model: String) -> Availability.Summary {
+        state.withLock { $0.lines[model]?.summary(now: .now) } ?? Availability().summary(now: .now)
+    }
+
+    /// How many more jobs of a model this process may take at this moment.
+    package func room(for model: String) -> Int {
+        state.withLock { $0.lines[model]?.roomHere(now: .now) } ?? 0
+    }
+
+    /// Offers the probes that are due.
+    ///
+    /// - Returns: the models whose health path must be asked now, and when to look again; nil: not before ``looks`` rings.
+    package func look() -> (asking: [String], next: Availability.Instant?) {
+        state.withLock { state in
+            for model in state.lines.keys { pump(model, &state) }
+            return state.look(now: .now)
+        }
+    }
+
+    /// Changes what is known of a model server, offers what may be taken now, and says what has turned.
+    @discardableResult
+    private func change<Value>(
+        _ model: String, _ change: (inout Availability, Availability.Instant) -> (Value, Availability.Turn?)
+    ) -> Value? {
+        let (value, turn) = state.withLock { state -> (Value?, Availability.Turn?) in
+            guard let index = state.lines.index(forKey: model) else { return (nil, nil) }
+            let now = ContinuousClock.now
+            let before = state.lines.values[index].server.gate(now: now)
+            let (value, turn) = change(&state.lines.values[index].server, now)
+            let gate = state.lines.values[index].server.gate(now: now)
+            guard gate != before else { return (value, turn) }
+            if before == .open, state.lines.values[index].slotsElsewhere == 0 {
+                // What comes back goes to its place before what was offered after it.
+                state.withdrawAll(of: model, from: broker)
+            }
+            pump(model, &state)
+            return (value, turn)
+        }
+        if let turn {
+            throttle.log(turn, of: model, logger)
+            looks.ring(.event)
+        }
+        return value
+    }
+
     // MARK: Other hosts
 
-    /// Sets how many slots workers on other hosts have for each model; a model that is not named has none there.
-    package func setSlotsElsewhere(_ slots: [String: Int]) {
+    /// Sets how many slots workers on other hosts have for each model, those not counted whose model server is away; a
+    /// model that is not named has none there.
+    ///
+    /// - Parameter away: what such a worker says of its model server, by model.
+    package func setSlotsElsewhere(_ slots: [String: Int], away: [String: Availability.Summary] = [:]) {
         state.withLock { state in
-            for (model, line) in state.lines where line.slotsElsewhere != slots[model, default: 0] {
+            for (model, line) in state.lines {
+                state.lines[model]?.awayElsewhere = away[model]
+                guard line.slotsElsewhere != slots[model, default: 0] else { continue }
                 state.lines[model]?.slotsElsewhere = slots[model, default: 0]
                 pump(model, &state)
             }
@@ -199,21 +311,8 @@ package final class Scheduler: Service {
 
     // MARK: Offering
 
-    private func pump(_ model: String, _ state: inout State) {
-        guard var line = state.lines[model], line.isServed else { return }
-        defer { state.lines[model] = line }
-        while line.offered.count <= line.free {
-            if state.suspect?.offer.model == model { return }
-            if line.mustRead { reads.ring(.event) }
-            guard let best = line.best(skippingSuspects: state.suspect != nil) else { return }
-            // A suspect waits until nothing else of its model runs, and nothing passes it meanwhile.
-            if best.isSuspect, line.running > 0 || !line.offered.isEmpty { return }
-            let offer = Offer(model: model, job: best.key)
-            guard broker.offer(offer) else { return }
-            line.remove(best)
-            line.offered.insert(best.key)
-            if best.isSuspect { state.suspect = Suspect(offer: offer) }
-        }
+    private func pump(_ model: String, _ state: inout Lines) {
+        if state.pump(model, to: broker) { reads.ring(.event) }
     }
 
     // MARK: Reading
@@ -264,22 +363,5 @@ package final class Scheduler: Service {
         } catch {
             // The service ends.
         }
-    }
-}
-
-/// A due job as the scheduler sees it. The better one is the smaller.
-struct Candidate: Sendable, Hashable, Comparable {
-    let key: JobKey
-    let priority: Int
-    let isSuspect: Bool
-
-    static func < (left: Candidate, right: Candidate) -> Bool {
-        left.priority == right.priority ? left.key < right.key : left.priority > right.priority
-    }
-}
-
-extension Job {
-    var candidate: Candidate {
-        Candidate(key: key, priority: options.priority, isSuspect: isSuspect)
     }
 }

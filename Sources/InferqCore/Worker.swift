@@ -7,16 +7,21 @@ package final class Worker: Service {
     /// Calls the model server for one attempt. Once the claim's signal says stop, it closes the connection and returns
     /// soon; what it returns then does not matter.
     package typealias Call = @Sendable (Claim, ModelSettings) async -> Outcome
+    /// Makes a connection for the next call and keeps it. Nil: there is one.
+    package typealias Reach = @Sendable (ModelSettings) async -> Refusal?
 
     private let queue: JobQueue
     private let wheel: TimerWheel
     private let drainTimeout: @Sendable () -> Duration
     private let call: Call
+    private let reach: Reach
     /// Where slots run, in turn; none: the global pool.
     private let executors: [any TaskExecutor]
     private let logger: Logger
     private let attempts = AttemptLog()
     private let throttle = LogThrottle()
+    /// A model server that is loading says so at once; one that says nothing for this long works.
+    private static let timeToRefuse = Duration.seconds(1)
     private let (reloads, reload) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
     /// - Parameter drainTimeout: how long attempts may go on after the stop was asked for.
@@ -26,6 +31,7 @@ package final class Worker: Service {
         drainTimeout: @escaping @Sendable () -> Duration,
         logger: Logger,
         executors: [any TaskExecutor] = [],
+        reach: @escaping Reach = { _ in nil },
         call: @escaping Call
     ) {
         self.queue = queue
@@ -33,6 +39,7 @@ package final class Worker: Service {
         self.drainTimeout = drainTimeout
         self.logger = logger
         self.call = call
+        self.reach = reach
         self.executors = executors
     }
 
@@ -107,9 +114,17 @@ package final class Worker: Service {
     /// Waits for the next job that can be claimed; nil once the broker is closed.
     private func claimNext(of model: String) async -> (Offer, Claim)? {
         while let offer = await queue.broker.take(model) {
-            queue.scheduler.taken(offer)
+            let passage = queue.scheduler.taken(offer)
+            guard passage != .held else {
+                queue.scheduler.returned(offer)
+                continue
+            }
             do {
-                if let claim = try await queue.claim(offer) { return (offer, claim) }
+                if passage == .probe, let settings = queue.model(model), let refusal = await reach(settings) {
+                    queue.scheduler.unreached(offer, refusal)
+                    continue
+                }
+                if let claim = try await queue.claim(offer, isProbe: passage == .probe) { return (offer, claim) }
                 queue.scheduler.ended(offer)
             } catch {
                 throttle.log(
@@ -117,8 +132,7 @@ package final class Worker: Service {
                     of: model, metadata: ["model": "\(model)", "error": "\(error)"]
                 )
                 await pause(.seconds(1))
-                queue.scheduler.ended(offer)
-                queue.scheduler.askAgain(model)
+                queue.scheduler.returned(offer)
             }
         }
         return nil
@@ -128,35 +142,69 @@ package final class Worker: Service {
 
     /// How an attempt went, and so what is to be stored.
     private enum Ending: Sendable {
-        case called(Outcome, RetryPolicy)
+        case called(Outcome, RetryPolicy, isShown: Bool)
         /// It was stopped; what the model server answered meanwhile is dropped.
-        case stopped(StopSignal.Reason, Outcome)
+        case stopped(StopSignal.Reason, Outcome, isShown: Bool)
         case modelRemoved
     }
 
     private func attempt(_ claim: Claim, _ log: Logger) async -> Ending {
         guard let settings = queue.model(claim.job.model) else { return .modelRemoved }
         log.debug("attempt started")
-        let outcome = await call(claim, settings)
-        if let reason = claim.stop.reason { return .stopped(reason, outcome) }
-        return .called(outcome, settings.retryPolicy(of: claim.job))
+        async let start = show(claim)
+        let outcome = await confirmed(await call(claim, settings), of: claim)
+        claim.sent?.ring(.stop)
+        let isShown = await start
+        if let reason = claim.stop.reason { return .stopped(reason, outcome, isShown: isShown) }
+        let judged = queue.scheduler.judge(outcome, of: claim.offer)
+        return .called(judged, settings.retryPolicy(of: claim.job), isShown: isShown)
+    }
+
+    /// An error answer of a server that is not ready says nothing of the job: MLServer answers 400 while a model loads.
+    private func confirmed(_ outcome: Outcome, of claim: Claim) async -> Outcome {
+        guard case .failed(let failure, let retryAfter) = outcome, failure.code == .httpError,
+            claim.stop.reason == nil, await !queue.scheduler.isWell(claim.job.model)
+        else { return outcome }
+        return .refused(Refusal(.notReady, failure, retryAfter: retryAfter))
+    }
+
+    /// Lets clients see a probe once the model server works on it: it has the call, and has not refused it for a while.
+    ///
+    /// - Returns: whether clients have seen the attempt start.
+    private func show(_ claim: Claim) async -> Bool {
+        guard let sent = claim.sent else { return true }
+        guard await !sent.wait().contains(.stop) else { return false }
+        let deadline = wheel.ring(sent, after: Self.timeToRefuse)
+        var rings = Bell.Rings()
+        while rings.isDisjoint(with: [.deadline, .stop]) { rings = await sent.wait() }
+        wheel.cancel(deadline)
+        guard !rings.contains(.stop) else { return false }
+        queue.scheduler.accepted(claim.offer)
+        do {
+            return try await queue.show(claim)
+        } catch {
+            throttle.log(logger, .error, "the start of an attempt could not be stored", metadata: ["error": "\(error)"])
+            return false
+        }
     }
 
     private func end(_ claim: Claim, _ ending: Ending, _ log: Logger) async {
         switch ending {
-        case .called(let outcome, let retry):
-            let finish = await store(log) { try await self.queue.finish(claim, with: outcome, retry: retry) }
-            attempts.ended(with: outcome, finish, log, of: claim.job.model)
-        case .stopped(.cancelled, let outcome):
+        case .called(let outcome, let retry, let isShown):
+            let job = await store(log) {
+                try await self.queue.finish(claim, with: outcome, retry: retry, isShown: isShown)
+            }
+            attempts.ended(with: outcome, job ?? nil, log, of: claim.job.model)
+        case .stopped(.cancelled, let outcome, _):
             await queue.drop(outcome)
             queue.forget(claim)
             log.info("attempt cancelled")
-        case .stopped(.serviceStops, let outcome):
+        case .stopped(.serviceStops, let outcome, let isShown):
             await queue.drop(outcome)
             log.notice("attempt interrupted, will be repeated after the next start")
-            await putBack(claim, reason: "the gateway stopped")
+            await putBack(claim, reason: "the gateway stopped", isShown: isShown)
         case .modelRemoved:
-            await putBack(claim, reason: "its model was removed")
+            await putBack(claim, reason: "its model was removed", isShown: !claim.isProbe)
         }
     }
 
@@ -164,8 +212,8 @@ package final class Worker: Service {
         logger.of(claim)
     }
 
-    private func putBack(_ claim: Claim, reason: String) async {
-        _ = await store(logger) { try await self.queue.interrupt(claim, reason: reason) }
+    private func putBack(_ claim: Claim, reason: String, isShown: Bool) async {
+        _ = await store(logger) { try await self.queue.interrupt(claim, reason: reason, isShown: isShown) }
     }
 
     /// What has ended must be stored: on a full disk again and again, until there is room or the service must go. Then the

@@ -5,18 +5,17 @@ import NIOCore
 import NIOHTTP1
 import ServiceLifecycle
 
-/// Asks model servers whether they are well: a GET of each configured `health` path, every 10 s.
+/// Looks at model servers in time: asks each configured `health` path, which decides whether jobs are taken, and lets
+/// the line of a model that is away probe when its moment has come.
 ///
-/// The answers are for people: they decide the `state` that is shown, and not whether a job is tried. A model server
-/// whose health path is wrong or slow goes on getting its jobs, and one that is gone fails them with a retry, as
-/// without a probe.
+/// When is the business of ``Availability``: every 10 s while all is well, and soon after a refusal. With nothing to look
+/// at it sleeps, without a timer.
 package struct HealthProbe: Service {
     private let queue: JobQueue
     private let wheel: TimerWheel
     private let logger: Logger
 
-    private static let interval: Duration = .seconds(10)
-    /// Half the interval: one round has ended before the next begins, so no model has two probes at a time.
+    /// A server that takes longer counts as away.
     private static let timeout: Duration = .seconds(5)
     /// Bytes of an answer that are read, so that the connection can be used again; a longer one is dropped.
     private static let answerLimit = 64 << 10
@@ -35,60 +34,45 @@ package struct HealthProbe: Service {
         // Its own: probes never wait for calls, nor calls for probes.
         let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
         await cancelWhenGracefulShutdown {
-            while !Task.isCancelled {
-                let begin = ContinuousClock.now
-                await probeAll(client)
-                await pause(Self.interval - (ContinuousClock.now - begin))
+            await withDiscardingTaskGroup { group in
+                while !Task.isCancelled {
+                    let (asking, next) = queue.scheduler.look()
+                    for name in asking { group.addTask { await ask(name, client) } }
+                    let deadline = next.map { wheel.ring(queue.scheduler.looks, after: $0 - .now) }
+                    _ = await queue.scheduler.looks.wait()
+                    if let deadline { wheel.cancel(deadline) }
+                }
+                group.cancelAll()
             }
         }
         try await client.shutdown()
     }
 
-    private func probeAll(_ client: HTTPClient) async {
-        await withDiscardingTaskGroup { group in
-            for model in queue.models {
-                guard !model.health.isEmpty else {
-                    queue.health.forgetProbe(of: model.name)
-                    continue
-                }
-                group.addTask { note(await problem(with: model, client), of: model) }
-            }
-        }
+    private func ask(_ name: String, _ client: HTTPClient) async {
+        guard let model = queue.model(name) else { return }
+        let health = await health(of: model, client)
+        // A reload may have changed the path meanwhile.
+        guard !Task.isCancelled, queue.model(name)?.health == model.health else { return }
+        queue.scheduler.note(health, of: name)
     }
 
-    private func note(_ problem: String?, of model: ModelSettings) {
-        guard !Task.isCancelled else { return }
-        // A reload may have taken the path away meanwhile.
-        guard queue.model(model.name)?.health == model.health else { return }
-        switch queue.health.note(probe: problem, of: model.name) {
-        case .wentDown:
-            logger.warning(
-                "model server is down by its health path",
-                metadata: ["model": "\(model.name)", "reason": "\(problem ?? "")"]
-            )
-        case .cameUp: logger.notice("model server is up again", metadata: ["model": "\(model.name)"])
-        case nil: break
-        }
-    }
-
-    /// What is wrong with a model server; nil: nothing.
-    private func problem(with model: ModelSettings, _ client: HTTPClient) async -> String? {
+    private func health(of model: ModelSettings, _ client: HTTPClient) async -> Availability.Health {
         let bell = Bell()
         let deadline = wheel.ring(bell, after: Self.timeout)
         defer { wheel.cancel(deadline) }
-        return await withTaskGroup(of: String?.self) { group in
+        return await withTaskGroup(of: Availability.Health.self) { group in
             group.addTask { await ask(model, client) }
             group.addTask {
                 _ = await bell.wait()
-                return "its health path did not answer within \(DurationText.format(Self.timeout))"
+                return .bad("its health path did not answer within \(DurationText.format(Self.timeout))")
             }
-            let first = await group.next() ?? nil
+            let first = await group.next()
             group.cancelAll()
-            return first
+            return first ?? .good
         }
     }
 
-    private func ask(_ model: ModelSettings, _ client: HTTPClient) async -> String? {
+    private func ask(_ model: ModelSettings, _ client: HTTPClient) async -> Availability.Health {
         var request = HTTPClientRequest(url: Self.address(of: model.url, path: model.health))
         for header in model.headers { request.headers.add(name: header.name, value: header.value) }
         do {
@@ -99,9 +83,11 @@ package struct HealthProbe: Service {
                 if byteCount > Self.answerLimit { break }
             }
             let status = Int(response.status.code)
-            return (200..<300).contains(status) ? nil : "its health path answers with status \(status)"
+            guard !(200..<300).contains(status) else { return .good }
+            let reason = "its health path answers with status \(status)"
+            return status == 503 ? .loading(reason) : .bad(reason)
         } catch {
-            return "its health path cannot be reached"
+            return .bad("its health path cannot be reached")
         }
     }
 
@@ -110,13 +96,5 @@ package struct HealthProbe: Service {
         guard let scheme = url.firstRange(of: "://") else { return url }
         let end = url[scheme.upperBound...].firstIndex { "/?#".contains($0) } ?? url.endIndex
         return url[..<end] + path
-    }
-
-    private func pause(_ duration: Duration) async {
-        guard duration > .zero, !Task.isCancelled else { return }
-        let bell = Bell()
-        let deadline = wheel.ring(bell, after: duration, tolerance: .seconds(1))
-        _ = await bell.wait()
-        wheel.cancel(deadline)
     }
 }

@@ -24,6 +24,11 @@ package struct LocalCalls: Sendable {
         keeper = AnswerKeeper(store: store)
     }
 
+    /// Makes a connection for the next call; see ``ModelServer/reach(_:)``.
+    package func reach(_ settings: ModelSettings) async -> Refusal? {
+        await server.reach(settings)
+    }
+
     /// One attempt. Once the claim's signal says stop, this returns soon; the outcome means nothing then.
     package func attempt(_ claim: Claim, _ settings: ModelSettings) async -> Outcome {
         do {
@@ -33,6 +38,7 @@ package struct LocalCalls: Sendable {
             switch await server.answer(to: attempt, settings) {
             case .failed(let failure, let retryAfter): return .failed(failure, retryAfter: retryAfter)
             case .answered(let answer): return await keep(answer, claim, settings)
+            case .refused(let refusal): return .refused(refusal)
             }
         } catch {
             logger.error(

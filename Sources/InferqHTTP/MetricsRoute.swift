@@ -78,10 +78,8 @@ struct MetricsRoute: Sendable {
         for model in models {
             text.sample(Double(model.oldestPending?.milliseconds ?? 0) / 1000, ["model": model.name])
         }
-        text.metric("inferq_model_up", .gauge, "1 while the model server counts as up.")
-        for model in models {
-            text.sample(gateway.queue.health.verdict(on: model.name).isUp ? 1 : 0, ["model": model.name])
-        }
+        text.metric("inferq_model_up", .gauge, "1 while the model server takes calls; 0 while it is down or loading.")
+        for model in models { text.sample(model.isServerUp ? 1 : 0, ["model": model.name]) }
         text.metric("inferq_model_paused", .gauge, "1 while no jobs of the model are taken.")
         for model in models { text.sample(model.state == .paused ? 1 : 0, ["model": model.name]) }
         text.metric("inferq_model_concurrency", .gauge, "Attempts that may run at a time.")

@@ -1,5 +1,7 @@
+import Glibc
 import NIOCore
 import NIOHTTP1
+import NIOSSL
 
 /// One kept-alive connection to a model server: the last stage of its pipeline, on its event loop.
 ///
@@ -23,6 +25,10 @@ final class ModelConnection: ChannelDuplexHandler {
     private let idleLimit: TimeAmount
     /// Takes the connection back for the next call.
     private let release: (ModelConnection) -> Void
+    /// Sends an exchange on a new connection, since this one had been closed before.
+    private let sendAnew: (ModelExchange) -> Void
+    /// Whether it has carried an exchange to its end.
+    private var hasServed = false
     private var phase = Phase.idle(since: .now())
     private var keepsAlive = true
     private var isRequestWritten = true
@@ -32,10 +38,22 @@ final class ModelConnection: ChannelDuplexHandler {
     private var isReadHeld = false
     private var timer: Scheduled<Void>?
 
-    init(_ channel: any Channel, idleLimit: TimeAmount, release: @escaping (ModelConnection) -> Void) {
+    init(
+        _ channel: any Channel,
+        idleLimit: TimeAmount,
+        release: @escaping (ModelConnection) -> Void,
+        sendAnew: @escaping (ModelExchange) -> Void
+    ) {
         self.channel = channel
         self.idleLimit = idleLimit
         self.release = release
+        self.sendAnew = sendAnew
+    }
+
+    /// A new connection waits for its first exchange.
+    func rest() {
+        schedule(idleLimit)
+        release(self)
     }
 
     var isUsable: Bool {
@@ -49,7 +67,7 @@ final class ModelConnection: ChannelDuplexHandler {
     // MARK: One exchange
 
     func send(_ exchange: ModelExchange) {
-        guard exchange.begins(on: channel) else { return becomeIdle() }
+        guard exchange.begins(on: channel) else { return stayIdle() }
         phase = .waiting(exchange)
         keepsAlive = true
         isRequestWritten = false
@@ -64,7 +82,8 @@ final class ModelConnection: ChannelDuplexHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch (unwrapInboundIn(data), phase) {
         case (.head(let head), .waiting(let exchange)):
-            keepsAlive = head.isKeepAlive
+            // After 101 the connection speaks another protocol.
+            keepsAlive = head.isKeepAlive && head.status != .switchingProtocols
             phase = .gathering(exchange, head, nil)
         case (.body(let bytes), .gathering(let exchange, let head, nil)):
             phase = .gathering(exchange, head, bytes)
@@ -149,16 +168,37 @@ final class ModelConnection: ChannelDuplexHandler {
 
     private func fail(_ error: any Error) {
         switch phase {
-        case .waiting(let exchange), .gathering(let exchange, _, _): exchange.resume(with: .failure(error))
+        case .waiting(let exchange) where hasServed && !(error is HTTPParserError) && exchange.mayRepeat():
+            phase = .closed
+            return sendAnew(exchange)
+        case .waiting(let exchange):
+            exchange.resume(with: .failure(hasServed ? error : Self.explained(error)))
+        case .gathering(let exchange, _, _): exchange.resume(with: .failure(error))
         case .streaming(_, let source): source.finish(error)
         case .idle, .closed: break
         }
         phase = .closed
     }
 
+    /// What it means that a new connection failed before a byte of an answer.
+    private static func explained(_ error: any Error) -> any Error {
+        switch error {
+        case let error as IOError where error.errnoCode == ECONNRESET || error.errnoCode == EPIPE:
+            ModelExchangeError.reset
+        case NIOSSLError.handshakeFailed: ModelExchangeError.noConnection("its TLS handshake failed")
+        case is NIOSSLExtraError: ModelExchangeError.noConnection("its TLS certificate is for another name")
+        default: error
+        }
+    }
+
     // MARK: Between exchanges
 
     private func becomeIdle() {
+        hasServed = true
+        stayIdle()
+    }
+
+    private func stayIdle() {
         guard keepsAlive, isRequestWritten, channel.isActive else {
             phase = .closed
             return close()

@@ -10,9 +10,17 @@ import Synchronization
 /// the place of a general client (`async-http-client`), which costs a task, a pool shared by all threads and some thirty
 /// allocations a call; see `docs/performance.md`. The slots bound the calls, so connections are not counted here.
 final class ModelConnections {
+    /// A pool belongs to one model: what one model's server does to a connection harms no other model's call.
     private struct Key: Hashable {
+        let model: String
         let endpoint: ModelAddress.Endpoint
         let usesTLS: Bool
+
+        init(_ model: String, _ address: ModelAddress) {
+            self.model = model
+            endpoint = address.endpoint
+            usesTLS = address.usesTLS
+        }
     }
 
     private let eventLoop: any EventLoop
@@ -20,10 +28,11 @@ final class ModelConnections {
     private var idle: [Key: [ModelConnection]] = [:]
     private var isClosed = false
 
-    /// Under the five seconds after which common model servers (uvicorn) close an idle connection themselves: a call on
-    /// a connection that is just being closed fails.
+    /// Under the five seconds after which common model servers (uvicorn) close an idle connection themselves. A call on a
+    /// connection that is just being closed is sent once more.
     private static let idleLimit = TimeAmount.seconds(4)
-    private static let connectTimeout = TimeAmount.seconds(10)
+    /// A server that has not accepted by then counts as away.
+    private static let connectTimeout = TimeAmount.seconds(5)
 
     init(on eventLoop: any EventLoop, trust: Trust) {
         self.eventLoop = eventLoop
@@ -31,16 +40,37 @@ final class ModelConnections {
     }
 
     /// Sends on an idle connection, the one used last, or on a new one. On the event loop.
-    func send(_ exchange: ModelExchange, to address: ModelAddress) {
-        let key = Key(endpoint: address.endpoint, usesTLS: address.usesTLS)
+    func send(_ exchange: ModelExchange, of model: String, to address: ModelAddress) {
+        let key = Key(model, address)
         while let connection = idle[key]?.popLast() {
             if connection.isUsable { return connection.send(exchange) }
         }
+        sendAnew(exchange, key)
+    }
+
+    private func sendAnew(_ exchange: ModelExchange, _ key: Key) {
         guard !isClosed else { return exchange.resume(with: .failure(CancellationError())) }
         connect(key) { result in
             switch result {
             case .success(let connection): connection.send(exchange)
             case .failure(let error): exchange.resume(with: .failure(error))
+            }
+        }
+    }
+
+    /// Makes a connection and keeps it for the next call, unless one is idle. On the event loop.
+    ///
+    /// - Parameter then: told why none could be made; nil: there is one.
+    func reach(_ model: String, at address: ModelAddress, _ then: @escaping ((any Error)?) -> Void) {
+        let key = Key(model, address)
+        guard idle[key]?.contains(where: \.isUsable) != true else { return then(nil) }
+        guard !isClosed else { return then(CancellationError()) }
+        connect(key) { result in
+            switch result {
+            case .success(let connection):
+                connection.rest()
+                then(nil)
+            case .failure(let error): then(error)
             }
         }
     }
@@ -91,10 +121,17 @@ final class ModelConnections {
         }
         try pipeline.addHandler(HTTPRequestEncoder())
         try pipeline.addHandler(ByteToMessageHandler(HTTPResponseDecoder(leftOverBytesStrategy: .dropBytes)))
-        let connection = ModelConnection(channel, idleLimit: Self.idleLimit) { [weak self] connection in
-            guard let self, !self.isClosed else { return connection.close() }
-            self.idle[key, default: []].append(connection)
-        }
+        let connection = ModelConnection(
+            channel, idleLimit: Self.idleLimit,
+            release: { [weak self] connection in
+                guard let self, !self.isClosed else { return connection.close() }
+                self.idle[key, default: []].append(connection)
+            },
+            sendAnew: { [weak self] exchange in
+                guard let self else { return exchange.resume(with: .failure(CancellationError())) }
+                self.sendAnew(exchange, key)
+            }
+        )
         try pipeline.addHandler(connection)
         let bound = NIOLoopBound((self, connection), eventLoop: eventLoop)
         channel.closeFuture.whenComplete { _ in

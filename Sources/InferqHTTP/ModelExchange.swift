@@ -1,3 +1,4 @@
+import InferqCore
 import NIOCore
 import NIOHTTP1
 import Synchronization
@@ -11,15 +12,19 @@ final class ModelExchange: Sendable {
         var waiter: CheckedContinuation<ModelAnswer, any Error>?
         var channel: (any Channel)?
         var isAborted = false
+        var isRepeated = false
     }
 
     let head: HTTPRequestHead
     let body: ByteBuffer
+    /// Rings once the call goes out on a connection.
+    private let sent: Bell?
     private let state = Mutex(State())
 
-    init(head: HTTPRequestHead, body: ByteBuffer) {
+    init(head: HTTPRequestHead, body: ByteBuffer, sent: Bell? = nil) {
         self.head = head
         self.body = body
+        self.sent = sent
     }
 
     /// Runs `start` and waits for the answer's head; a small answer is whole by then.
@@ -35,9 +40,21 @@ final class ModelExchange: Sendable {
 
     /// - Returns: false when it was aborted meanwhile: there is nothing to send.
     func begins(on channel: any Channel) -> Bool {
-        state.withLock { state in
+        let isWanted = state.withLock { state in
             state.channel = channel
             return !state.isAborted
+        }
+        if isWanted { sent?.ring(.event) }
+        return isWanted
+    }
+
+    /// The connection that was to carry it had been closed by the server before.
+    ///
+    /// - Returns: whether it may be sent once more, on a new connection.
+    func mayRepeat() -> Bool {
+        state.withLock { state in
+            defer { state.isRepeated = true }
+            return !state.isRepeated && !state.isAborted
         }
     }
 
@@ -53,6 +70,19 @@ final class ModelExchange: Sendable {
     /// The answer has ended: an abort has no connection to close any more.
     func ended() {
         state.withLock { $0.channel = nil }
+    }
+
+    /// The time is up. An answer that lies in the socket by now still counts, for the process itself may have been stopped:
+    /// so its event loop looks once more before the connection is closed.
+    func expire(_ then: @escaping @Sendable () -> Void) {
+        guard let channel = state.withLock({ $0.channel }) else {
+            then()
+            return abort()
+        }
+        channel.eventLoop.scheduleTask(in: .milliseconds(1)) {
+            then()
+            self.abort()
+        }
     }
 
     func abort() {
@@ -93,8 +123,10 @@ struct ModelAnswer: Sendable {
 
 /// How an exchange can fail before its answer is complete, beside what the system and the decoder say.
 enum ModelExchangeError: Error {
-    /// No connection came about.
+    /// No connection could be made.
     case noConnection(String)
+    /// A new connection was reset before a byte of an answer.
+    case reset
     case closedEarly
 }
 

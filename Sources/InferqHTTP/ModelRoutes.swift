@@ -78,8 +78,12 @@ struct ModelRoutes: Sendable {
         if let age = model.oldestPending { writer.value(Double(age.milliseconds) / 1000) } else { writer.null() }
         writer.name("state")
         writer.value(model.state.rawValue)
+        writer.name("since")
+        if let since = model.since { writer.value(since.rfc3339) } else { writer.null() }
         writer.name("last_error")
-        if let error = model.lastError { writer.value(error) } else { writer.null() }
+        if let trouble = model.trouble { writer.value(trouble.text) } else { writer.null() }
+        writer.name("last_error_at")
+        if let trouble = model.trouble { writer.value(trouble.at.rfc3339) } else { writer.null() }
     }
 }
 

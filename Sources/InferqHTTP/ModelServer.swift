@@ -11,8 +11,6 @@ package final class ModelServer: Sendable {
     private let group: any EventLoopGroup
     private let connections: [ObjectIdentifier: NIOLoopBoundBox<ModelConnections>]
     private let addresses = Mutex<[String: ModelAddress]>([:])
-    /// Models that have answered something else than "loading" since the start or the last refused connection.
-    private let awake = Mutex<Set<String>>([])
 
     package init(wheel: TimerWheel, group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton) {
         self.wheel = wheel
@@ -33,34 +31,42 @@ package final class ModelServer: Sendable {
         }
     }
 
-    /// One attempt: calls until there is an answer; asks again while the model server says that it is loading.
+    /// One attempt.
     ///
     /// Once the attempt's signal says stop, the connection is closed and this returns; the answer means nothing then.
     package func answer(to attempt: Attempt, _ settings: ModelSettings) async -> Reply {
-        guard let address = address(settings.url) else {
-            return .failed(
-                Failure(.connectFailed, "the model's url cannot be read", isRetryable: true), retryAfter: nil)
-        }
-        let timeout = attempt.timeout ?? settings.timeout
-        let readyDeadline = ContinuousClock.now + settings.readyTimeout
-        while true {
-            let exchange = exchange(attempt, settings, address)
-            switch await call(exchange, attempt.stop, settings, address, within: timeout) {
-            case .reply(let reply): return reply
-            case .loading(let pause):
-                let rest = readyDeadline - ContinuousClock.now
-                guard rest > .zero, attempt.stop.reason == nil else {
-                    let limit = DurationText.format(settings.readyTimeout)
-                    return .failed(
-                        Failure(
-                            .httpError, "the model was still loading after \(limit)", isRetryable: true, status: 503
-                        ),
-                        retryAfter: pause
-                    )
-                }
-                await wait(min(pause, rest), attempt.stop)
+        guard let address = address(settings.url) else { return .refused(Self.unreadableURL) }
+        return await call(
+            exchange(attempt, settings, address), attempt.stop, settings, address,
+            within: attempt.timeout ?? settings.timeout
+        )
+    }
+
+    /// Makes a connection to a model server that was away, and keeps it for the next call on this event loop.
+    ///
+    /// - Returns: why none could be made; nil: there is one.
+    package func reach(_ settings: ModelSettings) async -> Refusal? {
+        guard let address = address(settings.url) else { return Self.unreadableURL }
+        let loop = MultiThreadedEventLoopGroup.currentEventLoop ?? group.any()
+        guard let connections = connections[ObjectIdentifier(loop)] else { return nil }
+        let problem: (any Error)? = await withCheckedContinuation { continuation in
+            let reach: @Sendable () -> Void = {
+                connections.value.reach(settings.name, at: address) { continuation.resume(returning: $0) }
             }
+            if loop.inEventLoop { reach() } else { loop.execute(reach) }
         }
+        guard case ModelExchangeError.noConnection(let reason)? = problem else { return nil }
+        return Self.unreachable(reason)
+    }
+
+    private static let unreadableURL = Refusal(
+        .unreachable, Failure(.connectFailed, "the model's url cannot be read", isRetryable: true)
+    )
+
+    private static func unreachable(_ reason: String) -> Refusal {
+        Refusal(
+            .unreachable, Failure(.connectFailed, "no connection to the model server: \(reason)", isRetryable: true)
+        )
     }
 
     private func address(_ url: String) -> ModelAddress? {
@@ -72,21 +78,7 @@ package final class ModelServer: Sendable {
         }
     }
 
-    private func wait(_ pause: Duration, _ stop: StopSignal) async {
-        let bell = Bell()
-        let deadline = wheel.ring(bell, after: pause)
-        stop.whenStopped { bell.ring(.stop) }
-        _ = await bell.wait()
-        stop.whenStopped(nil)
-        wheel.cancel(deadline)
-    }
-
     // MARK: One call
-
-    private enum Step: Sendable {
-        case reply(Reply)
-        case loading(pause: Duration)
-    }
 
     /// One call within its time. The time limit covers everything, the last byte of the answer included.
     private func call(
@@ -95,11 +87,10 @@ package final class ModelServer: Sendable {
         _ settings: ModelSettings,
         _ address: ModelAddress,
         within timeout: Duration
-    ) async -> Step {
+    ) async -> Reply {
         let isLate = Atomic(false)
         let deadline = wheel.call(after: timeout) {
-            isLate.store(true, ordering: .relaxed)
-            exchange.abort()
+            exchange.expire { isLate.store(true, ordering: .relaxed) }
         }
         stop.whenStopped { exchange.abort() }
         defer {
@@ -107,28 +98,28 @@ package final class ModelServer: Sendable {
             wheel.cancel(deadline)
         }
         do {
-            return try await step(try await exchange.answer { self.send(exchange, to: address) }, settings)
+            let answer = try await exchange.answer { self.send(exchange, of: settings.name, to: address) }
+            return try await reply(answer, settings)
         } catch {
             guard !isLate.load(ordering: .relaxed) else {
                 let limit = DurationText.format(timeout)
-                return .reply(
-                    .failed(
-                        Failure(.timeout, "the model server took longer than \(limit)", isRetryable: true),
-                        retryAfter: nil)
+                return .failed(
+                    Failure(.timeout, "the model server took longer than \(limit)", isRetryable: true),
+                    retryAfter: nil
                 )
             }
-            return .reply(.failed(failure(of: error, settings), retryAfter: nil))
+            return reply(to: error)
         }
     }
 
     /// On the event loop that the caller runs on, if it runs on one.
-    private func send(_ exchange: ModelExchange, to address: ModelAddress) {
+    private func send(_ exchange: ModelExchange, of model: String, to address: ModelAddress) {
         let loop = MultiThreadedEventLoopGroup.currentEventLoop ?? group.any()
         guard let connections = connections[ObjectIdentifier(loop)] else {
             return exchange.resume(with: .failure(ModelExchangeError.noConnection("the gateway stops")))
         }
-        if loop.inEventLoop { return connections.value.send(exchange, to: address) }
-        loop.execute { connections.value.send(exchange, to: address) }
+        if loop.inEventLoop { return connections.value.send(exchange, of: model, to: address) }
+        loop.execute { connections.value.send(exchange, of: model, to: address) }
     }
 
     private func exchange(_ attempt: Attempt, _ settings: ModelSettings, _ address: ModelAddress) -> ModelExchange {
@@ -153,33 +144,36 @@ package final class ModelServer: Sendable {
         headers.add(name: "Idempotency-Key", value: attempt.job.description)
         return ModelExchange(
             head: HTTPRequestHead(version: .http1_1, method: .POST, uri: address.target, headers: headers),
-            body: ByteBuffer(bytes: attempt.body)
+            body: ByteBuffer(bytes: attempt.body),
+            sent: attempt.sent
         )
     }
 
     // MARK: Answers
 
-    private func step(_ answer: ModelAnswer, _ settings: ModelSettings) async throws -> Step {
+    private func reply(_ answer: ModelAnswer, _ settings: ModelSettings) async throws -> Reply {
         let status = answer.status
+        guard !(200..<300).contains(status) else {
+            return try await AnswerReader.read(answer, limit: settings.maxAnswer)
+        }
         let retryAfter = RetryAfter.duration(answer.headers.first(name: "retry-after"), now: .now)
-        if status == 503, let retryAfter, !awake.withLock({ $0.contains(settings.name) }) {
-            // Read to its end, so that the connection can be used again.
-            _ = try await Self.beginning(of: answer, limit: 4096)
-            return .loading(pause: min(max(retryAfter, .milliseconds(100)), RetryPolicy.longestRetryAfter))
+        let body = try await Self.beginning(of: answer, limit: 4096)
+        let failure = Failure(
+            .httpError,
+            "the model server answered with status \(status)\(Self.target(of: answer))",
+            isRetryable: status == 408 || status == 425 || status == 429 || status >= 500,
+            status: status,
+            body: body
+        )
+        if status == 503, answer.headers.contains(name: "retry-after") || Self.saysLoading(body) {
+            return .refused(Refusal(.loading, failure, retryAfter: retryAfter))
         }
-        _ = awake.withLock { $0.insert(settings.name) }
-        guard (200..<300).contains(status) else {
-            let body = try await Self.beginning(of: answer, limit: 4096)
-            let failure = Failure(
-                .httpError,
-                "the model server answered with status \(status)\(Self.target(of: answer))",
-                isRetryable: status == 408 || status == 425 || status == 429 || status >= 500,
-                status: status,
-                body: body
-            )
-            return .reply(.failed(failure, retryAfter: failure.isRetryable ? retryAfter : nil))
-        }
-        return .reply(try await AnswerReader.read(answer, limit: settings.maxAnswer))
+        return .failed(failure, retryAfter: failure.isRetryable ? retryAfter : nil)
+    }
+
+    /// What llama.cpp answers with 503 while it loads a model, in place of `Retry-After`.
+    private static func saysLoading(_ body: String) -> Bool {
+        body.contains("unavailable_error") || body.contains("Loading model")
     }
 
     /// Where a redirect leads, which is not followed; empty for any other answer.
@@ -200,23 +194,28 @@ package final class ModelServer: Sendable {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    private func failure(of error: any Error, _ settings: ModelSettings) -> Failure {
+    private func reply(to error: any Error) -> Reply {
         switch error {
-        case ModelExchangeError.noConnection(let reason):
-            _ = awake.withLock { $0.remove(settings.name) }
-            return Failure(.connectFailed, "no connection to the model server: \(reason)", isRetryable: true)
+        case ModelExchangeError.noConnection(let reason): return .refused(Self.unreachable(reason))
+        case ModelExchangeError.reset:
+            return .refused(
+                Refusal(.reset, broken("the model server reset the connection before it answered"))
+            )
         case ModelExchangeError.closedEarly, HTTPParserError.invalidEOFState:
-            return Failure(
-                .badResponse, "the model server closed the connection before its answer was complete", isRetryable: true
+            return .failed(
+                broken("the model server closed the connection before its answer was complete"), retryAfter: nil
             )
         case HTTPParserError.headerOverflow:
-            return Failure(.badResponse, "the head of the model server's answer is too large", isRetryable: true)
+            return .failed(broken("the head of the model server's answer is too large"), retryAfter: nil)
         case is HTTPParserError:
-            return Failure(.badResponse, "the model server's answer is not HTTP", isRetryable: true)
+            return .failed(broken("the model server's answer is not HTTP"), retryAfter: nil)
         default:
-            return Failure(
-                .badResponse, "the exchange with the model server broke: \(Self.brief(error))", isRetryable: true)
+            return .failed(broken("the exchange with the model server broke: \(Self.brief(error))"), retryAfter: nil)
         }
+    }
+
+    private func broken(_ message: String) -> Failure {
+        Failure(.badResponse, message, isRetryable: true)
     }
 
     private static func brief(_ error: any Error) -> String {

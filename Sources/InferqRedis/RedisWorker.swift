@@ -314,6 +314,8 @@ package final class RedisWorker: Service {
             case (nil, .reply(.answered(let answer))):
                 log.debug("attempt completed")
                 end(name, .answered(answer))
+            case (nil, .reply(.refused(let refusal))):
+                end(name, .interrupted(reason: refusal.failure.message))
             case (nil, .reply(.failed(let failure, let retryAfter))):
                 throttle.log(
                     log, .notice, "attempt failed", of: "\(model) \(failure.code.rawValue)",

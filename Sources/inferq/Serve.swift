@@ -60,7 +60,7 @@ struct Serve {
         let executors = EventLoopExecutor.all(of: MultiThreadedEventLoopGroup.singleton)
         let worker = Worker(
             queue: queue, wheel: wheel, drainTimeout: { live.current.drainTimeout }, logger: logger,
-            executors: executors, call: calls.attempt
+            executors: executors, reach: calls.reach, call: calls.attempt
         )
         let site = Site()
         let elsewhere = opened.redis.map { _ in AttemptsElsewhere(queue: queue, wheel: wheel, logger: logger) }

@@ -142,14 +142,17 @@ class ModelServer:
     """Listens on a free TCP port of loopback, or on a Unix socket; one thread per connection.
 
     With `listening=False` the port is taken and refuses connections until `listen`; with `accepting=False` the
-    kernel completes connections that nobody ever reads from.
+    kernel completes connections that nobody ever reads from. `close_after_answers` makes it close each connection once
+    it has answered, without having said so.
     """
 
-    def __init__(self, path=None, listening=True, accepting=True):
+    def __init__(self, path=None, port=0, listening=True, accepting=True):
         self._routes = {}
         self._lock = threading.Lock()
+        self.close_after_answers = False
         self._socket = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
-        self._socket.bind(str(path) if path else ("127.0.0.1", 0))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(str(path) if path else ("127.0.0.1", port))
         self._path = path
         self._accepting = accepting
         if listening:
@@ -159,6 +162,13 @@ class ModelServer:
         self._socket.listen(256)
         if self._accepting:
             threading.Thread(target=self._accept, daemon=True).start()
+
+    def stop_listening(self):
+        """Refuses connections from now on; those that there are go on. Returns the port."""
+        port = self._socket.getsockname()[1]
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        return port
 
     def url(self, target="/predict"):
         if self._path:
@@ -194,7 +204,7 @@ class ModelServer:
                     call, buffer = self._read(sock, buffer)
                 except (OSError, EOFError):
                     return
-                keep_open = self.route(call.target).take(sock, call)
+                keep_open = self.route(call.target).take(sock, call) and not self.close_after_answers
 
     def _read(self, sock, buffer):
         def more():

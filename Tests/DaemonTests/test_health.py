@@ -1,9 +1,10 @@
-"""The setting `health` of a model: a path that is asked every 10 s, and the `state` that follows from it."""
+"""The setting `health` of a model: a path that is asked every 10 s, and what follows from it."""
 
 import json
 import time
 
 import answers
+from contract import SLACK
 from modelserver import ModelServer
 from waiting import until
 
@@ -21,30 +22,63 @@ def wait_state(gateway, state, name="ocr"):
 
 def test_the_state_follows_the_health_path(make_gateway, model_server):
     health = model_server.route("/health")
-    health.answer_with(answers.status(503))
+    health.answer_with(*[answers.status(500)] * 3, answers.ok())
     gateway = make_gateway({"ocr": {"health": "/health", "headers": {"Authorization": "Bearer canary-1"}}})
     model = wait_state(gateway, "down")
-    assert "503" in model["last_error"]
+    assert "500" in model["last_error"]
     assert 'inferq_model_up{model="ocr"} 0' in gateway.get("/metrics").body.decode()
     asked = health.calls[0]
     assert (asked.method, asked.target, asked.body) == ("GET", "/health", b"")
     assert asked.header("Authorization") == "Bearer canary-1", "as a call has it"
-    health.answer_with(answers.ok())
     model = wait_state(gateway, "up")
     assert model["last_error"] is None
     lines = [json.loads(line) for line in gateway.log().splitlines()]
     turns = [line["message"] for line in lines if line.get("model") == "ocr"]
-    assert turns == ["model server is down by its health path", "model server is up again"], "once each"
-    first, second, *_ = [call.started for call in health.calls]
-    assert 8 < second - first < 15
+    assert turns == ["model server is away, its jobs wait", "model server is back"], "once each"
+    first, second, third, *_ = [call.started for call in health.calls]
+    assert 0.2 < second - first < 0.5 + SLACK and 0.4 < third - second < 0.8 + SLACK, "soon, then less often"
+    *_, well, next_one = health.wait_calls(5, ROUNDS)
+    assert next_one.started - well.started > 8, "every 10 s while all is well"
 
 
-def test_a_model_that_is_down_by_its_health_path_still_gets_its_jobs(make_gateway, model_server):
-    model_server.route("/health").answer_with(answers.status(500))
-    gateway = make_gateway({"ocr": {"health": "/health"}})
+def test_nothing_is_called_while_the_health_path_is_not_2xx(make_gateway, model_server):
+    health, route = model_server.route("/health"), model_server.route("/ocr")
+    health.answer_with(answers.status(400))
+    gateway = make_gateway({"ocr": {"health": "/health", "max_attempts": 1}})
+    jobs = [gateway.submit("ocr", {"n": n}) for n in range(5)]
     wait_state(gateway, "down")
-    assert gateway.ended(gateway.submit("ocr"))["status"] == "COMPLETED"
-    assert shown(gateway)["state"] == "down", "the probe alone decides what is shown"
+    health.wait_calls(len(health.calls) + 3)
+    assert not route.calls and shown(gateway)["pending"] == 5
+    health.answer_with(answers.ok())
+    for job in jobs:
+        record = gateway.ended(job)
+        assert (record["status"], record["attempt"]) == ("COMPLETED", 1)
+        assert [event.status for event in gateway.events(job)] == ["PENDING", "RUNNING", "COMPLETED"]
+    assert [call.body for call in route.calls] == [b'{"n": %d}' % n for n in range(5)]
+    good = next(call for call in health.calls if call.answered.is_set() and call.started > health.calls[2].started)
+    assert route.calls[0].started > good.started
+
+
+def test_an_error_of_a_server_that_is_not_ready_is_not_the_jobs(make_gateway, model_server):
+    """As MLServer does it: 400 to calls while a model loads, and 400 of its health path."""
+    health, route = model_server.route("/health"), model_server.route("/ocr")
+    gateway = make_gateway({"ocr": {"health": "/health", "max_attempts": 1}})
+    gateway.ended(gateway.submit("ocr"))
+    health.answer_with(answers.status(400))
+    route.answer_with(answers.status(400, body=b'{"error":"Model x is not ready yet."}'), answers.ok())
+    jobs = [gateway.submit("ocr", {"n": n}) for n in range(3)]
+    wait_state(gateway, "down")
+    health.answer_with(answers.ok())
+    assert {(record["status"], record["attempt"]) for record in map(gateway.ended, jobs)} == {("COMPLETED", 1)}
+    route.answer_with(answers.status(400))
+    assert gateway.ended(gateway.submit("ocr"))["status"] == "ERROR", "a ready server means it"
+
+
+def test_503_of_the_health_path_is_loading(make_gateway, model_server):
+    model_server.route("/health").answer_with(answers.status(503))
+    gateway = make_gateway({"ocr": {"health": "/health", "ready_timeout": "2s"}})
+    wait_state(gateway, "loading")
+    wait_state(gateway, "down")
 
 
 def test_a_server_that_is_not_there_is_down_and_comes_up(make_gateway):
@@ -65,10 +99,7 @@ def test_a_health_path_that_hangs_hurts_nothing(make_gateway, model_server):
         model_server.route("/health/" + name).answer_with(script)
     gateway = make_gateway({name: {"health": "/health/" + name} for name in scripts})
     model_server.route("/health/hang").wait_calls(1)
-    begun = time.monotonic()
-    jobs = [gateway.submit(name) for name in scripts]
-    assert all(gateway.ended(job)["status"] == "COMPLETED" for job in jobs)
-    assert time.monotonic() - begun < 5, "no call waits for a probe"
+    assert gateway.ended(gateway.submit("well"))["status"] == "COMPLETED", "no model waits for another's probe"
     assert "5s" in wait_state(gateway, "down", "hang")["last_error"]
     wait_state(gateway, "down", "drip")
     assert shown(gateway, "well")["state"] == "up"
@@ -107,8 +138,8 @@ def test_without_a_health_path_the_calls_decide(make_gateway):
     try:
         gateway = make_gateway({"ocr": {"url": server.url("/ocr"), "max_attempts": 1}})
         assert shown(gateway)["state"] == "up", "no opinion yet"
-        gateway.ended(gateway.submit("ocr"))
-        assert shown(gateway)["state"] == "down"
+        gateway.submit("ocr")
+        wait_state(gateway, "down")
         server.listen()
         gateway.ended(gateway.submit("ocr"))
         assert shown(gateway)["state"] == "up"

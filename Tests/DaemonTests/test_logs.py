@@ -82,14 +82,14 @@ def test_a_model_server_that_goes_and_comes_is_told_once(make_gateway):
     server = ModelServer(listening=False)
     try:
         gateway = make_gateway({"ocr": {"url": server.url(), "max_attempts": 1}})
-        for _ in range(3):
-            gateway.ended(gateway.submit("ocr"))
+        jobs = [gateway.submit("ocr") for _ in range(6)]
+        until(lambda: of(gateway, "model server is away, its jobs wait"), "the line of its going")
         server.listen()
-        for _ in range(3):
-            gateway.ended(gateway.submit("ocr"))
-        until(lambda: of(gateway, "model server is reached again"), "the line of its return")
+        for job in jobs:
+            gateway.ended(job)
+        until(lambda: of(gateway, "model server is back"), "the line of its return")
         turns = [line["message"] for line in lines(gateway) if line["message"].startswith("model server")]
-        assert turns == ["model server cannot be reached", "model server is reached again"]
+        assert turns == ["model server is away, its jobs wait", "model server is back"]
     finally:
         server.close()
 
@@ -123,12 +123,14 @@ def test_secrets_and_payloads_never_stand_in_the_log(make_gateway, model_server)
     route.answer_with(
         answers.status(500, body=secrets["error"].encode()), answers.ok(json.dumps(secrets["output"]).encode())
     )
+    model_server.route("/health").answer_with(answers.status(500, body=secrets["error"].encode()))
     gateway = make_gateway(
         {"ocr": {"headers": {"Authorization": secrets["header"]}, "health": "/health?" + secrets["query"]}},
         log_level="trace",
     )
-    model_server.route("/health").answer_with(answers.status(500, body=secrets["error"].encode()))
     job = gateway.submit("ocr", secrets["input"], metadata={"a": secrets["metadata"]}, key=secrets["key"])
+    until(lambda: of(gateway, "model server is away, its jobs wait"), "the line of its going")
+    model_server.route("/health").answer_with(answers.ok(secrets["error"].encode()))
     assert gateway.ended(job)["status"] == "COMPLETED"
     gateway.get("/v1/inference?strange=" + secrets["query"])
     gateway.get("/nowhere?" + secrets["query"])

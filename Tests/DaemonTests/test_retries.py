@@ -1,4 +1,4 @@
-"""Attempts that fail: which are repeated and when, which end the job at once, and a model that loads."""
+"""Attempts that fail: which are repeated and when, and which end the job at once."""
 
 import email.utils
 import time
@@ -28,7 +28,6 @@ REPEATED = {
     "504": (answers.status(504), "http_error"),
     "599": (answers.status(599), "http_error"),
     "closed": (answers.closed(), "bad_response"),
-    "reset": (answers.reset(), "bad_response"),
     "half a head": (answers.half_head(), "bad_response"),
     "half a body": (answers.half_body(), "bad_response"),
     "half a chunk": (answers.half_chunked(), "bad_response"),
@@ -82,22 +81,6 @@ def test_redirects_are_not_followed(gateway, model, _shared_server):
     assert (record["status"], record["error"]["status"]) == ("ERROR", 302)
     assert f"a redirect to {_shared_server.url('/elsewhere')}" in record["error"]["message"]
     assert not elsewhere.calls
-
-
-def test_a_refused_connection_is_repeated_until_the_server_is_there(make_gateway):
-    server = ModelServer(listening=False)
-    try:
-        gateway = make_gateway({"ocr": {"url": server.url(), "max_attempts": 25}})
-        failing = gateway.submit("ocr", max_attempts=1)
-        record = gateway.ended(failing)
-        assert (record["status"], record["error"]["code"]) == ("ERROR", "connect_failed")
-        job = gateway.submit("ocr")
-        until(lambda: gateway.record(job)["error"], "one failed attempt")
-        assert gateway.record(job)["error"]["code"] == "connect_failed"
-        server.listen()
-        assert gateway.ended(job)["status"] == "COMPLETED"
-    finally:
-        server.close()
 
 
 def test_a_server_that_never_reads_is_a_timeout(make_gateway):
@@ -184,45 +167,3 @@ def test_retry_after_holds_for_this_job_alone(gateway, model):
     until(lambda: gateway.record(waiting)["error"], "the first attempt to fail")
     assert gateway.ended(gateway.submit(model.name))["status"] == "COMPLETED"
     gateway.cancel(waiting)
-
-
-# A model that is loading
-
-
-def test_503_with_retry_after_from_a_fresh_model_means_loading(gateway, model):
-    model.route.answer_with(answers.status(503, retry_after=1), answers.ok())
-    job = gateway.submit(model.name, max_attempts=1)
-    record = gateway.ended(job)
-    assert (record["status"], record["attempt"]) == ("COMPLETED", 1)
-    assert [event.status for event in gateway.events(job)] == ["PENDING", "RUNNING", "COMPLETED"]
-    assert [call.header("X-Attempt") for call in model.calls] == ["1", "1"]
-    assert gaps(model.calls)[0] > 0.95
-
-
-def test_503_from_a_model_that_has_answered_before_is_a_failed_attempt(gateway, model):
-    model.route.answer_with(answers.ok(), answers.status(503, retry_after=1), answers.ok())
-    gateway.ended(gateway.submit(model.name))
-    assert gateway.ended(gateway.submit(model.name))["attempt"] == 2
-
-
-def test_503_without_retry_after_is_a_failed_attempt(gateway, model):
-    model.route.answer_with(answers.status(503), answers.ok())
-    assert gateway.ended(gateway.submit(model.name))["attempt"] == 2
-
-
-def test_loading_ends_with_ready_timeout(make_gateway, model_server):
-    gateway = make_gateway({"ocr": {"ready_timeout": "1s", "max_attempts": 1}})
-    route = model_server.route("/ocr")
-    route.answer_with(answers.status(503, retry_after=1))
-    record = gateway.ended(gateway.submit("ocr"), timeout=10)
-    assert (record["status"], record["attempt"], record["error"]["status"]) == ("ERROR", 1, 503)
-
-
-def test_a_job_can_be_cancelled_while_its_model_loads(gateway, model):
-    model.route.answer_with(answers.status(503, retry_after=3600), answers.ok())
-    job = gateway.submit(model.name)
-    assert model.route.wait_calls(1)[0].answered.wait(5)
-    assert gateway.record(job)["status"] == "RUNNING"
-    assert gateway.cancel(job).json()["status"] == "CANCELLED"
-    gateway.ended(gateway.submit(model.name))
-    assert len(model.calls) == 2

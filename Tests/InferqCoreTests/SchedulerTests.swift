@@ -86,7 +86,18 @@ struct SchedulerTests {
         func take(_ number: Int64, of model: String = "a") {
             let offer = Offer(model: model, job: JobKey(value: number))
             shelf.remove(offer)
-            scheduler.taken(offer)
+            _ = scheduler.taken(offer)
+        }
+
+        func configure(_ concurrency: [String: Int], health: String = "") {
+            scheduler.configure(
+                concurrency.map { name, slots in
+                    var model = ModelSettings(name: name, url: "http://127.0.0.1:1/")
+                    model.concurrency = slots
+                    model.health = health
+                    return model
+                }
+            )
         }
 
         func end(_ number: Int64, of model: String = "a") {
@@ -106,7 +117,7 @@ struct SchedulerTests {
         _ body: @Sendable (Bed) async -> Void
     ) async throws {
         let bed = Bed(due, failures: failures)
-        bed.scheduler.configure(concurrency)
+        bed.configure(concurrency)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await bed.scheduler.run() }
             await body(bed)
@@ -294,7 +305,7 @@ struct SchedulerTests {
         try await withBed(["a": (1...9).map { candidate($0) }], concurrency: ["a": 3]) { bed in
             _ = await bed.offers(4)
             for number in 1...3 { bed.take(Int64(number)) }
-            bed.scheduler.configure(["a": 1])
+            bed.configure(["a": 1])
             bed.end(1)
             bed.end(2)
             #expect(await bed.offers(4).count == 4)
@@ -309,7 +320,7 @@ struct SchedulerTests {
     func aRaisedConcurrencyIsUsedAtOnce() async throws {
         try await withBed(["a": (1...9).map { candidate($0) }], concurrency: ["a": 1]) { bed in
             _ = await bed.offers(2)
-            bed.scheduler.configure(["a": 4])
+            bed.configure(["a": 4])
             #expect(await bed.offers(5).count == 5)
         }
     }
@@ -344,7 +355,7 @@ struct LineTests {
             } else if Int.random(in: 0..<5, using: &random) < 2 {
                 arrive()
             } else {
-                let best = line.best(skippingSuspects: false)
+                let best = line.best(skippingSuspects: false, now: .now)
                 #expect(best == all.min())
                 guard let best else { continue }
                 line.remove(best)
@@ -379,6 +390,6 @@ struct LineTests {
         line.offered = [JobKey(value: 1)]
         line.fill([candidate(1), candidate(2)], isAll: true)
         line.insert(candidate(1))
-        #expect(line.best(skippingSuspects: false) == candidate(2))
+        #expect(line.best(skippingSuspects: false, now: .now) == candidate(2))
     }
 }
