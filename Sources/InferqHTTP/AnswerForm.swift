@@ -54,7 +54,9 @@ struct AnswerForm: Sendable, Equatable {
         } catch {
             guard !bytes.isEmpty else { return "it is empty" }
             guard let number = nonFiniteNumber(in: bytes, at: error.offset) else { return error.description }
-            return "\(number) is not a JSON value, at line \(error.line), column \(error.column)"
+            // The grammar stops behind the sign.
+            let column = number.hasPrefix("-") ? error.column - 1 : error.column
+            return "\(number) is not a JSON value, at line \(error.line), column \(column)"
         }
     }
 

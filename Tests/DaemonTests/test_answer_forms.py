@@ -103,7 +103,7 @@ def test_another_type_is_taken_at_its_word(gateway, model):
     "body, reason",
     [
         (b'{"score": NaN}', "NaN is not a JSON value, at line 1, column 11"),
-        (b'[1,\n -Infinity]', "-Infinity is not a JSON value, at line 2, column 3"),
+        (b'[1,\n -Infinity]', "-Infinity is not a JSON value, at line 2, column 2"),
         (b'[Infinity]', "Infinity is not a JSON value, at line 1, column 2"),
         (b'\xef\xbb\xbf{"a":1}', "the text begins with a byte order mark at line 1, column 1"),
         ('{"name":"Grün"}'.encode("latin-1"), "the text is not valid UTF-8 at line 1, column 12"),
