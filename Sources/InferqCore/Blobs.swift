@@ -41,7 +41,7 @@ package final class Blobs: Sendable {
         let name = BlobName(text: "\(unique).\(use.rawValue)")
         return try await blocking {
             let descriptor = open(self.path(of: name), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
-            guard descriptor >= 0 else { throw StoreError.atFile(errno) }
+            guard descriptor >= 0 else { throw StoreError.ofFile(errno) }
             return Writer(blobs: self, name: name, descriptor: descriptor)
         }
     }
@@ -63,12 +63,13 @@ package final class Blobs: Sendable {
         var random = SystemRandomNumberGenerator()
         let copy = BlobName(text: "\(UUIDv7(high: random.next(), low: random.next())).\(Use.input.rawValue)")
         return try await blocking {
-            guard link(self.path(of: name), self.path(of: copy)) == 0 else { throw StoreError.atFile(errno) }
+            guard link(self.path(of: name), self.path(of: copy)) == 0 else { throw StoreError.ofFile(errno) }
             try self.syncFolder()
             return copy
         }
     }
 
+    /// - Throws: ``StoreError``, ``StoreError/gone`` when there is no such file.
     package func read(_ name: BlobName) async throws -> [UInt8] {
         try await blocking { try self.readNow(name) }
     }
@@ -76,16 +77,16 @@ package final class Blobs: Sendable {
     /// As ``read(_:)``, on the calling thread.
     func readNow(_ name: BlobName) throws -> [UInt8] {
         let descriptor = open(path(of: name), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-        guard descriptor >= 0 else { throw StoreError.atFile(errno) }
+        guard descriptor >= 0 else { throw StoreError.ofFile(errno) }
         defer { close(descriptor) }
         var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw StoreError.atFile(errno) }
+        guard fstat(descriptor, &status) == 0 else { throw StoreError.ofFile(errno) }
         let size = Int(status.st_size)
         return try [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
             while count < size, let base = buffer.baseAddress {
                 let got = Glibc.read(descriptor, base + count, size - count)
                 if got == 0 { break }
-                if got < 0, errno != EINTR { throw StoreError.atFile(errno) }
+                if got < 0, errno != EINTR { throw StoreError.ofFile(errno) }
                 count += max(got, 0)
             }
         }
@@ -171,13 +172,13 @@ package final class Blobs: Sendable {
     /// Makes the entries of the folder durable.
     private func syncFolder() throws {
         let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw StoreError.atFile(errno) }
+        guard descriptor >= 0 else { throw StoreError.ofFile(errno) }
         defer { close(descriptor) }
         guard fsync(descriptor) == 0 else { throw failedSync(errno) }
     }
 
     private func failedSync(_ code: Int32) -> StoreError {
-        let error = StoreError.atFile(code)
+        let error = StoreError.ofFile(code)
         if error != .full { onFatal(error) }
         return error
     }
@@ -213,7 +214,7 @@ package final class Blobs: Sendable {
                 var rest = bytes[...]
                 while !rest.isEmpty {
                     let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-                    if count < 0, errno != EINTR { throw StoreError.atFile(errno) }
+                    if count < 0, errno != EINTR { throw StoreError.ofFile(errno) }
                     rest = rest.dropFirst(max(count, 0))
                 }
             }
@@ -232,12 +233,5 @@ package final class Blobs: Sendable {
         package func abandon() async {
             await blobs.remove(name)
         }
-    }
-}
-
-extension StoreError {
-    /// What `errno` says of a file beside the database.
-    fileprivate static func atFile(_ code: Int32) -> StoreError {
-        code == ENOSPC || code == EDQUOT ? .full : .failed(reason: String(cString: strerror(code)))
     }
 }

@@ -36,9 +36,8 @@ package final class DiskGuard: Sendable {
     private static let roomToStart = 2 << 20
 
     init(_ settings: JobStore.Settings) {
-        let folder = (settings.path as NSString).deletingLastPathComponent
-        self.folder = folder.isEmpty ? "." : folder
-        let total = Self.statistics(self.folder)?.total ?? 0
+        folder = StoreOpening.folder(of: settings.path)
+        let total = Self.statistics(folder)?.total ?? 0
         ballast = Ballast(path: settings.path + ".ballast", size: min(settings.ballast, total / 16))
         state = Mutex(State(minFree: settings.minFree))
     }

@@ -47,12 +47,16 @@ final class GroupCommit: Sendable {
 
     private let pool: DatabasePool
     private let state = Mutex(State())
-    /// Called once, on the writer, when nothing can be promised any more.
+    /// Called once, when nothing can be promised any more.
     private let onFatal: @Sendable (StoreError) -> Void
     private let walLimit: Int
     let metrics = CommitMetrics()
     /// Bytes that were added to the WAL since the last checkpoint, as far as can be told. Writer only.
-    private let walEstimate = Mutex(0)
+    private let walEstimate: Mutex<Int>
+    /// The files that are written to; nil where nobody can take them away.
+    private let files: StoreFiles?
+    /// Whether they have changed since their log was noted. Writer only.
+    private let mustNote = Mutex(true)
 
     /// At most so many operations share a transaction, so that the first of them does not wait long for the last.
     private static let largestBatch = 512
@@ -61,16 +65,22 @@ final class GroupCommit: Sendable {
     /// Makes room on a full disk for what must get through, and says whether it did; called on the writer.
     private let onFull: @Sendable () -> Bool
 
-    /// - Parameter walLimit: bytes of WAL after which a checkpoint runs, between two transactions.
+    /// - Parameters:
+    ///   - walLimit: bytes of WAL after which a checkpoint runs, between two transactions.
+    ///   - walByteCount: bytes of WAL that are in use already.
     init(
         pool: DatabasePool,
         walLimit: Int,
+        walByteCount: Int = 0,
+        files: StoreFiles? = nil,
         onFull: @escaping @Sendable () -> Bool = { false },
         onFatal: @escaping @Sendable (StoreError) -> Void
     ) {
         self.pool = pool
         self.onFull = onFull
         self.walLimit = walLimit
+        walEstimate = Mutex(walByteCount)
+        self.files = files
         self.onFatal = onFatal
     }
 
@@ -135,6 +145,7 @@ final class GroupCommit: Sendable {
             guard !batch.isEmpty else { return }
             commit(batch, db)
             checkpointWhenDue(db)
+            noteLogWhenDue()
         }
     }
 
@@ -144,6 +155,7 @@ final class GroupCommit: Sendable {
         metrics.begin()
         do {
             guard let results = try together(batch, db) else { return oneByOne(batch, db) }
+            if let trouble = files?.trouble { return abandon(batch, trouble) }
             finish(batch, results)
         } catch {
             rollBack(db)
@@ -184,6 +196,7 @@ final class GroupCommit: Sendable {
                 try db.beginTransaction(.immediate)
                 let done = try operation.run(db)
                 try db.commit()
+                if let trouble = files?.trouble { return abandon([operation] + rest, trouble) }
                 finish([operation], [.success(done)])
             } catch {
                 rollBack(db)
@@ -224,6 +237,11 @@ final class GroupCommit: Sendable {
         }
     }
 
+    /// Ends all promises because of something that was found beside the writer.
+    func abandon(_ error: StoreError) {
+        abandon([], error)
+    }
+
     private func abandon(_ batch: [Operation], _ error: StoreError) {
         let (rest, isFirst) = state.withLock { state -> ([Operation], Bool) in
             state.stopped = error
@@ -252,11 +270,21 @@ final class GroupCommit: Sendable {
             try db.checkpoint(mode)
             walEstimate.withLock { $0 = 0 }
             state.withLock { $0.figures.checkpoints += 1 }
+            mustNote.withLock { $0 = true }
+            noteLogWhenDue()
         } catch {
             // A full disk or a reader stands in the way; the next transaction brings the next try.
             walEstimate.withLock { $0 = walLimit / 2 }
             if let fatal = StoreError.fatal(error) { abandon([], fatal) }
         }
+    }
+
+    /// The store changes at a checkpoint alone, so this is when its note changes; after one that has emptied the log, with
+    /// the next commit. An idle store writes nothing.
+    private func noteLogWhenDue() {
+        guard let files, mustNote.withLock({ $0 }), !state.withLock({ $0.hasFailed }) else { return }
+        let isNoted = files.noteLog()
+        mustNote.withLock { $0 = !isNoted }
     }
 
     /// Empties the WAL when little is going on. Returns when that is done.

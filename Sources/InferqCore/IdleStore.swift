@@ -13,6 +13,7 @@ package final class IdleStore: Sendable {
 
     /// - Throws: ``StoreError``: `held` when a gateway has it.
     package init(path: String) throws {
+        let path = try StoreOpening.resolved(path)
         var status = stat()
         guard stat(path, &status) == 0 else {
             throw StoreError.unusable(path: path, reason: String(cString: strerror(errno)))
@@ -38,6 +39,11 @@ package final class IdleStore: Sendable {
         } catch let error as DatabaseError {
             throw StoreOpening.explained(error, path: path)
         }
+    }
+
+    /// Where the files of the store with this name really lie; `path` itself when that cannot be told.
+    package static func place(of path: String) -> String {
+        (try? StoreOpening.resolved(path)) ?? path  // Whoever opens it says what is wrong.
     }
 
     /// Removes what is left of a copy at once: the process may end before that would happen by itself.

@@ -72,8 +72,7 @@ package final class JobStore: Sendable {
     let ids: IDGenerator
     /// Held as long as the store is open.
     private let lock: StoreLock
-    /// Without a sync at each commit a WAL may be gone after a power cut, and that is no damage.
-    private let marksWAL: Bool
+    private let files: StoreFiles
 
     /// Opens the store, makes it if there is none, and puts back what a dead process left running.
     ///
@@ -82,7 +81,7 @@ package final class JobStore: Sendable {
     /// - Parameters:
     ///   - models: the configured models.
     ///   - bootID: the kernel's, to tell a crash of the program from one of the machine.
-    ///   - onFatal: called once, on the writer, when the disk has failed: the process must end.
+    ///   - onFatal: called when the disk has failed or the store was taken away: the process must end.
     /// - Throws: ``StoreError``.
     package init(
         _ settings: Settings,
@@ -92,6 +91,8 @@ package final class JobStore: Sendable {
         onFatal: @escaping @Sendable (StoreError) -> Void
     ) throws {
         try StoreOpening.makeFolder(of: settings.path)
+        var settings = settings
+        settings.path = try StoreOpening.resolved(settings.path)
         lock = try StoreLock(path: settings.path) { patience in
             Logger(label: "inferq").notice(
                 "another process holds the store: waiting for it to end",
@@ -104,8 +105,12 @@ package final class JobStore: Sendable {
         try WALMark.check(lock.note, settings.path)
         do {
             pool = try StoreOpening.open(settings)
+            try lock.holdFile()
+            let walByteCount = try RecoveredLog.copy(pool, disk)
             let upgrade = try StoreUpgrade.run(pool, path: settings.path)
             blobs = try Blobs(folder: StoreOpening.blobFolder(of: settings.path), onFatal: onFatal)
+            // Names that this start or one before it has made: of the store, its log and the folder of blobs.
+            try StoreOpening.syncFolder(of: settings.path)
             names = ModelNames()
             let start = try StoreOpening.begin(
                 pool, settings, models: models, names: names, blobs: blobs, disk: disk, bootID: bootID, now: now
@@ -116,13 +121,17 @@ package final class JobStore: Sendable {
             secret = start.secret
             instance = start.instance
             ids = IDGenerator(after: start.lastKey, tag: instance.tag)
-            marksWAL = settings.synchronous == .full
-            lock.note = marksWAL ? WALMark.note(of: settings.path) ?? "" : ""
+            files = try StoreFiles(path: settings.path, lock: lock, marksLog: settings.synchronous == .full)
+            commits = GroupCommit(
+                pool: pool, walLimit: settings.walLimit, walByteCount: walByteCount, files: files,
+                onFull: disk.giveUpBallast, onFatal: onFatal
+            )
         } catch let error as DatabaseError {
             throw StoreOpening.explained(error, path: settings.path)
         }
-        commits = GroupCommit(pool: pool, walLimit: settings.walLimit, onFull: disk.giveUpBallast, onFatal: onFatal)
         reads = GroupRead(pool: pool, lanes: max(1, settings.readers - 1))
+        _ = files.noteLog()
+        files.watch { [weak commits] in commits?.abandon($0) }
     }
 
     /// Refuses new work, waits for what was accepted, empties the WAL and closes.
@@ -130,22 +139,12 @@ package final class JobStore: Sendable {
         commits.stop()
         await commits.checkpointNow()
         StoreCopy.sweep(pool.path)
+        files.close()
         lock.note = ""
         do {
             try pool.close()
         } catch {
             // A reader was still busy; the process ends, and the file is complete without the close.
-        }
-    }
-
-    /// Notes which WAL belongs to the store, as it is now; on the writer, so that no checkpoint comes in between.
-    func noteWAL() async {
-        guard marksWAL else { return }
-        await withCheckedContinuation { continuation in
-            pool.asyncWriteWithoutTransaction { db in
-                if let note = WALMark.note(of: self.pool.path) { self.lock.note = note }
-                continuation.resume()
-            }
         }
     }
 

@@ -103,7 +103,6 @@ package struct Retention: Service {
         do {
             await store.disk.tend(minFree: settings().minFree)
             tellOfDisk()
-            await store.noteWAL()
             let next = try await removeAll()
             return max((next ?? .latest) - .now, Self.pause)
         } catch StoreError.closed {

@@ -1,3 +1,4 @@
+import Foundation
 import GRDB
 
 /// What can be wrong with the store as a whole. Each description is one sentence that says what to do.
@@ -18,6 +19,10 @@ package enum StoreError: Error, Sendable, Equatable {
     case damaged(reason: String)
     /// The disk failed. Nothing is acknowledged from then on; the process must end and start anew.
     case failed(reason: String)
+    /// A file of the open store was removed or replaced. As ``failed(reason:)``.
+    case moved(path: String)
+    /// What was asked for was there, and has been removed meanwhile.
+    case gone
     /// The program is stopping.
     case closed
 }
@@ -42,6 +47,10 @@ extension StoreError: CustomStringConvertible {
         case .damaged(let reason):
             "a part of the store is damaged (\(reason)): stop inferq and restore a backup"
         case .failed(let reason): "the disk of the store failed (\(reason)): check the disk, then start inferq again"
+        case .moved(let path):
+            "\(path) was removed or replaced while inferq used it: put it back or restore a backup, then start inferq "
+                + "again"
+        case .gone: "the job was removed meanwhile: ask no more for it"
         case .closed: "the store is closed: inferq is stopping"
         }
     }
@@ -54,7 +63,7 @@ extension StoreError {
         guard let error = error as? DatabaseError else { return nil }
         switch error.resultCode {
         // Whoever met a damaged page is told; SQLite has undone the transaction, and all other pages are as they were.
-        case _ where isFull(error) || error.extendedResultCode == .SQLITE_IOERR_DATA: return nil
+        case _ where isFull(error) || isSealBroken(error): return nil
         case .SQLITE_CORRUPT, .SQLITE_NOTADB: return damage(error)
         case .SQLITE_IOERR:
             return .failed(reason: "\(error.extendedResultCode): \(error.message ?? "no message")")
@@ -76,10 +85,24 @@ extension StoreError {
         return isFull(database) ? StoreError.full : damage(database) ?? error
     }
 
+    /// What `errno` says of a file of the store.
+    static func ofFile(_ code: Int32) -> StoreError {
+        switch code {
+        case ENOSPC, EDQUOT: .full
+        case ENOENT: .gone
+        default: .failed(reason: String(cString: strerror(code)))
+        }
+    }
+
     private static func damage(_ error: DatabaseError) -> StoreError? {
-        if error.extendedResultCode == .SQLITE_IOERR_DATA { return .damaged(reason: "the checksum of a page is wrong") }
+        if isSealBroken(error) { return .damaged(reason: "the checksum of a page is wrong") }
         guard [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode) else { return nil }
         return .damaged(reason: error.message ?? "\(error.extendedResultCode)")
+    }
+
+    /// Whether a page is not what was written; the same class as a disk that fails.
+    static func isSealBroken(_ error: DatabaseError) -> Bool {
+        error.extendedResultCode == .SQLITE_IOERR_DATA
     }
 
     /// SQLite calls it an I/O error when the WAL's index, a file too, finds no room to grow.

@@ -15,28 +15,61 @@ enum StoreOpening {
         let lastKey: JobKey?
     }
 
-    static func blobFolder(of path: String) -> String {
+    static func folder(of path: String) -> String {
         let folder = (path as NSString).deletingLastPathComponent
-        return folder.isEmpty ? "blobs" : folder + "/blobs"
+        return folder.isEmpty ? "." : folder
     }
 
-    /// Makes the folder of the store, for its owner alone, if it is not there.
+    static func blobFolder(of path: String) -> String {
+        folder(of: path) + "/blobs"
+    }
+
+    /// The store's own name, whatever links lead to it: its log, its lock and the files of bodies lie beside that one.
+    ///
+    /// - Throws: ``StoreError/unusable(path:reason:)`` for a link that leads nowhere: a store is never made behind one,
+    ///   since the disk that has it may only be missing.
+    static func resolved(_ path: String) throws -> String {
+        if let found = realpath(path, nil) {
+            defer { free(found) }
+            return String(cString: found)
+        }
+        var status = stat()
+        if errno == ENOENT, lstat(path, &status) == 0 {
+            throw StoreError.unusable(path: path, reason: "it is a symbolic link to a file that is not there")
+        }
+        guard let found = realpath(folder(of: path), nil) else { return path }
+        defer { free(found) }
+        return String(cString: found) + "/" + (path as NSString).lastPathComponent
+    }
+
+    /// Makes the folder of the store, for its owner alone, if it is not there, and its name durable.
     static func makeFolder(of path: String) throws {
         let folder = (path as NSString).deletingLastPathComponent
-        guard !folder.isEmpty else { return }
-        do {
-            try FileManager.default.createDirectory(
-                atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700]
-            )
-        } catch {
+        guard !folder.isEmpty, !FileManager.default.fileExists(atPath: folder) else { return }
+        try makeFolder(of: folder)
+        guard mkdir(folder, 0o700) == 0 || errno == EEXIST else {
             throw StoreError.unusable(path: path, reason: "its folder cannot be made")
         }
+        try syncFolder(of: folder)
+    }
+
+    /// Makes the names of the files beside `path` durable, its own among them.
+    ///
+    /// - Throws: ``StoreError``.
+    static func syncFolder(of path: String) throws {
+        let descriptor = Glibc.open(folder(of: path), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        // A folder above that may not be read: its names are somebody else's to keep.
+        guard descriptor >= 0 else { return }
+        defer { close(descriptor) }
+        // EINVAL: a file system that has nothing to sync for a folder.
+        guard fsync(descriptor) == 0 || errno == EINVAL else { throw StoreError.ofFile(errno) }
     }
 
     /// Opens the file, after a look at its first bytes: GRDB would turn another program's database into a WAL one.
     static func open(_ settings: JobStore.Settings) throws -> DatabasePool {
         PageSeal.install
         try inspect(settings.path)
+        try RecoveredLog.writeAnew(settings.path)
         let pool = try DatabasePool(path: settings.path, configuration: configuration(settings))
         // GRDB sets NORMAL on the writer of a pool after `prepareDatabase` has run, so FULL is set here and read back.
         let wanted = settings.synchronous == .full ? 2 : 1
@@ -168,11 +201,19 @@ enum StoreOpening {
         return (error as NSError).localizedDescription
     }
 
+    /// What the disk says, and not the permissions.
+    private static let diskFailures: [ResultCode] = [
+        .SQLITE_IOERR_READ, .SQLITE_IOERR_WRITE, .SQLITE_IOERR_FSYNC, .SQLITE_IOERR_DIR_FSYNC, .SQLITE_IOERR_TRUNCATE,
+        .SQLITE_IOERR_FSTAT,
+    ]
+
     static func explained(_ error: DatabaseError, path: String) -> StoreError {
         switch error.resultCode {
         case _ where StoreError.isFull(error): .full
-        case _ where error.extendedResultCode == .SQLITE_IOERR_DATA:
+        case _ where StoreError.isSealBroken(error):
             .corrupt(path: path, reason: "the checksum of a page is wrong")
+        case _ where diskFailures.contains(error.extendedResultCode):
+            .failed(reason: "\(error.extendedResultCode): \(error.message ?? "no message")")
         case .SQLITE_CORRUPT, .SQLITE_NOTADB, .SQLITE_SCHEMA, .SQLITE_ERROR:
             .corrupt(path: path, reason: error.message ?? "\(error.resultCode)")
         default: .unusable(path: path, reason: error.message ?? "\(error.resultCode)")

@@ -9,19 +9,36 @@
 /// store is byte for byte as it was noted: a backup that was put in its place, or a program that has recovered it,
 /// makes it void. After a clean stop there is no note.
 enum WALMark {
+    /// How far the number of a log may have grown. It grows by one each time when the log begins anew, and each log but
+    /// the last was copied into the store, which changes it; but a copy is synced by `fdatasync`, which does not keep the
+    /// time of the change, so after a power cut the store may look as it did some logs ago. A random number of another
+    /// store's log is that near once in 65,536 times.
+    private static let reach: UInt32 = 65_536
+
     /// The note of an open store; nil when it cannot be made.
     static func note(of path: String) -> String? {
-        guard let identity = identity(of: path), let salt = header(of: path)?.salt else { return nil }
+        // A log that cannot be read is not noted, and whoever reads it next says why.
+        guard let identity = identity(of: path), let salt = (try? header(of: path))?.salt else { return nil }
         // The end tells a note that is whole.
         return "\(identity) \(salt) ."
     }
 
-    /// - Throws: ``StoreError/corrupt(path:reason:)``.
+    /// - Throws: ``StoreError``: `corrupt`, or `failed` when the disk does not say.
     static func check(_ note: String, _ path: String) throws {
         let parts = note.split(separator: " ").map(String.init)
-        guard parts.count == 3, parts[0] == identity(of: path), let salt = UInt32(parts[1]) else { return }
+        guard parts.count == 3, let salt = UInt32(parts[1]) else { return }
+        guard let identity = identity(of: path) else {
+            guard errno == ENOENT else { return }
+            throw StoreError.corrupt(
+                path: path,
+                reason: "the file is gone, and it was in use when inferq last ended; "
+                    + "without \(path).lock a new one is made all the same"
+            )
+        }
+        guard identity == parts[0] else { return }
         var status = stat()
         guard stat(path + "-wal", &status) == 0 else {
+            guard errno == ENOENT else { throw unreadable(errno) }
             throw StoreError.corrupt(
                 path: path,
                 reason:
@@ -30,10 +47,13 @@ enum WALMark {
         }
         // Emptied by a checkpoint.
         guard status.st_size > 0 else { return }
-        // The number grows by one when the log begins anew, which it does at most once before the store itself changes.
-        guard let found = header(of: path), found.isIntact, found.salt == salt || found.salt == salt &+ 1 else {
+        guard let found = try header(of: path), found.isIntact, found.salt &- salt <= reach else {
             throw StoreError.corrupt(path: path, reason: "its -wal file is damaged, or another store's")
         }
+    }
+
+    private static func unreadable(_ code: Int32) -> StoreError {
+        .failed(reason: "its -wal file cannot be read: \(String(cString: strerror(code)))")
     }
 
     private static func identity(of path: String) -> String? {
@@ -43,12 +63,20 @@ enum WALMark {
     }
 
     /// "WAL Header" and "Checksum Algorithm" (https://www.sqlite.org/fileformat2.html, sections 4.1 and 4.2).
-    private static func header(of path: String) -> (salt: UInt32, isIntact: Bool)? {
+    ///
+    /// - Returns: nil when there is none, or not all of one.
+    /// - Throws: ``StoreError/failed(reason:)``.
+    private static func header(of path: String) throws -> (salt: UInt32, isIntact: Bool)? {
         let descriptor = open(path + "-wal", O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { return nil }
+        guard descriptor >= 0 else {
+            guard errno == ENOENT else { throw unreadable(errno) }
+            return nil
+        }
         defer { close(descriptor) }
         var bytes = [UInt8](repeating: 0, count: 32)
-        guard read(descriptor, &bytes, 32) == 32 else { return nil }
+        let count = read(descriptor, &bytes, 32)
+        guard count >= 0 else { throw unreadable(errno) }
+        guard count == 32 else { return nil }
         func number(_ index: Int, isBig: Bool = true) -> UInt32 {
             let part = bytes[4 * index..<4 * index + 4]
             return isBig ? part.reduce(0) { $0 << 8 | UInt32($1) } : part.reversed().reduce(0) { $0 << 8 | UInt32($1) }

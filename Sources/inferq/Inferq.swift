@@ -30,5 +30,6 @@ enum Exit {
     static let unavailable = ExitCode(69)
     static let host = ExitCode(71)
     static let cannotCreate = ExitCode(73)
+    static let diskFailed = ExitCode(74)
     static let configuration = ExitCode(78)
 }

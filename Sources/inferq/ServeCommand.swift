@@ -11,7 +11,8 @@ struct ServeCommand: AsyncParsableCommand {
         discussion: """
             With sockets from systemd, trouble with the configuration or the store does not end it: it answers 503 with \
             the reason and tries again every 10 s. Exit codes: 0 stopped, 65 the store is damaged, foreign or newer, 73 \
-            the store cannot be opened or is held, 74 the disk failed, 78 the configuration is wrong.
+            the store cannot be opened or is held, 74 the disk failed or the store was taken away, 78 the configuration is \
+            wrong.
             """
     )
 
@@ -59,7 +60,8 @@ extension StoreError {
     var exitCode: ExitCode {
         switch self {
         case .corrupt, .foreign, .newer, .damaged: Exit.storeDamaged
-        case .unusable, .held, .full, .failed, .closed: Exit.cannotCreate
+        case .unusable, .held, .full, .gone, .closed: Exit.cannotCreate
+        case .failed, .moved: Exit.diskFailed
         }
     }
 }

@@ -8,6 +8,8 @@ enum StoreExamination {
     // MARK: Files and disk
 
     static func files(_ store: StoreSettings) -> [Finding] {
+        var store = store
+        store.path = IdleStore.place(of: store.path)
         let folder = (store.path as NSString).deletingLastPathComponent
         guard let place = status(folder.isEmpty ? "." : folder) else {
             return [
