@@ -22,7 +22,9 @@ extension JobQueue {
         options.traceparent = job.options.traceparent
         options.retryOf = job.id
         var input = job.input
-        if case .file(let name) = input.content { input.content = .file(try await store.blobs.copy(name)) }
+        if case .file(let name) = input.content {
+            input.content = .file(try await store.whileNamed(name) { try await store.blobs.copy(name) })
+        }
         return try await submit(Submission(model: job.model, options: options, input: input), now: now).job
     }
 

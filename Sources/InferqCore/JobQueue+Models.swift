@@ -83,7 +83,7 @@ extension JobStore {
 
     /// Every model that the store knows, by name.
     func modelRows() async throws -> [ModelRow] {
-        try await pool.read { db in
+        try await scan { db in
             try SQL.models(db).map { model in
                 ModelRow(
                     name: model.name,

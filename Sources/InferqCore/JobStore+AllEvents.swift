@@ -33,7 +33,7 @@ extension JobStore {
     ///
     /// - Parameter model: nil: of all models.
     package func events(after id: Int64, of model: String?) async throws -> EventPage {
-        try await pool.read { [names] db in
+        try await scan { [names] db in
             let limit = model == nil ? EventPage.limit : EventPage.scanLimit
             let scanned = try SQL.eventHeads(db, after: id, limit: limit)
             let wanted = model.map { names.id(of: $0) }

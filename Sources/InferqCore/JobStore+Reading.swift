@@ -93,7 +93,7 @@ extension JobStore {
     package func jobs(_ filter: JobFilter) async throws -> [Job] {
         let (lower, upper) = (filter.lower, filter.upper)
         guard lower < upper else { return [] }
-        return try await pool.read { [names] db in
+        return try await scan { [names] db in
             guard filter.model != nil || !filter.statuses.isEmpty else {
                 return try SQL.listedJobs(db, from: lower, below: upper, limit: filter.limit, names)
             }
@@ -114,12 +114,12 @@ extension JobStore {
     /// The best due jobs of a model.
     func dueJobs(_ model: String, limit: Int) async throws -> [Candidate] {
         guard let id = names.id(of: model) else { return [] }
-        return try await pool.read { db in try SQL.dueJobs(db, model: id, limit: limit) }
+        return try await scan { db in try SQL.dueJobs(db, model: id, limit: limit) }
     }
 
     /// The next moment at which a job becomes due or expires; nil when none will.
     func nextDeadline() async throws -> Timestamp? {
-        try await pool.read { try SQL.nextDeadline($0) }
+        try await scan { try SQL.nextDeadline($0) }
     }
 
     /// Pending jobs by model and priority.
@@ -128,6 +128,17 @@ extension JobStore {
             try SQL.pendingCounts(db).compactMap { row in
                 names.name(of: row.model).map { ($0, row.priority, row.isDue, row.count) }
             }
+        }
+    }
+
+    /// A read that may take long, so that it holds no short one up.
+    ///
+    /// - Throws: ``StoreError``.
+    func scan<Value: Sendable>(_ read: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+        do {
+            return try await pool.read(read)
+        } catch {
+            throw StoreError.ofRead(error)
         }
     }
 
@@ -144,17 +155,30 @@ extension JobStore {
 
     /// All bytes of a payload, from the row or from its file. Nil when they were not read with the job.
     ///
-    /// - Throws: ``StoreError``, ``StoreError/damaged(reason:)`` when they are not those that were stored.
+    /// - Throws: ``StoreError``, ``StoreError/damaged(reason:)`` when they are not those that were stored, or
+    ///   ``StoreError/gone`` when the job was removed meanwhile.
     package func bytes(of payload: Payload) async throws -> [UInt8]? {
         switch payload.content {
         case .inline(let bytes): return bytes
         case .file(let name):
-            let bytes = try await blobs.read(name)
+            let bytes = try await whileNamed(name) { try await self.blobs.read(name) }
             guard bytes.count == payload.byteCount,
                 payload.digest.map({ $0.elementsEqual(SHA256.hash(data: bytes)) }) ?? true
             else { throw StoreError.damaged(reason: "the file of a body is not as it was written") }
             return bytes
         case .unread: return nil
+        }
+    }
+
+    /// Does something with a file that a row has named; the row and the file may have gone meanwhile.
+    ///
+    /// - Throws: ``StoreError/gone`` when the row is gone too, ``StoreError/damaged(reason:)`` when it is not.
+    func whileNamed<Value: Sendable>(_ name: BlobName, _ work: () async throws -> Value) async throws -> Value {
+        do {
+            return try await work()
+        } catch StoreError.gone {
+            guard try await reads.perform({ db in try SQL.isNamed(db, name) }) else { throw StoreError.gone }
+            throw StoreError.damaged(reason: "the file of a body is not there")
         }
     }
 

@@ -10,7 +10,7 @@ extension JobStore {
 
     /// What there is to remove.
     func outlook(_ retention: Duration) async throws -> RetentionOutlook {
-        try await pool.read { db in try SQL.retentionOutlook(db, retention) }
+        try await scan { db in try SQL.retentionOutlook(db, retention) }
     }
 
     /// Removes what is due, as far as one step goes, and its files.

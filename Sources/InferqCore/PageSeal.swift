@@ -15,6 +15,9 @@ import Synchronization
 /// is read: SQLITE_IOERR_DATA, as SQLite's own cksumvfs extension has it. Pages in the WAL carry checksums of SQLite's
 /// own. Databases without that room, and all other files, pass untouched.
 ///
+/// What the disk cannot read is no damage: SQLite's layer gives SQLITE_IOERR_CORRUPTFS for it, which SQLite turns into
+/// "the database is malformed". So reads of the database and of its log say SQLITE_IOERR_READ in its place.
+///
 /// Pointers: SQLite owns each `sqlite3_file` from its `xOpen` to its `xClose`, gives `szOsFile` bytes for it, and calls
 /// it from one thread at a time. The layer's own part lies behind the part of the layer below. The method tables and
 /// the layer itself are made once and never freed.
@@ -42,7 +45,9 @@ enum PageSeal {
             guard let vfs = UnsafeMutablePointer<sqlite3_vfs>(bitPattern: PageSeal.below),
                 let code = vfs.pointee.xOpen?(vfs, name, file, flags, outFlags)
             else { return SQLITE_CANTOPEN }
-            if code == SQLITE_OK, flags & SQLITE_OPEN_MAIN_DB != 0, let file { PageSeal.watch(file) }
+            if code == SQLITE_OK, flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL) != 0, let file {
+                PageSeal.watch(file, isLog: flags & SQLITE_OPEN_WAL != 0)
+            }
             return code
         }
         sqlite3_vfs_register(layer, 1)
@@ -85,7 +90,8 @@ enum PageSeal {
         (UnsafeMutableRawPointer(file) + partOffset).assumingMemoryBound(to: Part.self)
     }
 
-    private static func watch(_ file: UnsafeMutablePointer<sqlite3_file>) {
+    /// - Parameter isLog: never sealed. No write of a log looks like one of a first page, so it stays so.
+    private static func watch(_ file: UnsafeMutablePointer<sqlite3_file>, isLog: Bool) {
         guard let original = file.pointee.pMethods else { return }
         let address = UInt(bitPattern: original)
         let table = tables.withLock { tables in
@@ -95,7 +101,7 @@ enum PageSeal {
             return made
         }
         part(file).initialize(to: Part(below: original, isSealed: false))
-        part(file).pointee.isSealed = hasRoom(file)
+        part(file).pointee.isSealed = !isLog && hasRoom(file)
         file.pointee.pMethods = UnsafePointer(bitPattern: table)
     }
 
@@ -119,6 +125,9 @@ enum PageSeal {
             let part = PageSeal.part(file)
             let code =
                 part.pointee.below.pointee.xRead?(file, bytes, count, offset) ?? ResultCode.SQLITE_IOERR_READ.rawValue
+            guard code != ResultCode.SQLITE_IOERR_CORRUPTFS.rawValue else {
+                return ResultCode.SQLITE_IOERR_READ.rawValue
+            }
             guard code == SQLITE_OK, part.pointee.isSealed, PageSeal.isPage(count, offset) else { return code }
             return PageSeal.isIntact(bytes, at: offset) ? SQLITE_OK : ResultCode.SQLITE_IOERR_DATA.rawValue
         }

@@ -35,9 +35,13 @@ package struct StoreCheck: Sendable, Equatable {
             }
             check.jobs = try SQL.count(db, "job")
             check.events = try SQL.count(db, "event")
+        } catch let error as DatabaseError where error.resultCode == .SQLITE_IOERR && !StoreError.isSealBroken(error) {
+            // A disk that does not give what it has is no damage.
+            throw StoreError.ofRead(error)
         } catch let error as DatabaseError {
-            let isSealBroken = error.extendedResultCode == .SQLITE_IOERR_DATA
-            let reason = isSealBroken ? "the checksum of a page is wrong" : error.message ?? "\(error.resultCode)"
+            let reason =
+                StoreError.isSealBroken(error)
+                ? "the checksum of a page is wrong" : error.message ?? "\(error.resultCode)"
             check.problems.append("the database cannot be read to its end: \(reason)")
         }
         return check

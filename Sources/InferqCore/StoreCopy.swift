@@ -197,7 +197,7 @@ extension JobStore {
     }
 
     private func pageBytes() async throws -> Int {
-        try await pool.read { db in
+        try await scan { db in
             let pages = try Int.fetchOne(db, sql: "PRAGMA page_count") ?? 0
             return pages * (try Int.fetchOne(db, sql: "PRAGMA page_size") ?? 0)
         }

@@ -40,7 +40,8 @@ struct ReadRoutes: Sendable {
         if Self.matches(request.headers[values: .ifNoneMatch], tag) {
             return Response(status: .notModified, headers: headers)
         }
-        return .json(try await record(job), headers: headers)
+        let record = try await unlessGone(id) { try await self.record(job) }
+        return .json(record, headers: headers)
     }
 
     private func waitTime(_ query: Query) throws(APIError) -> Duration? {
@@ -81,7 +82,7 @@ struct ReadRoutes: Sendable {
         let id = try context.uuid("id")
         try Query(request.uri.query).allowOnly([])
         guard let job = try await gateway.store.job(id) else { throw try await gateway.missing(id) }
-        return try await body(job.input, request)
+        return try await unlessGone(id) { try await body(job.input, request) }
     }
 
     @Sendable private func output(_ request: Request, _ context: GatewayContext) async throws -> Response {
@@ -89,7 +90,16 @@ struct ReadRoutes: Sendable {
         try Query(request.uri.query).allowOnly([])
         guard let job = try await gateway.store.job(id) else { throw try await gateway.missing(id) }
         guard let output = job.output else { throw APIError.noOutput(id, job.status) }
-        return try await body(output, request)
+        return try await unlessGone(id) { try await body(output, request) }
+    }
+
+    /// Reads what a job names in files: they may be removed, along with the job, after its row was read.
+    private func unlessGone<Value: Sendable>(_ id: UUIDv7, _ read: () async throws -> Value) async throws -> Value {
+        do {
+            return try await read()
+        } catch StoreError.gone {
+            throw try await gateway.missing(id)
+        }
     }
 
     /// The bytes as they came, with the type that they came with. A browser must not run them as a page of ours.
@@ -196,7 +206,9 @@ struct ReadRoutes: Sendable {
         try Query(request.uri.query).allowOnly([])
         try checkAccept(request, "application/json")
         do {
-            guard let job = try await gateway.queue.retry(id) else { throw try await gateway.missing(id) }
+            guard let job = try await unlessGone(id, { try await gateway.queue.retry(id) }) else {
+                throw try await gateway.missing(id)
+            }
             // As it was stored, even if a worker has it by now; only the bytes of its input are read again.
             var bodies = Wire.Bodies()
             if job.input.isJSON, job.input.byteCount <= Payload.inlineLimit,
