@@ -31,8 +31,8 @@ extension StoreError: CustomStringConvertible {
     package var description: String {
         switch self {
         case .corrupt(let path, let reason):
-            "the store \(path) is damaged (\(reason)): restore a backup, or move the file and its -wal and -shm away "
-                + "to begin an empty store"
+            "the store \(path) is damaged (\(reason)): restore a backup, or move the file and its -wal, -shm and .lock "
+                + "away to begin an empty store"
         case .foreign(let path):
             "\(path) is not a store of inferq: name another file in store.path"
         case .newer(let path, let version, let copy):

@@ -144,9 +144,7 @@ enum StoreOpening {
     private static func beginning(of path: String) throws -> [UInt8] {
         // Without waiting for a writer, should somebody have put a pipe there.
         let descriptor = Glibc.open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
-        guard descriptor >= 0 else {
-            throw StoreError.unusable(path: path, reason: "it cannot be read: \(String(cString: strerror(errno)))")
-        }
+        guard descriptor >= 0 else { throw unreadable(path, errno) }
         defer { close(descriptor) }
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
@@ -154,11 +152,14 @@ enum StoreOpening {
         }
         return try [UInt8](unsafeUninitializedCapacity: 100) { buffer, count in
             let got = read(descriptor, buffer.baseAddress, 100)
-            guard got >= 0 else {
-                throw StoreError.unusable(path: path, reason: "it cannot be read: \(String(cString: strerror(errno)))")
-            }
+            guard got >= 0 else { throw unreadable(path, errno) }
             count = got
         }
+    }
+
+    private static func unreadable(_ path: String, _ code: Int32) -> StoreError {
+        guard code != EIO else { return .ofFile(code) }
+        return .unusable(path: path, reason: "it cannot be read: \(String(cString: strerror(code)))")
     }
 
     private static func number(_ header: [UInt8], at offset: Int) -> Int32 {

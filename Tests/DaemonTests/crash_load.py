@@ -155,6 +155,13 @@ class Load:
 
     # What is noted: by clients, listeners and the model server, while it happens.
 
+    # Answers that are no fault besides the good ones: an ended job cannot be cancelled, a waiting submit may fail.
+    expected = (409, 502)
+
+    def is_dying(self):
+        """Whether the process may give no answer or 503: its disk has gone, or it was killed."""
+        return time.monotonic() >= self.crash_at
+
     def is_off(self):
         """Whether the power was cut already. The process lives a little longer than its disk here, and an fsync that
         races with the shutdown of the file system may return success for what the journal has just dropped; a machine
@@ -298,8 +305,8 @@ class Load:
             begun = time.monotonic()
             status = act(http)
             self.answers[status] += 1
-            dying = self.options.mode == "power" and time.monotonic() > self.crash_at
-            if status >= 400 and status not in (409, 502) and not (status >= 500 and dying):
+            dying = self.options.mode == "power" and self.is_dying()
+            if status >= 400 and status not in self.expected and not (status >= 500 and dying):
                 self.findings.add("answers", status, f"a client got {status}")
             time.sleep(max(0.0, pause * chance.uniform(0.5, 1.5) - (time.monotonic() - begun)))
 
@@ -318,7 +325,7 @@ class Load:
                         self.findings.add("events", number, f"event {number} of {event_id} came after {last}")
                     last, ended = number, self.event(event_id, number, data)["status"] in FINAL
             except Refused as refused:
-                if self.is_off():
+                if self.is_off() or refused.args[0] in self.expected or (refused.args[0] >= 500 and self.is_dying()):
                     return
                 self.findings.add("lost", event_id, f"the stream of {event_id}, acknowledged, answered {refused}")
                 return
@@ -338,7 +345,7 @@ class Load:
                     step(http)
                 except BROKEN as error:
                     http.close()
-                    if time.monotonic() < self.crash_at:
+                    if not self.is_dying():
                         self.findings.add("process", repr(error), f"broken without a crash: {error!r}")
                     time.sleep(0.005)
                 except (ValueError, LookupError, TypeError) as error:

@@ -26,9 +26,11 @@ def free_port():
 class Gateway:
     """The process under test; started again and again on the same store and port."""
 
-    def __init__(self, binary, folder, store, model_port, synchronous):
+    def __init__(self, binary, folder, store, model_port, synchronous, more=""):
+        """`more`: lines of the table `store`."""
         self.binary, self.store, self.port, self.process = binary, store, free_port(), None
         self.config, self.log = folder / "inferq.toml", folder / "gateway.log"
+        self.environment = {}
         self.config.write_text(f"""
 listen = ["127.0.0.1:{self.port}"]
 heartbeat = "2s"
@@ -37,9 +39,9 @@ log_format = "text"
 [store]
 path = "{store / 'inferq.db'}"
 synchronous = "{synchronous}"
-retention = "0s"
 min_free = "1MiB"
-ballast = "1MiB"
+{more or 'ballast = "1MiB"'}
+{'' if "retention" in more else 'retention = "0s"'}
 [broker]
 kind = "ring"
 [models.m]
@@ -55,7 +57,8 @@ backoff = {{ base = "10ms", cap = "50ms" }}
             command = [guard, "--pdeathsig", "KILL"] + command
         clean = {name: value for name, value in os.environ.items() if not name.startswith("INFERQ_")}
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            env=clean | self.environment)
 
     def start(self, within=20):
         """Returns the seconds until it was ready."""
@@ -81,6 +84,7 @@ class CrashLoop(Load):
     def __init__(self, options, folder, disk):
         super().__init__(options)
         self.disk, self.random, self.slowest, self.confirmed = disk, random.Random(options.seed), 0.0, set()
+        self.until = float("inf")       # no cycle begins after it
         store = (disk.mount if disk else folder) / "store"
         store.mkdir(mode=0o700)
         os.sync()
@@ -124,7 +128,7 @@ class CrashLoop(Load):
         if self.options.stop_at_loss and self.findings.by_kind["lost"]:
             return "lost"
         self.over.clear()
-        roles = [self.client] * self.options.clients + [self.listener] * 4
+        roles = self.roles()
         draws = [random.Random(self.random.random()) for _ in roles]
         threads = [threading.Thread(target=role, args=[draw], daemon=True) for role, draw in zip(roles, draws)]
         for thread in threads:
@@ -136,6 +140,9 @@ class CrashLoop(Load):
         for thread in threads:
             thread.join()
         return f"ready after {ready:.2f} s, crash after {seconds:.2f} s, {len(self.fresh)} acknowledged"
+
+    def roles(self):
+        return [self.client] * self.options.clients + [self.listener] * 4
 
     def spread(self, check, items):
         """Runs the check on all items, on as many connections as there are clients."""
@@ -250,6 +257,8 @@ class CrashLoop(Load):
         done = 0
         try:
             for done in range(1, self.options.cycles + 1):
+                if time.monotonic() > self.until:
+                    break
                 words = self.cycle()
                 if sys.stdout.isatty():
                     violations = self.findings.total()
