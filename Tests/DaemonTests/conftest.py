@@ -11,6 +11,7 @@ from modelserver import ModelServer, Route
 
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
 
+PATIENCE = 5    # how much slower a machine may be for the time limits of tests
 FAST = {"backoff": {"base": "50ms", "cap": "200ms"}}
 
 _gateways = []
@@ -22,6 +23,10 @@ def pytest_collection_modifyitems(items):
     for item in items:
         name = item.name if item.get_closest_marker("long") else item.path.stem
         item.add_marker(pytest.mark.xdist_group(name))
+        # Against what hangs for good. What waits is patient on a machine with other work (`waiting.fair`).
+        limit = item.get_closest_marker("timeout")
+        if limit:
+            item.add_marker(pytest.mark.timeout(PATIENCE * limit.args[0]), append=False)
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 

@@ -116,7 +116,8 @@ class Gateway:
 
     def wait_stopped(self, timeout=15.0):
         """Waits for the end that `terminate` asked for: exit 0, and nothing in the log that someone must look at."""
-        code = self.process.wait(timeout)
+        until(lambda: not self.is_running, f"the end of the gateway; its log:\n{self.log()[-3000:]}", timeout)
+        code = self.process.returncode
         assert code == 0, f"SIGTERM must end in 0, not {code}:\n{self.log()}"
         if not self.errors_expected:
             assert not self.error_lines(), "\n".join(self.error_lines())
@@ -127,7 +128,7 @@ class Gateway:
 
     def kill(self):
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def restart(self):
         """The same store on the same port, by a new process."""

@@ -16,7 +16,7 @@ from crash_loop import free_port
 from gateway import BINARY, toml
 from redis_server import MISSING, RedisServer
 from redis_worker import Worker
-from waiting import until
+from waiting import fair, until
 
 needs_redis = pytest.mark.skipif(MISSING is not None, reason=MISSING or "")
 
@@ -183,8 +183,8 @@ class Sluice:
 
 def within(seconds, condition, every=0.02):
     """The first true value of `condition()`, or what it is after so many seconds: for who asserts later."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()) and time.monotonic() < deadline:
+    begun = time.monotonic()
+    while not (value := condition()) and time.monotonic() - begun < fair(seconds, begun):
         time.sleep(every)
     return value
 

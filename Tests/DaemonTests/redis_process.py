@@ -49,7 +49,7 @@ class Process:
     def kill(self):
         """Kill -9, of a frozen process too; returns once it is gone."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def close(self):
         """For the end of a test: no matter how it is doing."""

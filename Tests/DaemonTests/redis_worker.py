@@ -41,7 +41,8 @@ class Worker(Process):
 
     def wait_stopped(self, timeout=15.0):
         """Waits for the end that `terminate` asked for: exit 0, and nothing in the log that someone must look at."""
-        code = self.process.wait(timeout)
+        until(lambda: not self.is_running, f"the end of worker {self.name}", timeout)
+        code = self.process.returncode
         assert code == 0, f"SIGTERM must end worker {self.name} in 0, not {code}:\n{self.log()[-3000:]}"
         if not self.errors_expected:
             assert not BAD.findall(self.log()), "\n".join(BAD.findall(self.log()))

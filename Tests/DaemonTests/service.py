@@ -76,7 +76,7 @@ class ServiceManager:
 
     def stop(self):
         self.process.terminate()
-        assert self.process.wait(20) == 0, self.log()
+        assert self.process.wait(60) == 0, self.log()
 
     def threads(self):
         """Ids of the process's threads by name."""
@@ -90,6 +90,6 @@ class ServiceManager:
     def close(self):
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(60)
         for each in (self.tcp, self.local, self._notify):
             each.close()

@@ -42,7 +42,7 @@ def flood_server(data):
     finally:
         process.terminate()
         try:
-            assert process.wait(10) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
             process.wait()

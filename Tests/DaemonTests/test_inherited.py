@@ -51,12 +51,12 @@ def test_restarts_with_an_inherited_listener_lose_no_request(tmp_path, text, sta
                 before = answered[0]
                 until(lambda: answered[0] >= before + 50, "fifty answers", 20)
                 process.send_signal(signal.SIGTERM)
-                assert process.wait(20) == 0
+                assert process.wait(60) == 0
                 process = start(listener, config, log)
         finally:
             over.set()
             for thread in clients:
                 thread.join()
             process.terminate()
-            process.wait(20)
+            process.wait(60)
     assert not failures, (failures[:5], len(failures), answered[0])

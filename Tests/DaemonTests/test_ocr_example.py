@@ -95,7 +95,7 @@ def model_server(*arguments, listen="127.0.0.1:0", path=None):
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(60)
         finally:
             process.kill()
             process.wait()
@@ -375,7 +375,7 @@ def test_a_stop_is_clean_and_takes_tesseract_along(stub):
         begin_page(connection)
         child = until(server.children, "tesseract runs")[0]
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(5) == 0
+        assert server.process.wait(60) == 0
         until(lambda: state_and_parent(child)[0] in (None, "Z"), "tesseract is gone")
 
 

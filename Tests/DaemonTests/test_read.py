@@ -11,7 +11,7 @@ import answers
 import wire
 from gateway import FINAL, JSON_TYPE
 from contract import problem
-from waiting import until
+from waiting import fair, until
 
 NOBODY = "01935f2e-0000-7000-8000-000000000000"
 
@@ -59,7 +59,7 @@ def test_wait_on_an_ended_job_answers_at_once(gateway, model):
     gateway.ended(job)
     started = time.monotonic()
     assert gateway.get(job["urls"]["self"] + "?wait=30s").json()["status"] == "COMPLETED"
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < fair(5, started)
 
 
 @pytest.mark.parametrize("query", ["wait=soon", "wait=-1", "wait="])
@@ -132,7 +132,7 @@ def test_cancel_of_a_running_job_drops_the_call(gateway, model):
     call = model.calls[0]
     answer = gateway.cancel(job)
     assert (answer.status, answer.json()["status"], answer.json()["error"]) == (200, "CANCELLED", None)
-    assert call.dropped.wait(5), "the model server sees its client go"
+    assert call.dropped.wait(60), "the model server sees its client go"
     model.route.release()
     gateway.ended(gateway.submit(model.name))
     assert gateway.record(job)["status"] == "CANCELLED" and len(model.calls) == 2

@@ -184,7 +184,7 @@ def test_a_running_job_that_is_cancelled_is_dropped_at_the_model_server(gateway,
     job = gateway.submit(model.name)
     [call] = model.route.wait_calls(1)
     assert gateway.cancel(job).json()["status"] == "CANCELLED"
-    assert call.dropped.wait(5)
+    assert call.dropped.wait(60)
     model.route.release()
     assert gateway.ended(gateway.submit(model.name))["status"] == "COMPLETED", "its slot is free again"
     assert gateway.record(job)["status"] == "CANCELLED"

@@ -13,7 +13,7 @@ from gateway import BINARY, JSON_TYPE
 from redis_fixtures import (
     broker, kinds, make_worker, needs_redis, redis, redis_gateway, use_redis, use_ring, wait_idle, workers,
 )  # fmt: skip
-from waiting import until
+from waiting import fair, until
 
 pytestmark = needs_redis
 
@@ -48,7 +48,7 @@ def test_a_worker_serves_two_gateways(redis, two, make_worker, route):
 def test_a_worker_serves_two_gateways_fairly(two, make_worker, route):
     """The one that has many jobs and came first does not make the other one wait for all of them."""
     make_worker("w1", {"far": {}})
-    route.answer_with(answers.after(0.02))
+    route.answer_with(answers.after(0.1))
     route.hold()
     first, second = two
     until(lambda: all("w1" in workers(gateway) for gateway in two), "the worker at both")
@@ -88,7 +88,7 @@ def test_a_cancel_reaches_the_job_of_its_own_gateway(two, make_worker, route):
     calls = {call.header("X-Inference-Id"): call for call in route.wait_calls(2)}
     two[1].wait_status(jobs[1], "RUNNING")
     assert two[1].cancel(jobs[1]).json()["status"] == "CANCELLED"
-    assert calls[jobs[1]["id"]].dropped.wait(5)
+    assert calls[jobs[1]["id"]].dropped.wait(60)
     assert not calls[jobs[0]["id"]].dropped.is_set()
     route.release()
     assert two[0].ended(jobs[0])["status"] == "COMPLETED"
@@ -203,12 +203,12 @@ def test_without_redis_a_foreign_job_is_404_and_quickly(redis, two, trouble):
     redis.kill() if trouble == "killed" else redis.freeze()
     begun = time.monotonic()
     status = other.get(job["urls"]["self"]).status
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < fair(2, begun)
     assert status in (404, 421)
     use_ring(other)
     begun = time.monotonic()
     assert other.get(job["urls"]["self"]).status == 404
-    assert time.monotonic() - begun < 0.25
+    assert time.monotonic() - begun < fair(0.25, begun)
 
 
 def test_a_restart_of_one_is_nothing_to_the_other(two, make_worker, route):
@@ -246,5 +246,5 @@ def run(*options, within):
 @pytest.mark.timeout(200)
 def test_a_site_of_six_hosts_keeps_its_promises_through_all_that_happens_to_it():
     """A short version; by hand `redis_site.py` freezes a worker for 30 s and cuts Redis off for 20 s."""
-    code, printed = run("--freeze", "16", "--cut", "6", "--calm", "2", within=150)
+    code, printed = run("--freeze", "16", "--cut", "6", "--calm", "2", within=600)
     assert code == 0, printed

@@ -18,7 +18,7 @@ from redis_fixtures import (
     workers,
 )  # fmt: skip
 from redis_server import Link
-from waiting import until
+from waiting import fair, until
 
 pytestmark = needs_redis
 
@@ -197,7 +197,7 @@ def test_a_timeout_of_the_workers_model_ends_the_attempt(far, make_worker, route
     route.answer_with(answers.hang())
     record = far.ended(far.submit("far", max_attempts=1))
     assert (record["status"], record["error"]["code"]) == ("ERROR", "timeout")
-    assert route.calls[0].dropped.wait(5)
+    assert route.calls[0].dropped.wait(60)
 
 
 # Which worker, and how many at a time
@@ -307,7 +307,7 @@ def test_a_cancel_stops_the_call_at_the_worker(far, make_worker, route):
     make_worker("w1", {"far": {}})
     [job] = running(far, route)
     assert far.cancel(job).json()["status"] == "CANCELLED"
-    assert route.calls[0].dropped.wait(5), "the model server sees the connection closed"
+    assert route.calls[0].dropped.wait(60), "the model server sees the connection closed"
     route.release()
     assert far.ended(far.submit("far"))["status"] == "COMPLETED", "the slot is free again"
     assert far.record(job)["status"] == "CANCELLED"
@@ -346,9 +346,9 @@ def test_past_drain_timeout_a_job_is_put_back_as_interrupted(far, make_worker, r
     make_worker("w2", {"far": {}})
     begun = time.monotonic()
     worker.stop()
-    assert route.calls[0].dropped.wait(5)
+    assert route.calls[0].dropped.wait(60)
     record = far.ended(job)
-    assert time.monotonic() - begun < 8, "at once: no heartbeat has to grow old"
+    assert time.monotonic() - begun < fair(8, begun), "at once: no heartbeat has to grow old"
     assert (record["status"], record["attempt"]) == ("COMPLETED", 2), "an interruption does not count"
     events = far.events(job)
     assert kinds(events) == [PENDING, RUNNING, PENDING, RUNNING, COMPLETED] and interruption(events)
@@ -359,7 +359,7 @@ def test_a_stop_of_an_idle_worker_is_quick(far, make_worker):
     worker = make_worker("w1", {"far": {}})
     begun = time.monotonic()
     worker.stop()
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < fair(3, begun)
 
 
 def test_a_worker_that_starts_again_takes_jobs_again(far, make_worker, route):
@@ -416,7 +416,7 @@ def test_what_a_worker_says_after_30_s_in_a_freeze_changes_nothing(redis, far, m
     frozen = time.monotonic()
     first.let_through()
     for call in route.calls:
-        assert call.answered.wait(5), "the answers wait for the worker in its kernel"
+        assert call.answered.wait(60), "the answers wait for the worker in its kernel"
     calls = second.wait_calls(2, LOST)
     assert [call.header("X-Attempt") for call in calls] == ["2", "2"]
     ended, still = jobs
@@ -457,7 +457,7 @@ def test_a_restart_of_the_gateway_keeps_what_runs_at_a_worker(redis, far, make_w
         far.kill()
     if answered == "while it is away":
         route.release()
-        assert route.calls[0].answered.wait(5)
+        assert route.calls[0].answered.wait(60)
     far.restart()
     if answered == "after its return":
         stays(lambda: far.record(job)["status"] == "RUNNING", "the job goes on", 1.0)
@@ -474,7 +474,7 @@ def test_a_job_at_a_worker_can_be_cancelled_after_a_restart_of_the_gateway(far, 
     far.kill()
     far.restart()
     assert far.cancel(job).json()["status"] == "CANCELLED"
-    assert route.calls[0].dropped.wait(10)
+    assert route.calls[0].dropped.wait(60)
 
 
 def test_a_token_holds_over_a_restart_of_the_gateway(far, make_worker, route):
@@ -518,7 +518,7 @@ def test_20_s_without_redis_interrupt_nothing(redis, redis_gateway, make_worker,
     # One of the two is answered during the outage, the other one after it.
     answered = route.calls[0].header("X-Inference-Id")
     sluice.let_through(answered)
-    assert route.calls[0].answered.wait(5)
+    assert route.calls[0].answered.wait(60)
     here.release()
     more = gateway.submit("far", "more")
     assert gateway.ended(more)["status"] == "COMPLETED"
@@ -616,7 +616,7 @@ def test_a_worker_without_redis_stops_at_once(redis, make_worker):
     until(worker.log, "its first words")
     begun = time.monotonic()
     worker.stop()
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < fair(4, begun)
 
 
 def refused(tmp_path, settings):

@@ -8,12 +8,13 @@ import pytest
 import answers
 from contract import KIB, SLACK, when
 from modelserver import ModelServer
-from waiting import until
+from waiting import fair, until
 
 
 def gaps(calls):
-    """Seconds between the end of each call and the start of the next one."""
-    return [after.started - before.ended for before, after in zip(calls, calls[1:])]
+    """Seconds between the start of each call and that of the next one: never less than the pause, however late a busy
+    machine notes them."""
+    return [after.started - before.started for before, after in zip(calls, calls[1:])]
 
 
 # Answers that are repeated, and those that are not
@@ -99,9 +100,11 @@ def test_the_models_timeout_holds_for_each_attempt_and_drops_the_call(make_gatew
     route.answer_with(answers.hang())
     record = gateway.ended(gateway.submit("ocr"))
     assert record["error"]["code"] == "timeout"
+    # By the gateway's clock: a busy model server notes late when a call began.
+    assert (when(record["finished_at"]) - when(record["created_at"])).total_seconds() >= 2 * 0.3
     for call in route.calls:
-        assert call.dropped.wait(5)
-        assert 0.25 < call.ended - call.started < 0.3 + SLACK
+        assert call.dropped.wait(60)
+        assert call.ended - call.started < fair(0.3 + SLACK, call.started)
 
 
 @pytest.mark.parametrize("answer", [answers.ok(bytes(64 * KIB + 1)), answers.endless()], ids=["one byte", "endless"])
@@ -124,14 +127,15 @@ def test_an_answer_of_max_answer_completes(make_gateway, model_server):
 
 
 def test_the_backoff_doubles_up_to_its_cap_with_full_jitter(gateway, model):
+    begun = time.monotonic()
     model.route.answer_with(answers.status(500))
     job = gateway.submit(model.name, max_attempts=6)
     gateway.ended(job)
     found = gaps(model.calls)
     assert len(found) == 5
     for gap, most in zip(found, [0.05, 0.1, 0.2, 0.2, 0.2]):
-        assert -0.05 < gap < most + SLACK
-    assert sum(found) < 0.75 + SLACK
+        assert gap < fair(most + SLACK, begun)
+    assert sum(found) < fair(0.75 + SLACK, begun)
 
 
 @pytest.mark.parametrize("status", [429, 500])
@@ -139,7 +143,7 @@ def test_retry_after_in_seconds_replaces_the_backoff(gateway, model, status):
     model.route.answer_with(answers.status(status, retry_after=1), answers.ok())
     job = gateway.submit(model.name)
     assert gateway.ended(job)["attempt"] == 2
-    assert 0.98 < gaps(model.calls)[0] < 1.1 + SLACK
+    assert 0.98 < gaps(model.calls)[0] < fair(1.1 + SLACK, model.calls[0].started)
 
 
 @pytest.mark.parametrize("form", ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"])
@@ -148,7 +152,7 @@ def test_retry_after_may_be_a_date(gateway, model, form):
     model.route.answer_with(answers.status(429, retry_after=date), answers.ok())
     job = gateway.submit(model.name)
     assert gateway.ended(job)["attempt"] == 2
-    assert 0.9 < gaps(model.calls)[0] < 2.2 + SLACK
+    assert 0.9 < gaps(model.calls)[0] < fair(2.2 + SLACK, model.calls[0].started)
 
 
 @pytest.mark.parametrize("seconds", [999_999, "9" * 30])

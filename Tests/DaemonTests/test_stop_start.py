@@ -51,6 +51,8 @@ def test_a_running_job_is_drained_and_its_listener_hears_the_end(gateway, route)
     with gateway.listen(job) as stream:
         stream.events(2)
         gateway.terminate()
+        # The signal may come later than a request that was sent after it.
+        until(lambda: '"message":"stopping' in gateway.log(), "the stop")
         late = gateway.submit("ocr")
         route.release()
         assert wire.parse(stream.to_end())[-1].status == "COMPLETED"
@@ -70,7 +72,7 @@ def test_past_drain_timeout_a_job_is_interrupted_and_runs_again(make_gateway, ro
         gateway.stop(timeout=8)
         seen = wire.parse(stream.to_end())
     assert kinds(seen) == [("Updated", "PENDING"), ("Updated", "RUNNING"), ("Updated", "PENDING")]
-    assert route.calls[0].dropped.wait(5), "the model server is told to stop"
+    assert route.calls[0].dropped.wait(60), "the model server is told to stop"
     route.release()
     gateway.restart()
     record = gateway.ended(job)
@@ -204,7 +206,7 @@ def test_a_job_that_kills_the_gateway_ends_poisoned_and_its_neighbours_complete(
     neighbours = [gateway.submit("ocr", {"n": n}) for n in range(2)]
     for crash in (1, 2, 3):
         until(lambda: len(kills) >= crash, f"crash {crash}")
-        gateway.process.wait(10)
+        gateway.process.wait(60)
         gateway.launch() if crash < 3 else gateway.start()
     record = gateway.ended(poison)
     assert (record["status"], record["error"]["code"]) == ("ERROR", "poisoned")
@@ -242,7 +244,7 @@ def test_a_new_process_waits_for_the_one_that_still_drains(make_gateway, route, 
     successor = subprocess.Popen([BINARY, "serve", "--config", file], env=environment(), stderr=subprocess.DEVNULL)
     try:
         route.release()
-        assert old.wait(10) == 0
+        assert old.wait(60) == 0
 
         def is_ready():
             try:
@@ -255,7 +257,7 @@ def test_a_new_process_waits_for_the_one_that_still_drains(make_gateway, route, 
         assert answer.json()["status"] == "COMPLETED"
     finally:
         successor.terminate()
-        assert successor.wait(10) == 0
+        assert successor.wait(60) == 0
 
 
 def test_a_broken_configuration_exits_78(tmp_path):

@@ -127,7 +127,7 @@ class Filled:
             else:
                 assert (status, body) == self.known[target], f"{what}: {target} gives {status} {body[:300]}"
         gateway.process.terminate()
-        assert gateway.process.wait(20) in (0, 65), f"{what}: {gateway.process.returncode}\n{gateway.log()}"
+        assert gateway.process.wait(60) in (0, 65), f"{what}: {gateway.process.returncode}\n{gateway.log()}"
         assert "Fatal error" not in gateway.log(), what
         return True
 
@@ -361,7 +361,7 @@ def test_a_disk_that_fails_ends_the_process_which_recovers_on_a_sound_one(make_g
             assert gateway.post("/v1/async/inference", {"model": "ocr"}).status != 202
         except OSError:
             pass
-        assert gateway.process.wait(20) == 74, gateway.log()
+        assert gateway.process.wait(60) == 74, gateway.log()
         assert any("critical" in line for line in gateway.log_lines("critical"))
         disk.detach()
         disk.attach()

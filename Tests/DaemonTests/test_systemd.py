@@ -10,7 +10,7 @@ import pytest
 
 import wire
 from service import ServiceManager
-from waiting import until
+from waiting import fair, until
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_stop_is_said_at_once_and_asks_for_time_as_long_as_the_drain_takes(man
         manager.process.terminate()
         manager.wait_for("^STOPPING=1$", since=stopped, timeout=3)
         assert manager.process.poll() is None, "the attempt still runs"
-        assert manager.process.wait(20) == 0, manager.log()
+        assert manager.process.wait(60) == 0, manager.log()
         call.close()
     assert len(manager.said("^EXTEND_TIMEOUT_USEC=30000000$", since=stopped)) >= 3
     assert manager.said("^WATCHDOG=1$", since=stopped + 1), "the drain is watched too"
@@ -109,7 +109,7 @@ def test_the_watchdog_is_fed_while_all_is_well(manager):
     begin = time.monotonic()
     until(lambda: len(manager.said("^WATCHDOG=1$", since=begin)) >= 6, "six turns", 20)
     moments = [at for at, line in list(manager.notices) if line == "WATCHDOG=1" and at >= begin]
-    assert max(b - a for a, b in zip(moments, moments[1:])) < manager.watchdog
+    assert max(b - a for a, b in zip(moments, moments[1:])) < fair(manager.watchdog, begin)
 
 
 def test_a_busy_store_feeds_the_watchdog_with_its_error(manager):
@@ -195,9 +195,9 @@ def test_trouble_with_the_store_is_served_as_503_until_it_is_mended(manager, tro
 def test_the_way_out_of_the_degraded_mode_refuses_and_loses_no_request(manager):
     manager.write_config(BROKEN)
     manager.start().wait_for("^READY=1$")
-    statuses, until_then = [], time.monotonic() + 30
+    statuses, begin = [], time.monotonic()
     mended = False
-    while statuses.count(200) < 200 and time.monotonic() < until_then:
+    while statuses.count(200) < 200 and time.monotonic() - begin < fair(30, begin):
         status = get(manager, "/v1/inference", "POST", b"x" * 100_000).status
         statuses.append(503 if status == 503 else 200)
         if len(statuses) == 50 and not mended:
