@@ -27,7 +27,10 @@ enum OpenFiles {
         let rest = serves ? 40 : readsStore ? 30 : 10
         let needed = isAlone ? 5 : 3 * NIOSingletons.groupLoopCountSuggestion + rest
         guard !hasRoom(for: needed) else { return }
-        StandardError.write("inferq: \(ClientError.openFiles.sentence)")
+        // Not even this waits for a reader that is not there.
+        let logs = LogWriter()
+        logs.write(.line("inferq: \(ClientError.openFiles.sentence)"))
+        logs.flush()
         exit(Exit.host.rawValue)
     }
 

@@ -10,9 +10,9 @@ struct ServeCommand: AsyncParsableCommand {
         abstract: "Run the gateway.",
         discussion: """
             With sockets from systemd, trouble with the configuration or the store does not end it: it answers 503 with \
-            the reason and tries again every 10 s. Exit codes: 0 stopped, 65 the store is damaged, foreign or newer, 73 \
-            the store cannot be opened or is held, 74 the disk failed or the store was taken away, 78 the configuration is \
-            wrong.
+            the reason and tries again every 10 s. Exit codes: 0 stopped, 65 the store is damaged, foreign or newer, 69 \
+            it cannot listen, 71 too few files may be open, 73 the store cannot be opened or is held, 74 the disk failed \
+            or the store was taken away, 78 the configuration is wrong.
             """
     )
 

@@ -114,7 +114,7 @@ def test_a_disk_that_cannot_read_is_503_for_readers_and_74_for_a_change(shadowed
             shadowed.request("DELETE", job["urls"]["self"])
         except OSError:
             break
-    assert shadowed.process.wait(10) == 74, shadowed.log()
+    assert shadowed.process.wait(60) == 74, shadowed.log()
     refused(shadowed, 74, "disk of the store failed")
     shadowed.unreadable.unlink()
     shadowed.start()
