@@ -82,7 +82,7 @@ def test_a_refusal_is_the_same_for_a_repeated_key(gateway, model):
 
 
 def test_a_connection_that_breaks_is_502(gateway, model):
-    model.route.answer_with(answers.reset())
+    model.route.answer_with(answers.half_body())
     failed_sync(sync(gateway, model, max_attempts=1), 502, "bad_response", gateway)
 
 
