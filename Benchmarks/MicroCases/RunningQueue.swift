@@ -73,7 +73,7 @@ struct RunningQueue: Sendable {
     ) async throws {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         let settings = JobStore.Settings(path: folder.appending(component: "inferq.db").path)
-        let store = try JobStore(settings, models: ["m"], bootID: "", now: .now) { fatalError("\($0)") }
+        let store = try JobStore(settings, models: ["m"], bootID: "") { fatalError("\($0)") }
         var model = ModelSettings(name: "m", url: "http://127.0.0.1:1/")
         model.queueLimit = 10_000_000
         let queue = try JobQueue(store: store, broker: RingBroker(capacity: 64), models: [model])

@@ -26,10 +26,10 @@ package final class AttemptsElsewhere: Sendable {
         self.queue = queue
         self.wheel = wheel
         self.logger = logger
+        let now = queue.store.clock.now
         for run in queue.store.recovery.elsewhere {
-            let claim = Claim(
-                job: run.job, lease: run.lease, startedAt: run.job.startedAt ?? .now, stop: StopSignal()
-            )
+            let age = run.job.startedAt.map { max(now.wall - $0, .zero) } ?? .zero
+            let claim = Claim(job: run.job, lease: run.lease, startedAt: now.elapsed - age, stop: StopSignal())
             queue.resume(claim)
             queue.scheduler.takenElsewhere(claim.offer)
             runs.withLock { $0[run.job.key] = Run(claim: claim, worker: run.worker, since: .now) }

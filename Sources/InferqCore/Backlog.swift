@@ -20,7 +20,7 @@ final class Backlog: Sendable {
         var due: [Int: Int] = [:]
         /// Ended jobs, weighted down by age.
         var ended = 0.0
-        var lastEnd = Timestamp(milliseconds: 0)
+        var lastEnd: ContinuousClock.Instant?
     }
 
     /// The time in which a past end loses all but 1/e of its weight.
@@ -64,7 +64,7 @@ final class Backlog: Sendable {
     }
 
     /// Moves the counters after a commit. A new job was counted by ``reserve(_:)``.
-    func apply(_ change: JobStore.Change, now: Timestamp) {
+    func apply(_ change: JobStore.Change, now: ContinuousClock.Instant) {
         models.withLock { models in
             var model = models[change.job.model] ?? Model()
             defer { models[change.job.model] = model }
@@ -90,7 +90,7 @@ final class Backlog: Sendable {
         }
     }
 
-    func figures(of model: String, now: Timestamp) -> Figures {
+    func figures(of model: String, now: ContinuousClock.Instant) -> Figures {
         models.withLock { models in
             guard let model = models[model] else { return Figures() }
             return Figures(
@@ -113,8 +113,13 @@ final class Backlog: Sendable {
         models.withLock { $0[model]?.due.values.contains { $0 > 0 } ?? false }
     }
 
-    private static func decayed(_ weight: Double, from: Timestamp, to now: Timestamp) -> Double {
-        let seconds = Double(max(0, now.milliseconds - from.milliseconds)) / 1000
+    private static func decayed(
+        _ weight: Double,
+        from last: ContinuousClock.Instant?,
+        to now: ContinuousClock.Instant
+    ) -> Double {
+        guard let last else { return weight }
+        let seconds = max(0, (now - last) / .seconds(1))
         return weight * exp(-seconds / memory)
     }
 }

@@ -19,11 +19,15 @@ package struct Job: Sendable, Equatable, Identifiable {
     package let eventID: UUIDv7
     package let model: String
     package let options: Options
+    /// When it was submitted, by the wall clock of then.
+    package let createdAt: Timestamp
     package internal(set) var input: Payload
 
     package internal(set) var state: State
-    /// Where the attempt's start is counted from for scheduling: the earliest moment of the next one.
+    /// The earliest start of the next attempt, as it is shown.
     package internal(set) var runAt: Timestamp
+    /// When a pause ends that is a duration, by no wall clock; nil: ``runAt`` is what counts, as a client named it.
+    package internal(set) var due: Elapsed?
     /// Attempts that were started, as shown. An interrupted one counts here, and not in ``failures``.
     package internal(set) var attempt = 0
     /// Attempts that failed: what `maxAttempts` is compared with.
@@ -46,7 +50,7 @@ package struct Job: Sendable, Equatable, Identifiable {
     /// What the client asked for; never changes.
     package struct Options: Sendable, Equatable {
         package var priority = 0
-        package var expiresAt: Timestamp?
+        package var expiry: Expiry?
         /// Nil: the model's own.
         package var timeout: Duration?
         package var maxAttempts: Int
@@ -59,6 +63,29 @@ package struct Job: Sendable, Equatable, Identifiable {
         package init(maxAttempts: Int) {
             self.maxAttempts = maxAttempts
         }
+    }
+
+    /// When a job expires whose first attempt has not begun.
+    package struct Expiry: Sendable, Equatable {
+        /// As it is shown.
+        package var at: Timestamp
+        /// What counts.
+        package var elapsed: Elapsed
+
+        package init(in duration: Duration, from now: Moment) {
+            self.init(at: now.wall + duration, elapsed: now.elapsed + duration)
+        }
+
+        init(at: Timestamp, elapsed: Elapsed) {
+            self.at = at
+            self.elapsed = elapsed
+        }
+    }
+
+    /// When an attempt may begin.
+    package enum Start: Sendable, Equatable {
+        case at(Timestamp)
+        case after(Duration)
     }
 
     /// A number that one claim of one job has and no other.
@@ -87,8 +114,8 @@ package struct Job: Sendable, Equatable, Identifiable {
         model: String,
         options: Options,
         input: Payload,
-        runAt: Timestamp,
-        now: Timestamp
+        start: Start,
+        now: Moment
     ) {
         key = id.key
         self.id = id
@@ -96,8 +123,39 @@ package struct Job: Sendable, Equatable, Identifiable {
         self.model = model
         self.options = options
         self.input = input
+        createdAt = now.wall
+        switch start {
+        case .at(let moment):
+            runAt = max(moment, now.wall)
+        case .after(let delay):
+            runAt = now.wall + delay
+            due = now.elapsed + delay
+        }
+        state = .pending(isDue: runAt <= now.wall)
+    }
+
+    /// As a row has it.
+    init(
+        id: UUIDv7,
+        eventID: UUIDv7,
+        model: String,
+        options: Options,
+        createdAt: Timestamp,
+        input: Payload,
+        state: State,
+        runAt: Timestamp,
+        due: Elapsed?
+    ) {
+        key = id.key
+        self.id = id
+        self.eventID = eventID
+        self.model = model
+        self.options = options
+        self.createdAt = createdAt
+        self.input = input
+        self.state = state
         self.runAt = runAt
-        state = .pending(isDue: runAt <= now)
+        self.due = due
     }
 
     package var status: Status {
@@ -177,12 +235,12 @@ extension Job {
     mutating func claim(
         promised: Lease? = nil,
         isProbe: Bool = false,
-        now: Timestamp
+        now: Moment
     ) throws(IllegalTransition) -> [JobEvent.Draft] {
         guard isDue, promised == nil || promised == nextLease else { throw IllegalTransition(self, "claim") }
         lease = nextLease
         attempt += 1
-        startedAt = startedAt ?? now
+        startedAt = startedAt ?? now.wall
         state = .running(lease)
         return isProbe ? [] : [started]
     }
@@ -228,7 +286,7 @@ extension Job {
         retry: RetryPolicy,
         isShown: Bool = true,
         jitter: Double,
-        now: Timestamp
+        now: Moment
     ) throws(IllegalTransition) -> [JobEvent.Draft] {
         guard case .running(claimed) = state else { throw IllegalTransition(self, "finish") }
         crashes = 0
@@ -242,7 +300,7 @@ extension Job {
     }
 
     private mutating func end(
-        with outcome: Outcome, retry: RetryPolicy, jitter: Double, now: Timestamp
+        with outcome: Outcome, retry: RetryPolicy, jitter: Double, now: Moment
     ) -> [JobEvent.Draft] {
         switch outcome {
         case .refused: return []
@@ -250,7 +308,7 @@ extension Job {
             output = answer.payload
             if answer.layers != .none { layers = answer.layers }
             error = nil
-            state = .completed(finishedAt: now)
+            state = .completed(finishedAt: now.wall)
             return [draft(.updated)]
         case .failed(var failure, let retryAfter):
             failure.attempt = attempt
@@ -258,13 +316,14 @@ extension Job {
             error = failure
             layers = .none
             guard retry.allows(failure, after: failures) else {
-                state = .failed(finishedAt: now)
+                state = .failed(finishedAt: now.wall)
                 return [draft(.failed)]
             }
             let pause = retry.pause(after: failures, retryAfter: retryAfter, jitter: jitter)
-            runAt = now + pause
+            runAt = now.wall + pause
+            due = now.elapsed + pause
             let told = draft(.attemptFailed)
-            state = .pending(isDue: runAt <= now)
+            state = .pending(isDue: runAt <= now.wall)
             return [told, draft(.updated, text: "attempt \(attempt) failed and will be repeated")]
         }
     }
@@ -284,7 +343,7 @@ extension Job {
         _ claimed: Lease,
         reason: String,
         isShown: Bool = true,
-        now: Timestamp
+        now: Moment
     ) throws(IllegalTransition) -> [JobEvent.Draft] {
         guard case .running(claimed) = state else { throw IllegalTransition(self, "interrupt") }
         guard isShown else {
@@ -292,7 +351,8 @@ extension Job {
             return []
         }
         layers = .none
-        runAt = now
+        runAt = now.wall
+        due = nil
         state = .pending(isDue: true)
         return [draft(.updated, text: "attempt \(attempt) was interrupted (\(reason)) and will be repeated")]
     }
@@ -305,7 +365,7 @@ extension Job {
     mutating func recover(
         isCrash: Bool,
         wasAlone: Bool,
-        now: Timestamp
+        now: Moment
     ) throws(IllegalTransition) -> [JobEvent.Draft] {
         guard case .running = state else { throw IllegalTransition(self, "recover") }
         if isCrash { crashes += 1 }
@@ -317,7 +377,7 @@ extension Job {
                     attempt: attempt,
                     isRetryable: false
                 )
-                state = .failed(finishedAt: now)
+                state = .failed(finishedAt: now.wall)
                 return [draft(.failed)]
             }
             crashes = Self.crashesOfSuspect
@@ -326,24 +386,29 @@ extension Job {
     }
 
     /// Ends a job that has not ended. An ended one stays as it is: no event, no error.
-    mutating func cancel(now: Timestamp) -> [JobEvent.Draft] {
+    mutating func cancel(now: Moment) -> [JobEvent.Draft] {
         guard !status.isFinal else { return [] }
         error = nil
-        state = .cancelled(finishedAt: now)
+        state = .cancelled(finishedAt: now.wall)
         return [draft(.updated)]
     }
 
+    /// Whether it is too late for its first attempt.
+    func isExpired(_ now: Moment) -> Bool {
+        attempt == 0 && options.expiry.map { $0.elapsed <= now.elapsed } ?? false
+    }
+
     /// Ends a job whose first attempt had not begun in time.
-    mutating func expire(now: Timestamp) throws(IllegalTransition) -> [JobEvent.Draft] {
-        guard case .pending = state, attempt == 0, let expiresAt = options.expiresAt, expiresAt <= now else {
+    mutating func expire(now: Moment) throws(IllegalTransition) -> [JobEvent.Draft] {
+        guard case .pending = state, isExpired(now), let expiry = options.expiry else {
             throw IllegalTransition(self, "expire")
         }
         error = Failure(
             .expired,
-            "no attempt had begun by \(expiresAt.rfc3339), when the job expired",
+            "no attempt had begun by \(expiry.at.rfc3339), when the job expired",
             isRetryable: false
         )
-        state = .failed(finishedAt: now)
+        state = .failed(finishedAt: now.wall)
         return [draft(.failed)]
     }
 

@@ -61,7 +61,7 @@ package final class JobMetrics: Sendable {
         // A probe's start is seen only once the model server works on it.
         if let start = change.events.first(where: { $0.kind == .updated && $0.status == .running }) {
             model.started.add()
-            model.waiting.observe(milliseconds(from: max(job.runAt, job.key.createdAt), to: start.at))
+            model.waiting.observe(milliseconds(from: max(job.runAt, job.createdAt), to: start.at))
         }
         switch (change.before, job.state) {
         case (nil, _): model.submitted.add()
@@ -82,21 +82,22 @@ package final class JobMetrics: Sendable {
     }
 
     /// The outcome of an attempt has been stored.
-    func attemptEnded(_ claim: Claim, at now: Timestamp) {
-        of(claim.job.model).running.observe(milliseconds(from: claim.startedAt, to: now))
+    func attemptEnded(_ claim: Claim, at now: Elapsed) {
+        of(claim.job.model).running.observe(Int((now - claim.startedAt).milliseconds))
     }
 
     private func end(_ job: Job, _ outcome: Counter, _ model: Model, _ now: Timestamp) {
         outcome.add()
-        model.total.observe(milliseconds(from: job.key.createdAt, to: now))
+        model.total.observe(milliseconds(from: job.createdAt, to: now))
     }
 
     private func countFailure(of job: Job, _ model: Model) {
         if let code = job.error?.code { model.failures[code]?.add() }
     }
 
+    /// By the wall clock: wrong, and no more than that, for what was running when it was set.
     private func milliseconds(from start: Timestamp, to end: Timestamp) -> Int {
-        Int(end.milliseconds - start.milliseconds)
+        max(Int(end.milliseconds - start.milliseconds), 0)
     }
 }
 

@@ -11,7 +11,7 @@ extension JobQueue {
     ///
     /// - Returns: the new job; nil when there is none with this id.
     /// - Throws: ``WrongState`` unless it ended in ERROR or was cancelled, ``Refusal``, or ``StoreError``.
-    package func retry(_ id: UUIDv7, now: Timestamp = .now) async throws -> Job? {
+    package func retry(_ id: UUIDv7, now: Moment? = nil) async throws -> Job? {
         guard let job = try await store.job(id) else { return nil }
         guard job.status == .failed || job.status == .cancelled else { throw WrongState(status: job.status) }
         var options = Submission.Options()
@@ -32,8 +32,8 @@ extension JobQueue {
     ///
     /// - Returns: false when there is none with this id.
     /// - Throws: ``WrongState`` when it has not ended, or ``StoreError``.
-    package func delete(_ id: UUIDv7, now: Timestamp = .now) async throws -> Bool {
-        guard let job = try await store.delete(id, now: now) else { return false }
+    package func delete(_ id: UUIDv7) async throws -> Bool {
+        guard let job = try await store.delete(id) else { return false }
         for payload in [job.input, job.output].compactMap({ $0 }) {
             if case .file(let name) = payload.content { await store.blobs.remove(name) }
         }
@@ -42,11 +42,11 @@ extension JobQueue {
 }
 
 extension JobStore {
-    fileprivate func delete(_ id: UUIDv7, now: Timestamp) async throws -> Job? {
-        try await commits.perform(.change) { [names] db in
+    fileprivate func delete(_ id: UUIDv7) async throws -> Job? {
+        try await commits.perform(.change) { [names, clock] db in
             guard let job = try SQL.selectJob(db, id.key, names), job.id == id else { return nil }
             guard job.status.isFinal else { throw JobQueue.WrongState(status: job.status) }
-            try SQL.deleteJob(db, job, at: now)
+            try SQL.deleteJob(db, job, at: clock.now.certain)
             return job
         }
     }

@@ -24,11 +24,12 @@ extension JobQueue {
     }
 
     /// All configured models, and those that are no longer configured and still have jobs, by name.
-    package func modelFigures(now: Timestamp = .now) async throws -> [ModelFigures] {
+    package func modelFigures(now: Moment? = nil) async throws -> [ModelFigures] {
+        let now = now ?? store.clock.now
         let rows = try await store.modelRows()
         return rows.compactMap { row in
             let settings = model(row.name)
-            let figures = backlog.figures(of: row.name, now: now)
+            let figures = backlog.figures(of: row.name, now: .now)
             guard settings != nil || figures.pending + figures.running > 0 else { return nil }
             let server = scheduler.server(of: row.name)
             let state = settings == nil ? .removed : row.isPaused ? .paused : ModelFigures.State(server.state)
@@ -37,7 +38,7 @@ extension JobQueue {
                 concurrency: settings == nil ? 0 : scheduler.slots(of: row.name),
                 running: figures.running,
                 pending: figures.pending,
-                oldestPending: row.oldestPending.map { max(now - $0.createdAt, .zero) },
+                oldestPending: row.oldestPending.map { max(now.elapsed - $0, .zero) },
                 state: state,
                 since: state.isOfServer ? server.since : nil,
                 trouble: server.trouble,
@@ -78,7 +79,7 @@ extension JobStore {
     struct ModelRow: Sendable {
         let name: String
         let isPaused: Bool
-        let oldestPending: JobKey?
+        let oldestPending: Elapsed?
     }
 
     /// Every model that the store knows, by name.

@@ -13,8 +13,9 @@ extension JobQueue {
     /// - Returns: nil when there is nothing to do any more: cancelled, expired, taken already, or offered anew since.
     /// - Throws: ``StoreError``; then the job is as it was.
     func claim(
-        _ offer: Offer, at place: Place = .here, isProbe: Bool = false, now: Timestamp = .now
+        _ offer: Offer, at place: Place = .here, isProbe: Bool = false, now: Moment? = nil
     ) async throws -> Claim? {
+        let now = now ?? store.clock.now
         guard !scheduler.isPaused(offer.model) else { return nil }
         let stop = StopSignal()
         state.withLock { $0.taking += 1 }
@@ -36,9 +37,7 @@ extension JobQueue {
                     self.applied(change)
                 },
                 { job in
-                    if job.attempt == 0, let expiry = job.options.expiresAt, expiry <= now {
-                        return try job.expire(now: now)
-                    }
+                    if job.isExpired(now) { return try job.expire(now: now) }
                     return try job.claim(promised: place.lease, isProbe: isProbe, now: now)
                 },
                 also: { db, job in
@@ -47,7 +46,7 @@ extension JobQueue {
                 }
             )
             guard let job = change?.job, case .running(let lease) = job.state else { return nil }
-            return Claim(job: job, lease: lease, startedAt: now, stop: stop, sent: isProbe ? Bell() : nil)
+            return Claim(job: job, lease: lease, startedAt: now.elapsed, stop: stop, sent: isProbe ? Bell() : nil)
         } catch is IllegalTransition {
             return nil
         }
@@ -63,8 +62,9 @@ extension JobQueue {
         with outcome: Outcome,
         retry: RetryPolicy,
         isShown: Bool = true,
-        now: Timestamp = .now
+        now: Moment? = nil
     ) async throws -> Job? {
+        let now = now ?? store.clock.now
         let jitter = Double.random(in: 0..<1)
         return try await end(claim, dropping: outcome, now) { job in
             try job.finish(
@@ -76,10 +76,10 @@ extension JobQueue {
     /// Lets clients see the start of a probe that the model server is working on.
     ///
     /// - Returns: false when the attempt is over.
-    func show(_ claim: Claim, now: Timestamp = .now) async throws -> Bool {
+    func show(_ claim: Claim) async throws -> Bool {
         do {
             return try await store.change(
-                claim.job.key, rank: .change, now: now, then: { self.applied($0) },
+                claim.job.key, rank: .change, now: store.clock.now, then: { self.applied($0) },
                 { job in try job.show(claim.lease) }
             ) != nil
         } catch is IllegalTransition {
@@ -95,16 +95,16 @@ extension JobQueue {
     package func report(
         _ token: NotifyToken,
         _ report: Report,
-        limit: Int,
-        now: Timestamp = .now
+        limit: Int
     ) async throws -> JobEvent? {
-        try await store.change(token.job, rank: .change, now: now, then: { self.applied($0) }) { job in
+        try await store.change(token.job, rank: .change, now: store.clock.now, then: { self.applied($0) }) { job in
             try job.report(token.lease, report, limit: limit)
         }?.events.first
     }
 
     /// Puts a claimed job back whose attempt was cut short: it does not count as a failure.
-    func interrupt(_ claim: Claim, reason: String, isShown: Bool = true, now: Timestamp = .now) async throws {
+    func interrupt(_ claim: Claim, reason: String, isShown: Bool = true) async throws {
+        let now = store.clock.now
         _ = try await end(claim, dropping: nil, now) { job in
             try job.interrupt(claim.lease, reason: reason, isShown: isShown, now: now)
         }
@@ -113,7 +113,7 @@ extension JobQueue {
     private func end(
         _ claim: Claim,
         dropping outcome: Outcome?,
-        _ now: Timestamp,
+        _ now: Moment,
         _ transition: @escaping @Sendable (inout Job) throws -> [JobEvent.Draft]
     ) async throws -> Job? {
         var stored: Job?
@@ -121,7 +121,7 @@ extension JobQueue {
             stored = try await store.change(
                 claim.job.key, rank: .outcome, now: now,
                 then: { change in
-                    if let outcome, outcome.isAttempt { self.metrics.attemptEnded(claim, at: now) }
+                    if let outcome, outcome.isAttempt { self.metrics.attemptEnded(claim, at: now.elapsed) }
                     self.applied(change)
                 },
                 transition
@@ -189,7 +189,7 @@ package struct Claim: Sendable {
     /// As it was committed, with its input as far as it lies in the row.
     package let job: Job
     package let lease: Job.Lease
-    let startedAt: Timestamp
+    let startedAt: Elapsed
     /// Tells the attempt to stop.
     package let stop: StopSignal
     /// Of a probe: rings once its call has been sent, and with ``Bell/Rings/stop`` when it is over.

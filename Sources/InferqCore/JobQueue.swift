@@ -65,6 +65,7 @@ package final class JobQueue: Sendable {
         configure(models)
         for model in try store.pausedModels() { scheduler.setPaused(true, model) }
         for run in store.recovery.elsewhere { backlog.addRunning(of: run.job.model) }
+        store.clock.whenSet { [deadlines] in deadlines.ring(.event) }
     }
 
     /// Takes over the configured models; running attempts keep what they began with.
@@ -112,7 +113,7 @@ package final class JobQueue: Sendable {
     /// Stores a job. When this returns, it is on disk.
     ///
     /// - Throws: ``Refusal`` or ``StoreError``; then nothing was left behind.
-    package func submit(_ submission: Submission, now: Timestamp = .now) async throws -> Receipt {
+    package func submit(_ submission: Submission, now: Moment? = nil) async throws -> Receipt {
         var isStored = false
         do {
             let receipt = try await store(submission, now)
@@ -135,13 +136,13 @@ package final class JobQueue: Sendable {
         if case .file(let name) = submission.input.content { await store.blobs.remove(name) }
     }
 
-    private func store(_ submission: Submission, _ now: Timestamp) async throws -> Receipt {
+    private func store(_ submission: Submission, _ now: Moment?) async throws -> Receipt {
         guard let model = model(submission.model) else {
             throw Refusal.unknownModel(known: models.map(\.name))
         }
         guard backlog.reserve(model.name) else {
             // A repeated request is answered even now: it starts nothing.
-            guard let key = submission.key, let known = try await store.jobOf(key) else { throw full(model, now) }
+            guard let key = submission.key, let known = try await store.jobOf(key) else { throw full(model) }
             return .replayed(known)
         }
         guard !store.disk.isShort else {
@@ -149,10 +150,13 @@ package final class JobQueue: Sendable {
             guard let key = submission.key, let known = try await store.jobOf(key) else { throw StoreError.full }
             return .replayed(known)
         }
-        let (id, eventID) = store.ids.next(at: now)
-        let job = submission.job(id: id, eventID: eventID, maxAttempts: model.maxAttempts, now: now)
+        let issue = store.ids.next { now ?? store.clock.now }
+        let job = submission.job(issue, maxAttempts: model.maxAttempts)
         do {
-            switch try await store.insert(job, key: submission.key, then: { self.applied($0) }) {
+            let insertion = try await store.insert(
+                job, key: submission.key, at: issue.moment, leads: issue.leads, then: { self.applied($0) }
+            )
+            switch insertion {
             case .inserted(let change): return .stored(change.job)
             case .known(let id):
                 backlog.release(model.name)
@@ -164,9 +168,9 @@ package final class JobQueue: Sendable {
         }
     }
 
-    private func full(_ model: ModelSettings, _ now: Timestamp) -> Refusal {
+    private func full(_ model: ModelSettings) -> Refusal {
         metrics.of(model.name).refused.add()
-        let rate = backlog.figures(of: model.name, now: now).rate
+        let rate = backlog.figures(of: model.name, now: .now).rate
         // One place is free as soon as one job has ended. With nothing measured yet, a guess that does no harm.
         let seconds = rate > 0 ? (1 / rate).rounded(.up) : 10
         return .queueFull(limit: model.queueLimit, retryAfter: Int(min(max(seconds, 1), 3600)))
@@ -175,7 +179,8 @@ package final class JobQueue: Sendable {
     /// Ends a job that has not ended; one that has stays as it is.
     ///
     /// - Returns: the job afterwards; nil when there is none.
-    package func cancel(_ id: UUIDv7, now: Timestamp = .now) async throws -> Job? {
+    package func cancel(_ id: UUIDv7, now: Moment? = nil) async throws -> Job? {
+        let now = now ?? store.clock.now
         guard try await store.head(id) != nil else { return nil }
         return try await store.change(id.key, rank: .change, now: now, then: applied) { job in
             job.cancel(now: now)
@@ -194,8 +199,8 @@ package final class JobQueue: Sendable {
     }
 
     /// Pending and running jobs of a model, and how many end a second.
-    package func depth(of model: String, now: Timestamp = .now) -> (pending: Int, running: Int, rate: Double) {
-        let figures = backlog.figures(of: model, now: now)
+    package func depth(of model: String) -> (pending: Int, running: Int, rate: Double) {
+        let figures = backlog.figures(of: model, now: .now)
         return (figures.pending, figures.running, figures.rate)
     }
 
@@ -210,7 +215,7 @@ package final class JobQueue: Sendable {
         switch job.state {
         case .pending(isDue: true):
             if change.before != job.state { scheduler.becameDue([job.candidate], of: job.model) }
-            if job.options.expiresAt != nil, job.attempt == 0 { deadlines.ring(.event) }
+            if job.options.expiry != nil, job.attempt == 0 { deadlines.ring(.event) }
         case .pending(isDue: false): deadlines.ring(.event)
         case .cancelled:
             if case .running = change.before {
@@ -244,8 +249,9 @@ package struct Submission: Sendable {
 
     package struct Options: Sendable, Equatable {
         package var priority = 0
-        /// Nil: at once.
+        /// Nil: at once, or after ``delay``.
         package var runAt: Timestamp?
+        package var delay: Duration?
         package var expiresIn: Duration?
         package var timeout: Duration?
         /// Nil: the model's own.
@@ -263,21 +269,22 @@ package struct Submission: Sendable {
         self.input = input
     }
 
-    fileprivate func job(id: UUIDv7, eventID: UUIDv7, maxAttempts: Int, now: Timestamp) -> Job {
+    fileprivate func job(_ issue: IDGenerator.Issue, maxAttempts: Int) -> Job {
+        let now = issue.moment
         var chosen = Job.Options(maxAttempts: options.maxAttempts ?? maxAttempts)
         chosen.priority = options.priority
-        chosen.expiresAt = options.expiresIn.map { now + $0 }
+        chosen.expiry = options.expiresIn.map { Job.Expiry(in: $0, from: now) }
         chosen.timeout = options.timeout
         chosen.metadata = options.metadata
         chosen.traceparent = options.traceparent
         chosen.retryOf = options.retryOf
         return Job(
-            id: id,
-            eventID: eventID,
+            id: issue.id,
+            eventID: issue.eventID,
             model: model,
             options: chosen,
             input: input,
-            runAt: max(options.runAt ?? now, now),
+            start: options.delay.map { .after($0) } ?? .at(options.runAt ?? now.wall),
             now: now
         )
     }

@@ -16,13 +16,10 @@ package struct JobFilter: Sendable, Equatable {
 
     package init() {}
 
-    fileprivate var lower: JobKey {
-        createdAfter.map { JobKey.first(at: $0 + .milliseconds(1)) } ?? JobKey(value: 0)
-    }
-
-    fileprivate var upper: JobKey {
-        let end = createdBefore.map(JobKey.first(at:)) ?? JobKey(value: .max)
-        return before.map { min($0, end) } ?? end
+    /// Submission times, both ends left out; nil: no matter when.
+    fileprivate var created: (after: Int64, before: Int64)? {
+        guard createdAfter != nil || createdBefore != nil else { return nil }
+        return (createdAfter?.milliseconds ?? .min, createdBefore?.milliseconds ?? .max)
     }
 }
 
@@ -91,24 +88,37 @@ extension JobStore {
 
     /// Jobs, newest first, their bodies unread. One more than the limit may be asked for to see whether there are more.
     package func jobs(_ filter: JobFilter) async throws -> [Job] {
-        let (lower, upper) = (filter.lower, filter.upper)
-        guard lower < upper else { return [] }
+        let runs = ids.keys(after: filter.createdAfter, before: filter.createdBefore)
         return try await scan { [names] db in
-            guard filter.model != nil || !filter.statuses.isEmpty else {
-                return try SQL.listedJobs(db, from: lower, below: upper, limit: filter.limit, names)
+            var jobs: [Job] = []
+            // More than one only since a wall clock was set back: see IDGenerator.
+            for run in runs where jobs.count < filter.limit {
+                let end = filter.before.map { min($0, run.upperBound) } ?? run.upperBound
+                guard run.lowerBound < end else { continue }
+                let span = SQL.Span(
+                    keys: run.lowerBound..<end, created: filter.created, limit: filter.limit - jobs.count
+                )
+                jobs += try Self.jobs(db, filter, span, names)
             }
-            let statuses = filter.statuses.isEmpty ? Set(Status.allCases) : filter.statuses
-            let models = names.all.filter { filter.model == nil || $0.name == filter.model }
-            var keys: [JobKey] = []
-            for model in models {
-                for phase in statuses.flatMap(SQL.phases(of:)) {
-                    keys += try SQL.listedKeys(
-                        db, model: model.id, phase: phase, from: lower, below: upper, limit: filter.limit
-                    )
-                }
-            }
-            return try keys.sorted(by: >).prefix(filter.limit).compactMap { try SQL.selectJob(db, $0, names) }
+            return jobs
         }
+    }
+
+    private static func jobs(
+        _ db: Database,
+        _ filter: JobFilter,
+        _ span: SQL.Span,
+        _ names: ModelNames
+    ) throws -> [Job] {
+        guard filter.model != nil || !filter.statuses.isEmpty else { return try SQL.listedJobs(db, span, names) }
+        let statuses = filter.statuses.isEmpty ? Set(Status.allCases) : filter.statuses
+        var keys: [JobKey] = []
+        for model in names.all where filter.model == nil || model.name == filter.model {
+            for phase in statuses.flatMap(SQL.phases(of:)) {
+                keys += try SQL.listedKeys(db, model: model.id, phase: phase, span)
+            }
+        }
+        return try keys.sorted(by: >).prefix(span.limit).compactMap { try SQL.selectJob(db, $0, names) }
     }
 
     /// The best due jobs of a model.
@@ -117,9 +127,9 @@ extension JobStore {
         return try await scan { db in try SQL.dueJobs(db, model: id, limit: limit) }
     }
 
-    /// The next moment at which a job becomes due or expires; nil when none will.
-    func nextDeadline() async throws -> Timestamp? {
-        try await scan { try SQL.nextDeadline($0) }
+    /// How long it is until a job becomes due or expires; nil when none will.
+    func nextDeadline(from now: Moment) async throws -> Duration? {
+        try await scan { db in try SQL.nextDeadline(db, from: now) }
     }
 
     /// Pending jobs by model and priority.

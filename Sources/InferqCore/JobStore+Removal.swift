@@ -2,11 +2,13 @@ import Foundation
 import GRDB
 
 // The statements that remove jobs: what a client deletes, and what the retention does.
+//
+// All times here are ``Moment/certain``: nothing is removed on the word of a clock that can be set.
 
 /// Until when ended jobs stay, and how much they may take.
 struct RetentionRule: Sendable, Equatable {
     /// Jobs that ended before it go; nil: age is no reason.
-    var before: Timestamp?
+    var before: Elapsed?
     /// Past it the jobs that ended first go.
     var maxBytes: Int
 }
@@ -31,7 +33,7 @@ extension SQL {
     static let keyAge = Duration.seconds(86_400)
 
     /// Removes a job that a client deletes, with its events and its key, and remembers that it was there.
-    static func deleteJob(_ db: Database, _ job: Job, at now: Timestamp) throws {
+    static func deleteJob(_ db: Database, _ job: Job, at now: Elapsed) throws {
         try db.cachedStatement(sql: "DELETE FROM idempotency WHERE job = ?").execute(arguments: [job.key.value])
         _ = try remove(db, job.key, id: job.id.data, eventID: job.eventID.data, at: now)
     }
@@ -44,7 +46,7 @@ extension SQL {
         _ key: JobKey,
         id: Data,
         eventID: Data,
-        at now: Timestamp
+        at now: Elapsed
     ) throws -> Int {
         try db.cachedStatement(sql: "DELETE FROM job WHERE key = ?").execute(arguments: [key.value])
         try db.cachedStatement(sql: "INSERT INTO tombstone (job, id, event_id, at) VALUES (?, ?, ?, ?)")
@@ -71,12 +73,12 @@ extension SQL {
     /// Frees the keys of a job that is gone, as far as they are old enough.
     ///
     /// - Returns: when the rest will be; nil when there is none.
-    private static func deleteKeys(_ db: Database, of key: JobKey, at now: Timestamp) throws -> Timestamp? {
+    private static func deleteKeys(_ db: Database, of key: JobKey, at now: Elapsed) throws -> Elapsed? {
         let latest = try Int64.fetchOne(
             db.cachedStatement(sql: "SELECT max(at) FROM idempotency WHERE job = ?"), arguments: [key.value]
         )
         guard let latest else { return nil }
-        let due = Timestamp(milliseconds: latest) + keyAge
+        let due = Elapsed(milliseconds: latest) + keyAge
         guard due <= now else { return due }
         try db.cachedStatement(sql: "DELETE FROM idempotency WHERE job = ?").execute(arguments: [key.value])
         return nil
@@ -100,7 +102,7 @@ extension SQL {
     private static let bytesOfStep = 2 << 20
 
     /// Removes what the rule no longer keeps, the job that ended first first, as far as one step goes.
-    static func removeEnded(_ db: Database, _ rule: RetentionRule, at now: Timestamp) throws -> RetentionStep {
+    static func removeEnded(_ db: Database, _ rule: RetentionRule, at now: Elapsed) throws -> RetentionStep {
         var step = RetentionStep()
         var room = rowsOfStep
         room -= try removeLeftovers(db, limit: room, at: now)
@@ -108,20 +110,20 @@ extension SQL {
         var total = try endedTotal(db).bytes
         let jobs = try db.cachedStatement(
             sql: """
-                SELECT key, id, event_id, finished_at, input_file, output_file, \(Schema.size("job")) \
-                FROM job INDEXED BY job_by_end WHERE finished_at IS NOT NULL ORDER BY finished_at LIMIT ?
+                SELECT key, id, event_id, ended, input_file, output_file, \(Schema.size("job")) \
+                FROM job INDEXED BY job_by_end WHERE ended IS NOT NULL ORDER BY ended LIMIT ?
                 """
         )
         let first = try Row.fetchCursor(jobs, arguments: [max(room, 1) / 2]).array { row in
             (
                 key: JobKey(value: row[0]), id: row[1] as Data, eventID: row[2] as Data,
-                finishedAt: Timestamp(milliseconds: row[3]),
+                ended: Elapsed(milliseconds: row[3]),
                 files: [row[4] as String?, row[5] as String?].compactMap { $0.map(BlobName.init(text:)) },
                 size: row[6] as Int
             )
         }
         for job in first {
-            let isDue = rule.before.map { job.finishedAt < $0 } ?? false || total > rule.maxBytes
+            let isDue = rule.before.map { job.ended < $0 } ?? false || total > rule.maxBytes
             guard isDue, room > 0, step.bytes < bytesOfStep else { break }
             room -= try remove(db, job.key, id: job.id, eventID: job.eventID, at: now)
             total -= job.size
@@ -139,7 +141,7 @@ extension SQL {
         return try Row.fetchCursor(statement).first { ($0[0], $0[1]) } ?? (0, 0)
     }
 
-    private static func removeLeftovers(_ db: Database, limit: Int, at now: Timestamp) throws -> Int {
+    private static func removeLeftovers(_ db: Database, limit: Int, at now: Elapsed) throws -> Int {
         let statement = try db.cachedStatement(sql: "SELECT job FROM leftover WHERE due <= ? ORDER BY due LIMIT 16")
         let keys = try Int64.fetchAll(statement, arguments: [now.milliseconds]).map(JobKey.init(value:))
         var rows = 0
@@ -160,24 +162,24 @@ extension SQL {
     /// How long a deleted job is remembered.
     private static let tombstoneAge = Duration.seconds(30 * 86_400)
 
-    private static func forgetTombstones(_ db: Database, limit: Int, at now: Timestamp) throws -> Int {
+    private static func forgetTombstones(_ db: Database, limit: Int, at now: Elapsed) throws -> Int {
         guard limit > 0 else { return 0 }
         // They are numbered in the order of their time, so the first ones are the oldest.
         try db.cachedStatement(
             sql: """
                 DELETE FROM tombstone WHERE number IN (SELECT number FROM tombstone ORDER BY number LIMIT ?) AND at < ?
                 """
-        ).execute(arguments: [limit, now.milliseconds - tombstoneAge.milliseconds])
+        ).execute(arguments: [limit, (now - tombstoneAge).milliseconds])
         return db.changesCount
     }
 
     /// When the retention has something to do next, and what there is to give back. From the ends of indexes alone.
     static func retentionOutlook(_ db: Database, _ retention: Duration) throws -> RetentionOutlook {
-        func first(_ sql: String) throws -> Timestamp? {
-            try Int64.fetchOne(db.cachedStatement(sql: sql)).map(Timestamp.init(milliseconds:))
+        func first(_ sql: String) throws -> Elapsed? {
+            try Int64.fetchOne(db.cachedStatement(sql: sql)).map(Elapsed.init(milliseconds:))
         }
         let oldest =
-            retention > .zero ? try first("SELECT min(finished_at) FROM job WHERE finished_at IS NOT NULL") : nil
+            retention > .zero ? try first("SELECT min(ended) FROM job WHERE ended IS NOT NULL") : nil
         let leftover = try first("SELECT min(due) FROM leftover")
         let tombstone = try first("SELECT at FROM tombstone ORDER BY number LIMIT 1")
         return RetentionOutlook(
@@ -192,8 +194,8 @@ extension SQL {
 
 /// What the retention finds before it does anything.
 struct RetentionOutlook: Sendable, Equatable {
-    /// The first moment at which something is too old; nil when nothing ever will be.
-    var next: Timestamp?
+    /// The first moment at which something is too old, by ``Moment/certain``; nil when nothing ever will be.
+    var next: Elapsed?
     /// What ended jobs take.
     var bytes: Int
     /// Pages of the file, and those of them that hold nothing.

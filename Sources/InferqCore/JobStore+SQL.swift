@@ -9,21 +9,21 @@ enum SQL {}
 extension SQL {
     /// The columns of a job without its bodies, in the order that ``job(_:_:)`` reads them.
     static let head = """
-        key, id, event_id, model, phase, priority, run_at, expires_at, timeout, max_attempts, attempt, failures, lease, \
+        key, id, event_id, model, phase, priority, run_at, expiry, timeout, max_attempts, attempt, failures, lease, \
         crashes, started_at, finished_at, last_event, retry_of, traceparent, metadata, error, input_type, input_size, \
         input_json, input_digest, input_file, output_type, output_size, output_form, output_digest, output_file, \
-        layers_from, layers_to, layers, reports, output_encoding, output_note
+        layers_from, layers_to, layers, reports, output_encoding, output_note, created_at, due, expires_at
         """
-    private static let headCount: CInt = 37
+    private static let headCount: CInt = 40
 
     static func insertJob(_ db: Database, _ job: Job, model: Int64) throws {
         let (input, inputFile) = columns(job.input)
         try db.with(
             """
-            INSERT INTO job (key, id, event_id, model, phase, priority, run_at, expires_at, timeout, max_attempts, \
-            last_event, retry_of, traceparent, metadata, input_type, input_size, input_json, input_digest, \
+            INSERT INTO job (key, id, event_id, model, phase, priority, created_at, run_at, due, expires_at, expiry, \
+            timeout, max_attempts, last_event, retry_of, traceparent, metadata, input_type, input_size, input_json, input_digest, \
             input_file, input) \
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """
         ) { row in
             try row.bind(job.key.value)
@@ -32,8 +32,11 @@ extension SQL {
             try row.bind(model)
             try row.bind(phase(job.state))
             try row.bind(job.options.priority)
+            try row.bind(job.createdAt.milliseconds)
             try row.bind(job.runAt.milliseconds)
-            try row.bind(job.options.expiresAt?.milliseconds)
+            try row.bind(job.due?.milliseconds)
+            try row.bind(job.options.expiry?.at.milliseconds)
+            try row.bind(job.options.expiry?.elapsed.milliseconds)
             try row.bind(job.options.timeout?.milliseconds)
             try row.bind(job.options.maxAttempts)
             try row.bind(job.lastEvent)
@@ -71,21 +74,23 @@ extension SQL {
     }
 
     /// Writes everything of a job that a transition can have changed, but for a new output.
-    static func updateJob(_ db: Database, _ job: Job) throws {
+    static func updateJob(_ db: Database, _ job: Job, at now: Moment) throws {
         try db.with(
             """
-            UPDATE job SET phase = ?, run_at = ?, attempt = ?, failures = ?, lease = ?, crashes = ?, \
-            started_at = ?, finished_at = ?, last_event = ?, error = ?, layers = ?, reports = ? WHERE key = ?
+            UPDATE job SET phase = ?, run_at = ?, due = ?, attempt = ?, failures = ?, lease = ?, crashes = ?, \
+            started_at = ?, finished_at = ?, ended = ?, last_event = ?, error = ?, layers = ?, reports = ? WHERE key = ?
             """
         ) { row in
             try row.bind(phase(job.state))
             try row.bind(job.runAt.milliseconds)
+            try row.bind(job.due?.milliseconds)
             try row.bind(job.attempt)
             try row.bind(job.failures)
             try row.bind(job.lease.number)
             try row.bind(job.crashes)
             try row.bind(job.startedAt?.milliseconds)
             try row.bind(job.finishedAt?.milliseconds)
+            try row.bind(job.finishedAt.map { _ in now.certain.milliseconds })
             try row.bind(job.lastEvent)
             try row.bind(job.error?.json)
             try row.bind(columns(job.layers).early)
@@ -96,20 +101,21 @@ extension SQL {
     }
 
     /// As ``updateJob(_:_:)``, for a job that has just got its output.
-    static func completeJob(_ db: Database, _ job: Job, output: Payload) throws {
+    static func completeJob(_ db: Database, _ job: Job, output: Payload, at now: Moment) throws {
         let layers = columns(job.layers)
         let (bytes, file) = columns(output)
         try db.with(
             """
-            UPDATE job SET phase = ?, failures = ?, crashes = ?, finished_at = ?, last_event = ?, error = NULL, \
-            output_type = ?, output_size = ?, output_form = ?, output_digest = ?, output_file = ?, output = ?, \
-            output_encoding = ?, output_note = ?, layers_from = ?, layers_to = ?, layers = ? WHERE key = ?
+            UPDATE job SET phase = ?, failures = ?, crashes = ?, finished_at = ?, ended = ?, last_event = ?, \
+            error = NULL, output_type = ?, output_size = ?, output_form = ?, output_digest = ?, output_file = ?, \
+            output = ?, output_encoding = ?, output_note = ?, layers_from = ?, layers_to = ?, layers = ? WHERE key = ?
             """
         ) { row in
             try row.bind(phase(job.state))
             try row.bind(job.failures)
             try row.bind(job.crashes)
             try row.bind(job.finishedAt?.milliseconds)
+            try row.bind(now.certain.milliseconds)
             try row.bind(job.lastEvent)
             try row.bind(output.contentType)
             try row.bind(output.byteCount)
@@ -127,8 +133,14 @@ extension SQL {
         }
     }
 
+    /// The largest key that was ever given out, as far as anybody remembers it.
     static func lastKey(_ db: Database) throws -> JobKey? {
-        try Int64.fetchOne(db.cachedStatement(sql: "SELECT max(key) FROM job")).map(JobKey.init(value:))
+        let statement = try db.cachedStatement(
+            sql: """
+                SELECT max(key) FROM (SELECT max(key) AS key FROM job UNION ALL SELECT max(job) FROM tombstone)
+                """
+        )
+        return try Int64.fetchOne(statement).map(JobKey.init(value:))
     }
 
     /// Whether a row names this file.
@@ -178,22 +190,23 @@ extension SQL {
         let key = JobKey(value: try row.int64(0))
         guard let id = try row.uuid(1), let eventID = try row.uuid(2), let model = names.name(of: try row.int64(3))
         else { throw StoreError.corrupt(path: "job \(key.value)", reason: "an identifier is malformed") }
-        let runAt = Timestamp(milliseconds: try row.int64(6))
+        let lease = Job.Lease(number: try row.int64(12))
         var job = Job(
             id: id,
             eventID: eventID,
             model: model,
             options: try options(row),
+            createdAt: Timestamp(milliseconds: try row.int64(37)),
             input: try payload(row, type: 21, file: 25),
-            runAt: runAt,
-            now: runAt
+            state: try state(try row.int(4), lease, finishedAt: try row.time(15)),
+            runAt: Timestamp(milliseconds: try row.int64(6)),
+            due: try row.optionalInt64(38).map(Elapsed.init(milliseconds:))
         )
         job.attempt = try row.int(10)
         job.failures = try row.int(11)
-        job.lease = Job.Lease(number: try row.int64(12))
+        job.lease = lease
         job.crashes = try row.int(13)
         job.startedAt = try row.time(14)
-        job.state = try state(try row.int(4), job.lease, finishedAt: try row.time(15))
         job.lastEvent = try row.int64(16)
         job.error = try row.bytes(20).map(Failure.init(json:))
         if !row.isNull(27) {
@@ -209,7 +222,9 @@ extension SQL {
     private static func options(_ row: PreparedStatement) throws -> Job.Options {
         var options = Job.Options(maxAttempts: try row.int(9))
         options.priority = try row.int(5)
-        options.expiresAt = try row.time(7)
+        if let at = try row.time(39), let elapsed = try row.optionalInt64(7) {
+            options.expiry = Job.Expiry(at: at, elapsed: Elapsed(milliseconds: elapsed))
+        }
         options.timeout = try row.optionalInt64(8).map { .milliseconds($0) }
         options.retryOf = try row.uuid(17)
         options.traceparent = try row.text(18)

@@ -23,10 +23,10 @@ extension SQL {
         } ?? nil
     }
 
-    static func insertKey(_ db: Database, _ key: IdempotencyKey, of job: JobKey, at now: Timestamp) throws {
+    static func insertKey(_ db: Database, _ key: IdempotencyKey, of job: JobKey, at now: Moment) throws {
         // Replaces the key of a job that is not even remembered any more: see ``jobOf(_:_:)``.
         try db.cachedStatement(sql: "INSERT OR REPLACE INTO idempotency (key, digest, job, at) VALUES (?, ?, ?, ?)")
-            .execute(arguments: [key.text, Data(key.digest), job.value, now.milliseconds])
+            .execute(arguments: [key.text, Data(key.digest), job.value, now.certain.milliseconds])
     }
 }
 
@@ -45,15 +45,36 @@ extension SQL {
         try db.execute(sql: "UPDATE model SET paused = ? WHERE id = ?", arguments: [isPaused, model])
     }
 
-    /// The oldest pending job of a model.
-    static func oldestPending(_ db: Database, model: Int64) throws -> JobKey? {
+    /// When the oldest pending job of a model was submitted.
+    static func oldestPending(_ db: Database, model: Int64) throws -> Elapsed? {
         let statement = try db.cachedStatement(
             sql: """
-                SELECT min(key) FROM (SELECT min(key) AS key FROM job WHERE model = ?1 AND phase = 0 \
-                UNION ALL SELECT min(key) FROM job WHERE model = ?1 AND phase = 1)
+                SELECT elapsed FROM event WHERE job = (SELECT min(key) FROM ( \
+                SELECT min(key) AS key FROM job WHERE model = ?1 AND phase = 0 \
+                UNION ALL SELECT min(key) FROM job WHERE model = ?1 AND phase = 1)) ORDER BY id LIMIT 1
                 """
         )
-        return try Int64.fetchOne(statement, arguments: [model]).map(JobKey.init(value:))
+        return try Int64.fetchOne(statement, arguments: [model]).map(Elapsed.init(milliseconds:))
+    }
+
+    static func leads(_ db: Database) throws -> [IDLead] {
+        try Row.fetchCursor(db, sql: "SELECT key, milliseconds FROM lead ORDER BY key")
+            .array { IDLead(key: JobKey(value: $0[0]), milliseconds: $0[1]) }
+    }
+
+    static func insertLead(_ db: Database, _ lead: IDLead) throws {
+        try db.cachedStatement(sql: "INSERT OR REPLACE INTO lead (key, milliseconds) VALUES (?, ?)")
+            .execute(arguments: [lead.key.value, lead.milliseconds])
+    }
+
+    /// Forgets those that no job needs any more.
+    static func deleteOldLeads(_ db: Database) throws {
+        try db.execute(
+            sql: """
+                DELETE FROM lead \
+                WHERE key < (SELECT max(key) FROM lead WHERE key <= (SELECT min(key) FROM job))
+                """
+        )
     }
 
     static func meta(_ db: Database, _ name: String) throws -> Data? {

@@ -47,6 +47,8 @@ package final class JobStore: Sendable {
         package var elsewhere: [RunElsewhere] = []
         /// Nil when the store's schema was the current one.
         package var upgrade: StoreUpgrade?
+        /// What there is to say of the wall clock.
+        package var clock: StoreClock.Finding?
     }
 
     /// One job's change of state as it was committed.
@@ -70,6 +72,7 @@ package final class JobStore: Sendable {
     let reads: GroupRead
     let names: ModelNames
     let ids: IDGenerator
+    package let clock: StoreClock
     /// Held as long as the store is open.
     private let lock: StoreLock
     private let files: StoreFiles
@@ -81,13 +84,14 @@ package final class JobStore: Sendable {
     /// - Parameters:
     ///   - models: the configured models.
     ///   - bootID: the kernel's, to tell a crash of the program from one of the machine.
+    ///   - source: the machine's clocks.
     ///   - onFatal: called when the disk has failed or the store was taken away: the process must end.
     /// - Throws: ``StoreError``.
     package init(
         _ settings: Settings,
         models: [String],
         bootID: String,
-        now: Timestamp,
+        source: StoreClock.Source = .system,
         onFatal: @escaping @Sendable (StoreError) -> Void
     ) throws {
         try StoreOpening.makeFolder(of: settings.path)
@@ -113,14 +117,15 @@ package final class JobStore: Sendable {
             try StoreOpening.syncFolder(of: settings.path)
             names = ModelNames()
             let start = try StoreOpening.begin(
-                pool, settings, models: models, names: names, blobs: blobs, disk: disk, bootID: bootID, now: now
+                pool, settings, models: models, names: names, blobs: blobs, disk: disk, bootID: bootID, source: source
             )
             var recovery = start.recovery
             recovery.upgrade = upgrade
             self.recovery = recovery
             secret = start.secret
             instance = start.instance
-            ids = IDGenerator(after: start.lastKey, tag: instance.tag)
+            clock = start.clock
+            ids = IDGenerator(after: start.lastKey, leads: start.leads, tag: instance.tag)
             files = try StoreFiles(path: settings.path, lock: lock, marksLog: settings.synchronous == .full)
             commits = GroupCommit(
                 pool: pool, walLimit: settings.walLimit, walByteCount: walByteCount, files: files,
@@ -136,6 +141,12 @@ package final class JobStore: Sendable {
 
     /// Refuses new work, waits for what was accepted, empties the WAL and closes.
     package func close() async {
+        do {
+            let note = clock.note
+            try await commits.perform(.change) { db in try SQL.setMeta(db, "clock", Data(note.text.utf8)) }
+        } catch {
+            // The next start goes on from the newest entry: what time has passed since is not counted, no more.
+        }
         commits.stop()
         await commits.checkpointNow()
         StoreCopy.sweep(pool.path)
@@ -164,11 +175,15 @@ package final class JobStore: Sendable {
 
     /// Stores a new job and its first event, unless its key is known.
     ///
-    /// - Parameter then: called on the writer after the commit of a new job, in commit order.
+    /// - Parameters:
+    ///   - leads: what the generator of its id wants to be stored.
+    ///   - then: called on the writer after the commit of a new job, in commit order.
     /// - Throws: ``JobQueue/Refusal/keyReused``, or ``StoreError``.
     func insert(
         _ job: Job,
         key: IdempotencyKey?,
+        at now: Moment,
+        leads: ArraySlice<IDLead> = [],
         then: @escaping @Sendable (Change) -> Void
     ) async throws -> Insertion {
         guard let model = names.id(of: job.model) else {
@@ -177,8 +192,13 @@ package final class JobStore: Sendable {
         return try await commits.perform(
             .submit,
             byteCount: job.inlineByteCount,
-            then: { insertion in if case .inserted(let change) = insertion { then(change) } },
-            { [now = Timestamp.now] db in
+            then: { [ids] insertion in
+                guard case .inserted(let change) = insertion else { return }
+                if !leads.isEmpty { ids.stored(leads) }
+                then(change)
+            },
+            { db in
+                for lead in leads { try SQL.insertLead(db, lead) }
                 if let key {
                     if let known = try SQL.jobOf(db, key) { return .known(known) }
                     try SQL.insertKey(db, key, of: job.key, at: now)
@@ -211,7 +231,7 @@ package final class JobStore: Sendable {
     func change(
         _ key: JobKey,
         rank: GroupCommit.Rank,
-        now: Timestamp,
+        now: Moment,
         readsInput: Bool = false,
         then: @escaping @Sendable (Change) -> Void,
         _ transition: @escaping @Sendable (inout Job) throws -> [JobEvent.Draft],
@@ -228,7 +248,7 @@ package final class JobStore: Sendable {
     /// left out.
     func changeAll(
         _ rank: GroupCommit.Rank,
-        now: Timestamp,
+        now: Moment,
         then: @escaping @Sendable ([Change]) -> Void,
         which: @escaping @Sendable (Database) throws -> [JobKey],
         _ transition: @escaping @Sendable (inout Job) throws -> [JobEvent.Draft]
@@ -250,7 +270,7 @@ package final class JobStore: Sendable {
         readsInput: Bool,
         _ db: Database,
         _ names: ModelNames,
-        _ now: Timestamp
+        _ now: Moment
     ) throws -> Change? {
         let found =
             try readsInput ? SQL.selectWholeJob(db, key, names) : SQL.selectJob(db, key, names)
@@ -260,9 +280,9 @@ package final class JobStore: Sendable {
         let events = try drafts.map { try SQL.insertEvent(db, key, $0, at: now) }
         if let last = events.last { job.lastEvent = last.id }
         if let output = job.output, before.output == nil {
-            try SQL.completeJob(db, job, output: output)
+            try SQL.completeJob(db, job, output: output, at: now)
         } else if job != before {
-            try SQL.updateJob(db, job)
+            try SQL.updateJob(db, job, at: now)
         }
         return Change(job: job, before: before.state, events: events)
     }

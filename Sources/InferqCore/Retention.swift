@@ -104,7 +104,7 @@ package struct Retention: Service {
             await store.disk.tend(minFree: settings().minFree)
             tellOfDisk()
             let next = try await removeAll()
-            return max((next ?? .latest) - .now, Self.pause)
+            return next.map { max($0 - store.clock.now.certain, Self.pause) } ?? Self.lookWhileIdle
         } catch StoreError.closed {
             return Self.lookWhileIdle
         } catch {
@@ -113,7 +113,7 @@ package struct Retention: Service {
         }
     }
 
-    private func removeAll() async throws -> Timestamp? {
+    private func removeAll() async throws -> Elapsed? {
         let begin = ContinuousClock.now
         var (jobs, bytes, spent) = (0, 0, Duration.zero)
         defer {
@@ -130,10 +130,11 @@ package struct Retention: Service {
         while true {
             let settings = settings()
             let outlook = try await store.outlook(settings.age)
-            let isDue = outlook.bytes > settings.maxBytes || outlook.next.map { $0 < .now } ?? false
+            let now = store.clock.now.certain
+            let isDue = outlook.bytes > settings.maxBytes || outlook.next.map { $0 < now } ?? false
             var isWorth = false
             if isDue {
-                let (step, time) = try await store.removeEnded(settings)
+                let (step, time) = try await store.removeEnded(settings, now: now)
                 jobs += step.jobs
                 bytes += step.bytes
                 spent += time

@@ -2,19 +2,20 @@ import GRDB
 
 extension SQL {
     /// Appends an event and returns it with its id.
-    static func insertEvent(_ db: Database, _ job: JobKey, _ draft: JobEvent.Draft, at now: Timestamp) throws
+    static func insertEvent(_ db: Database, _ job: JobKey, _ draft: JobEvent.Draft, at now: Moment) throws
         -> JobEvent
     {
         try db.with(
             """
-            INSERT INTO event (job, kind, status, at, attempt, run_at, text, error, detail) \
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+            INSERT INTO event (job, kind, status, at, elapsed, attempt, run_at, text, error, detail) \
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """
         ) { row in
             try row.bind(job.value)
             try row.bind(draft.kind.rawValue)
             try row.bind(draft.status.rawValue)
-            try row.bind(now.milliseconds)
+            try row.bind(now.wall.milliseconds)
+            try row.bind(now.elapsed.milliseconds)
             try row.bind(draft.attempt)
             try row.bind(draft.runAt.milliseconds)
             try row.bind(draft.text)
@@ -22,7 +23,7 @@ extension SQL {
             try row.bind(draft.detail)
             try row.run()
         }
-        return JobEvent(id: db.lastInsertedRowID, job: job, at: now, draft: draft)
+        return JobEvent(id: db.lastInsertedRowID, job: job, at: now.wall, draft: draft)
     }
 
     /// The events of a job after one id, in order.
@@ -51,6 +52,14 @@ extension SQL {
                 events.append(event)
             }
             return events
+        }
+    }
+
+    /// When the newest entry was made; nil in a new store.
+    static func newestMoment(_ db: Database) throws -> (wall: Timestamp, elapsed: Elapsed)? {
+        try db.with("SELECT at, elapsed FROM event ORDER BY id DESC LIMIT 1") { row in
+            guard try row.step() else { return nil }
+            return (Timestamp(milliseconds: try row.int64(0)), Elapsed(milliseconds: try row.int64(1)))
         }
     }
 

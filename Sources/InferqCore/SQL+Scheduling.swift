@@ -25,36 +25,44 @@ extension SQL {
         }
     }
 
-    /// Jobs whose `run_at` has come, the earliest first.
-    static func waitingJobs(_ db: Database, until now: Timestamp, limit: Int) throws -> [JobKey] {
-        let statement = try db.cachedStatement(
-            sql: "SELECT key FROM job WHERE phase = 0 AND run_at <= ? ORDER BY run_at LIMIT ?"
+    /// Jobs whose pause is over (by a millisecond: both ends of it were cut off to one) or whose `run_at` has come, the earliest first; at most `limit` of each.
+    static func waitingJobs(_ db: Database, until now: Moment, limit: Int) throws -> [JobKey] {
+        let pausing = try db.cachedStatement(
+            sql: "SELECT key FROM job WHERE phase = 0 AND due IS NOT NULL AND due < ? ORDER BY due LIMIT ?"
         )
-        return try Int64.fetchAll(statement, arguments: [now.milliseconds, limit]).map(JobKey.init(value:))
+        let waiting = try db.cachedStatement(
+            sql: "SELECT key FROM job WHERE phase = 0 AND due IS NULL AND run_at <= ? ORDER BY run_at LIMIT ?"
+        )
+        let keys =
+            try Int64.fetchAll(pausing, arguments: [now.elapsed.milliseconds, limit])
+            + Int64.fetchAll(waiting, arguments: [now.wall.milliseconds, limit])
+        return keys.map(JobKey.init(value:))
     }
 
-    /// Jobs whose first attempt has not begun by `expires_at`.
-    static func expiredJobs(_ db: Database, at now: Timestamp, limit: Int) throws -> [JobKey] {
+    /// Jobs whose first attempt has not begun in time.
+    static func expiredJobs(_ db: Database, at now: Moment, limit: Int) throws -> [JobKey] {
         let statement = try db.cachedStatement(
             sql: """
-                SELECT key FROM job WHERE expires_at IS NOT NULL AND attempt = 0 AND phase < 2 AND expires_at <= ? \
-                ORDER BY expires_at LIMIT ?
+                SELECT key FROM job WHERE expiry IS NOT NULL AND attempt = 0 AND phase < 2 AND expiry <= ? \
+                ORDER BY expiry LIMIT ?
                 """
         )
-        return try Int64.fetchAll(statement, arguments: [now.milliseconds, limit]).map(JobKey.init(value:))
+        return try Int64.fetchAll(statement, arguments: [now.elapsed.milliseconds, limit]).map(JobKey.init(value:))
     }
 
-    /// The next moment at which a job becomes due or expires.
-    static func nextDeadline(_ db: Database) throws -> Timestamp? {
-        let due = try Int64.fetchOne(db.cachedStatement(sql: "SELECT min(run_at) FROM job WHERE phase = 0"))
-        let expiry = try Int64.fetchOne(
-            db.cachedStatement(
-                sql: """
-                    SELECT min(expires_at) FROM job WHERE expires_at IS NOT NULL AND attempt = 0 AND phase < 2
-                    """
-            )
+    /// How long it is until a job becomes due or expires; nil: none will.
+    static func nextDeadline(_ db: Database, from now: Moment) throws -> Duration? {
+        func first(_ sql: String) throws -> Int64? { try Int64.fetchOne(db.cachedStatement(sql: sql)) }
+        let runAt = try first("SELECT min(run_at) FROM job WHERE phase = 0 AND due IS NULL")
+        let due = try first("SELECT min(due) FROM job WHERE phase = 0 AND due IS NOT NULL")
+        let expiry = try first(
+            "SELECT min(expiry) FROM job WHERE expiry IS NOT NULL AND attempt = 0 AND phase < 2"
         )
-        return [due, expiry].compactMap { $0 }.min().map(Timestamp.init(milliseconds:))
+        return [
+            runAt.map { Timestamp(milliseconds: $0) - now.wall },
+            due.map { Elapsed(milliseconds: $0 + 1) - now.elapsed },
+            expiry.map { Elapsed(milliseconds: $0) - now.elapsed },
+        ].compactMap { $0 }.min()
     }
 
     static func runningJobs(_ db: Database) throws -> [JobKey] {
@@ -69,11 +77,14 @@ extension SQL {
         let due = try db.cachedStatement(
             sql: "SELECT model, priority, count(*) FROM job INDEXED BY job_due WHERE phase = 1 GROUP BY 1, 2"
         )
-        let waiting = try db.cachedStatement(
-            sql: "SELECT model, priority, count(*) FROM job WHERE phase = 0 GROUP BY 1, 2"
-        )
+        // One index each.
+        let waiting = try ["IS NULL", "IS NOT NULL"].map { kind in
+            try db.cachedStatement(
+                sql: "SELECT model, priority, count(*) FROM job WHERE phase = 0 AND due \(kind) GROUP BY 1, 2"
+            )
+        }
         return try Row.fetchCursor(due).array { ($0[0], $0[1], true, $0[2]) }
-            + Row.fetchCursor(waiting).array { ($0[0], $0[1], false, $0[2]) }
+            + waiting.flatMap { try Row.fetchCursor($0).array { ($0[0], $0[1], false, $0[2]) } }
     }
 
     /// How many due jobs of the same model and priority are older, counted up to `limit`.
@@ -94,36 +105,46 @@ extension SQL {
 
 /// Pages of jobs.
 extension SQL {
+    /// What a list looks at.
+    struct Span {
+        let keys: Range<JobKey>
+        /// When the jobs were submitted, both ends left out; nil: no matter when.
+        let created: (after: Int64, before: Int64)?
+        let limit: Int
+
+        fileprivate var condition: String {
+            "key >= ? AND key < ?" + (created == nil ? "" : " AND created_at > ? AND created_at < ?")
+        }
+
+        fileprivate func bind(_ row: inout PreparedStatement) throws {
+            try row.bind(keys.lowerBound.value)
+            try row.bind(keys.upperBound.value)
+            if let created {
+                try row.bind(created.after)
+                try row.bind(created.before)
+            }
+            try row.bind(limit)
+        }
+    }
+
     /// A run of one model's jobs in one phase, newest first.
-    static func listedKeys(
-        _ db: Database,
-        model: Int64,
-        phase: Int,
-        from lower: JobKey,
-        below upper: JobKey,
-        limit: Int
-    ) throws -> [JobKey] {
-        let statement = try db.cachedStatement(
-            sql: """
-                SELECT key FROM job WHERE model = ? AND phase = ? AND key >= ? AND key < ? ORDER BY key DESC LIMIT ?
-                """
-        )
-        return try Int64.fetchAll(statement, arguments: [model, phase, lower.value, upper.value, limit])
-            .map(JobKey.init(value:))
+    static func listedKeys(_ db: Database, model: Int64, phase: Int, _ span: Span) throws -> [JobKey] {
+        try db.with(
+            "SELECT key FROM job WHERE model = ? AND phase = ? AND \(span.condition) ORDER BY key DESC LIMIT ?"
+        ) { row in
+            try row.bind(model)
+            try row.bind(phase)
+            try span.bind(&row)
+            var keys: [JobKey] = []
+            while try row.step() { keys.append(JobKey(value: try row.int64(0))) }
+            return keys
+        }
     }
 
     /// All jobs, newest first.
-    static func listedJobs(
-        _ db: Database,
-        from lower: JobKey,
-        below upper: JobKey,
-        limit: Int,
-        _ names: ModelNames
-    ) throws -> [Job] {
-        try db.with("SELECT \(head) FROM job WHERE key >= ? AND key < ? ORDER BY key DESC LIMIT ?") { row in
-            try row.bind(lower.value)
-            try row.bind(upper.value)
-            try row.bind(limit)
+    static func listedJobs(_ db: Database, _ span: Span, _ names: ModelNames) throws -> [Job] {
+        try db.with("SELECT \(head) FROM job WHERE \(span.condition) ORDER BY key DESC LIMIT ?") { row in
+            try span.bind(&row)
             var jobs: [Job] = []
             while try row.step() { jobs.append(try job(row, names)) }
             return jobs

@@ -34,8 +34,12 @@ enum Schema {
                     model INTEGER NOT NULL REFERENCES model (id),
                     phase INTEGER NOT NULL CHECK (phase BETWEEN 0 AND 5),
                     priority INTEGER NOT NULL CHECK (priority BETWEEN -100 AND 100),
+                    -- *_at: by the wall clock, as they are shown; due, expiry, ended: by the store's own clock
+                    created_at INTEGER NOT NULL,
                     run_at INTEGER NOT NULL,
+                    due INTEGER,
                     expires_at INTEGER,
+                    expiry INTEGER CHECK ((expiry IS NULL) = (expires_at IS NULL)),
                     timeout INTEGER CHECK (timeout > 0),
                     max_attempts INTEGER NOT NULL CHECK (max_attempts BETWEEN 1 AND 25),
                     attempt INTEGER NOT NULL DEFAULT 0 CHECK (attempt >= 0),
@@ -44,6 +48,7 @@ enum Schema {
                     crashes INTEGER NOT NULL DEFAULT 0,
                     started_at INTEGER CHECK ((started_at IS NULL) = (attempt = 0)),
                     finished_at INTEGER CHECK ((finished_at IS NULL) = (phase < 3)),
+                    ended INTEGER CHECK ((ended IS NULL) = (phase < 3)),
                     last_event INTEGER NOT NULL,
                     retry_of BLOB,
                     traceparent TEXT,
@@ -73,9 +78,10 @@ enum Schema {
 
                 -- the scheduler's question: the next due job of a model, by priority, then age
                 CREATE INDEX job_due ON job (model, priority DESC, key) WHERE phase = 1;
-                CREATE INDEX job_waiting ON job (run_at) WHERE phase = 0;
-                CREATE INDEX job_expiring ON job (expires_at)
-                    WHERE expires_at IS NOT NULL AND attempt = 0 AND phase < 2;
+                CREATE INDEX job_waiting ON job (run_at) WHERE phase = 0 AND due IS NULL;
+                CREATE INDEX job_pausing ON job (due) WHERE phase = 0 AND due IS NOT NULL;
+                CREATE INDEX job_expiring ON job (expiry)
+                    WHERE expiry IS NOT NULL AND attempt = 0 AND phase < 2;
                 -- every list is a merge of runs of this one
                 CREATE INDEX job_listed ON job (model, phase, key);
                 -- the sweep for orphans at the start asks for each file that there is
@@ -88,6 +94,7 @@ enum Schema {
                     kind INTEGER NOT NULL,
                     status INTEGER NOT NULL,
                     at INTEGER NOT NULL,
+                    elapsed INTEGER NOT NULL,
                     attempt INTEGER NOT NULL,
                     run_at INTEGER NOT NULL,
                     text TEXT,
@@ -125,7 +132,7 @@ enum Schema {
                 CREATE INDEX leftover_due ON leftover (due);
 
                 -- the retention's question: which job ended first
-                CREATE INDEX job_by_end ON job (finished_at) WHERE finished_at IS NOT NULL;
+                CREATE INDEX job_by_end ON job (ended) WHERE ended IS NOT NULL;
 
                 -- what ended jobs take: the triggers keep it, so that nobody has to add up rows
                 CREATE TABLE ended (
@@ -135,6 +142,12 @@ enum Schema {
                 ) STRICT;
 
                 INSERT INTO ended (one, jobs, bytes) VALUES (1, 0, 0);
+
+                -- from which keys on they lie ahead of the wall clock, in milliseconds: it was set back
+                CREATE TABLE lead (
+                    key INTEGER PRIMARY KEY,
+                    milliseconds INTEGER NOT NULL CHECK (milliseconds >= 0)
+                ) STRICT;
 
                 -- attempts at workers on other hosts, for as long as they run
                 CREATE TABLE elsewhere (

@@ -13,6 +13,8 @@ enum StoreOpening {
         let secret: SymmetricKey
         let instance: InstanceID
         let lastKey: JobKey?
+        let leads: [IDLead]
+        let clock: StoreClock
     }
 
     static func folder(of path: String) -> String {
@@ -234,11 +236,11 @@ extension StoreOpening {
         blobs: Blobs,
         disk: DiskGuard,
         bootID: String,
-        now: Timestamp
+        source: StoreClock.Source
     ) throws -> Start {
         func attempt() throws -> Start? {
             try pool.writeWithoutTransaction { db in
-                try beginOnce(db, models, names, blobs, bootID, keepsElsewhere: settings.keepsElsewhere, now)
+                try beginOnce(db, models, names, blobs, bootID, keepsElsewhere: settings.keepsElsewhere, source)
             }
         }
         let start: Start?
@@ -258,7 +260,7 @@ extension StoreOpening {
         _ blobs: Blobs,
         _ bootID: String,
         keepsElsewhere: Bool,
-        _ now: Timestamp
+        _ source: StoreClock.Source
     ) throws -> Start? {
         var start: Start?
         try db.inTransaction(.immediate) {
@@ -267,6 +269,7 @@ extension StoreOpening {
             let epoch = try number(db, "epoch") + 1
             try SQL.setMeta(db, "epoch", Data(String(epoch).utf8))
             let isCrash = try SQL.meta(db, "boot_id").map { $0 == Data(bootID.utf8) } ?? false
+            let (clock, finding) = try clock(db, source, isSameBoot: isCrash)
             try SQL.setMeta(db, "boot_id", Data(bootID.utf8))
             let secret = try SQL.meta(db, "secret") ?? SymmetricKey(size: .bits256).withUnsafeBytes { Data($0) }
             try SQL.setMeta(db, "secret", secret)
@@ -275,8 +278,9 @@ extension StoreOpening {
             if instance == nil { try SQL.setMeta(db, "instance", Data(ownID.text.utf8)) }
             let elsewhere = try SQL.runsElsewhere(db, names)
             let recovered = try recover(
-                db, names, isCrash: isCrash, elsewhere: elsewhere, keepsElsewhere: keepsElsewhere, now: now
+                db, names, isCrash: isCrash, elsewhere: elsewhere, keepsElsewhere: keepsElsewhere, now: clock.now
             )
+            try SQL.deleteOldLeads(db)
             start = Start(
                 recovery: JobStore.Recovery(
                     epoch: epoch,
@@ -285,15 +289,36 @@ extension StoreOpening {
                     orphans: try removeOrphans(db, blobs),
                     sqliteVersion: try String.fetchOne(db, sql: "SELECT sqlite_version()") ?? "unknown",
                     poisonedJobs: recovered.poisoned,
-                    elsewhere: keepsElsewhere ? elsewhere : []
+                    elsewhere: keepsElsewhere ? elsewhere : [],
+                    clock: finding
                 ),
                 secret: SymmetricKey(data: secret),
                 instance: ownID,
-                lastKey: try SQL.lastKey(db)
+                lastKey: try SQL.lastKey(db),
+                leads: try SQL.leads(db),
+                clock: clock
             )
             return .commit
         }
         return start
+    }
+
+    /// The store's clock goes on from its last note, or from its newest entry.
+    private static func clock(
+        _ db: Database,
+        _ source: StoreClock.Source,
+        isSameBoot: Bool
+    ) throws -> (StoreClock, StoreClock.Finding?) {
+        let origin = StoreClock.origin(
+            after: try SQL.meta(db, "clock").flatMap { StoreClock.Note(String(decoding: $0, as: UTF8.self)) },
+            newest: try SQL.newestMoment(db),
+            isSameBoot: isSameBoot,
+            wall: source.wall(),
+            sinceBoot: source.sinceBoot()
+        )
+        let clock = StoreClock(source, origin)
+        try SQL.setMeta(db, "clock", Data(clock.note.text.utf8))
+        return (clock, origin.finding)
     }
 
     private static func number(_ db: Database, _ name: String) throws -> Int64 {
@@ -312,7 +337,7 @@ extension StoreOpening {
         isCrash: Bool,
         elsewhere: [RunElsewhere],
         keepsElsewhere: Bool,
-        now: Timestamp
+        now: Moment
     ) throws -> (interrupted: Int, poisoned: [Job]) {
         let away = Set(elsewhere.map(\.job.key))
         if !keepsElsewhere {
@@ -320,7 +345,7 @@ extension StoreOpening {
                 var job = run.job
                 let drafts = try job.interrupt(run.lease, reason: "no Redis is configured any more", now: now)
                 for draft in drafts { job.lastEvent = try SQL.insertEvent(db, job.key, draft, at: now).id }
-                try SQL.updateJob(db, job)
+                try SQL.updateJob(db, job, at: now)
             }
         }
         let running = try SQL.runningJobs(db).filter { !away.contains($0) }
@@ -335,7 +360,7 @@ extension StoreOpening {
                 now: now
             )
             for draft in drafts { job.lastEvent = try SQL.insertEvent(db, job.key, draft, at: now).id }
-            try SQL.updateJob(db, job)
+            try SQL.updateJob(db, job, at: now)
             if job.status.isFinal { poisoned.append(job) }
         }
         let others = keepsElsewhere ? 0 : elsewhere.count

@@ -39,7 +39,7 @@ extension JobStore {
 
 extension JobQueue {
     /// Jobs of a model that ended per second, averaged over about the last half minute.
-    package func rate(of model: String, now: Timestamp = .now) -> Double {
-        backlog.figures(of: model, now: now).rate
+    package func rate(of model: String) -> Double {
+        backlog.figures(of: model, now: .now).rate
     }
 }

@@ -10,7 +10,7 @@ package struct Sweeper: Service {
 
     /// So many jobs change in one step, so that submits come in between.
     private static let step = 200
-    /// A look at the clock at least this often: a wall clock that was set moves deadlines.
+    /// A look at the clock at least this often: setting the wall clock moves the deadlines of those who named a time.
     private static let longestSleep = Duration.seconds(30)
 
     package init(queue: JobQueue, wheel: TimerWheel, logger: Logger) {
@@ -34,11 +34,19 @@ package struct Sweeper: Service {
 
     /// Does all that is due and returns the time to the next deadline.
     private func sweep() async -> Duration {
+        for step in queue.store.clock.takeSteps() {
+            logger.warning(
+                "the wall clock was set; durations are not affected",
+                metadata: ["by_seconds": .stringConvertible(step.milliseconds / 1000)]
+            )
+        }
         do {
             while try await expire() + becomeDue() > 0 {}
             queue.askAgain()
-            guard let next = try await queue.store.nextDeadline() else { return Self.longestSleep }
-            return min(max(next - .now, .milliseconds(1)), Self.longestSleep)
+            guard let next = try await queue.store.nextDeadline(from: queue.store.clock.now) else {
+                return Self.longestSleep
+            }
+            return min(max(next, .milliseconds(1)), Self.longestSleep)
         } catch {
             throttle.log(
                 logger, .error, "waiting jobs could not be looked at", metadata: ["error": "\(error)"]
@@ -48,7 +56,7 @@ package struct Sweeper: Service {
     }
 
     private func becomeDue() async throws -> Int {
-        let now = Timestamp.now
+        let now = queue.store.clock.now
         return try await queue.store.changeAll(
             .change,
             now: now,
@@ -62,7 +70,7 @@ package struct Sweeper: Service {
     }
 
     private func expire() async throws -> Int {
-        let now = Timestamp.now
+        let now = queue.store.clock.now
         let expired = try await queue.store.changeAll(
             .change,
             now: now,

@@ -105,8 +105,8 @@ package struct JobKey: Sendable, Hashable, Comparable {
         self.value = value
     }
 
-    /// The moment of the submission, to the millisecond.
-    package var createdAt: Timestamp {
+    /// The time that it carries. Not that of the submission: keys grow when the clock is set back, too.
+    var time: Timestamp {
         Timestamp(milliseconds: value >> 12)
     }
 

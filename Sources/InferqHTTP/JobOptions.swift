@@ -4,21 +4,18 @@ import InferqCore
 struct JobOptions {
     private(set) var options = Submission.Options()
     private(set) var key: String?
-    private let now: Timestamp
 
     private static let names = [
         "delay", "expires_in", "key", "max_attempts", "metadata", "priority", "run_at", "timeout",
     ]
 
-    init(now: Timestamp) {
-        self.now = now
-    }
+    init() {}
 
     // MARK: From JSON
 
     /// - Parameter range: the `job` member's value in `body`, which has been validated.
-    init(job range: Range<Int>, in body: [UInt8], now: Timestamp) throws(APIError) {
-        self.init(now: now)
+    init(job range: Range<Int>, in body: [UInt8]) throws(APIError) {
+        self.init()
         guard JSONScanner.kind(of: body, at: range.lowerBound) == .object else {
             throw .invalid("job", "it must be an object")
         }
@@ -72,8 +69,8 @@ struct JobOptions {
     // MARK: From the query
 
     /// - Parameter reserved: items that mean something else there.
-    init(_ query: Query, except reserved: Set<String>, now: Timestamp) throws(APIError) {
-        self.init(now: now)
+    init(_ query: Query, except reserved: Set<String>) throws(APIError) {
+        self.init()
         for name in query.items.map(\.name) where !reserved.contains(name) && !Self.names.contains(name) {
             throw Self.unknown("query item \(name.clipped)")
         }
@@ -138,16 +135,13 @@ struct JobOptions {
         guard let time = Timestamp(rfc3339: text) else {
             throw .notATime(place, text)
         }
-        if hasDelay { throw .invalid(place, "it cannot stand beside delay") }
+        if options.delay != nil { throw .invalid(place, "it cannot stand beside delay") }
         options.runAt = time
     }
 
-    private var hasDelay = false
-
     private mutating func setDelay(_ value: Duration, _ place: String) throws(APIError) {
         guard options.runAt == nil else { throw .invalid(place, "it cannot stand beside run_at") }
-        hasDelay = true
-        options.runAt = now + value
+        options.delay = value
     }
 
     private mutating func setExpiry(_ value: Duration, _ place: String) throws(APIError) {

@@ -156,7 +156,11 @@ package final class ModelServer: Sendable {
         guard !(200..<300).contains(status) else {
             return try await AnswerReader.read(answer, limit: settings.maxAnswer)
         }
-        let retryAfter = RetryAfter.duration(answer.headers.first(name: "retry-after"), now: .now)
+        // A date is meant by the clock of whoever names it.
+        let retryAfter = RetryAfter.duration(
+            answer.headers.first(name: "retry-after"),
+            now: answer.headers.first(name: "date").flatMap { HTTPDate.moment($0, now: .now) } ?? .now
+        )
         let body = try await Self.beginning(of: answer, limit: 4096)
         let failure = Failure(
             .httpError,

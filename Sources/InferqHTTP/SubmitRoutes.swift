@@ -25,9 +25,8 @@ struct SubmitRoutes: Sendable {
         guard Accept.admits("application/json", request.headers[.accept]) else {
             throw APIError.notAcceptable("application/json")
         }
-        let now = Timestamp.now
-        let submission = try await submission(request, reader, now)
-        let receipt = try await store(submission, now)
+        let submission = try await submission(request, reader)
+        let receipt = try await store(submission)
         switch receipt {
         case .stored(let job):
             guard mayWait, !preference.respondsAsync else { return accepted(job, submission.input, preference) }
@@ -46,9 +45,9 @@ struct SubmitRoutes: Sendable {
         }
     }
 
-    private func store(_ submission: Submission, _ now: Timestamp) async throws -> JobQueue.Receipt {
+    private func store(_ submission: Submission) async throws -> JobQueue.Receipt {
         do {
-            return try await gateway.queue.submit(submission, now: now)
+            return try await gateway.queue.submit(submission)
         } catch let refusal as JobQueue.Refusal {
             throw APIError.refused(refusal, model: submission.model)
         }
@@ -94,12 +93,12 @@ struct SubmitRoutes: Sendable {
 
     // MARK: What was sent
 
-    private func submission(_ request: Request, _ reader: BodyReader, _ now: Timestamp) async throws -> Submission {
+    private func submission(_ request: Request, _ reader: BodyReader) async throws -> Submission {
         let query = try Query(request.uri.query)
         let contentType = request.headers[.contentType]
         let traceparent = TraceContext.child(of: request.headers[.traceparent])
         guard let contentType, let type = MediaType(contentType), type.isJSON else {
-            return try await plain(request, reader, query, contentType, traceparent, now)
+            return try await plain(request, reader, query, contentType, traceparent)
         }
         return try await reader.collect(request) { body in
             guard query.isEmpty else {
@@ -107,7 +106,7 @@ struct SubmitRoutes: Sendable {
                     "query item \(query.items[0].name.clipped)", "a JSON body takes its options in the member job"
                 )
             }
-            return try await json(body, request, contentType, traceparent, now)
+            return try await json(body, request, contentType, traceparent)
         }
     }
 
@@ -115,10 +114,9 @@ struct SubmitRoutes: Sendable {
         _ body: [UInt8],
         _ request: Request,
         _ contentType: String,
-        _ traceparent: String,
-        _ now: Timestamp
+        _ traceparent: String
     ) async throws -> Submission {
-        let parsed = try JSONSubmission(body, now: now)
+        let parsed = try JSONSubmission(body)
         let key = try parsed.job.key(orHeader: request.headers[.idempotencyKey])
         guard gateway.queue.model(parsed.model) != nil else {
             throw APIError.unknownModel(parsed.model, known: gateway.queue.models.map(\.name))
@@ -138,8 +136,7 @@ struct SubmitRoutes: Sendable {
         _ reader: BodyReader,
         _ query: Query,
         _ contentType: String?,
-        _ traceparent: String,
-        _ now: Timestamp
+        _ traceparent: String
     ) async throws -> Submission {
         // A body that is too large is refused before anything is said of the query.
         if let length = request.headers[.contentLength].flatMap({ Int(saturating: $0) }),
@@ -150,7 +147,7 @@ struct SubmitRoutes: Sendable {
         guard let model = try query.single("model") ?? query.single("model_display_name") else {
             throw try await reader.beginsLikeJSON(request) ? APIError.unlabeledJSON : .noModel
         }
-        let parsed = try JobOptions(query, except: ["model", "model_display_name"], now: now)
+        let parsed = try JobOptions(query, except: ["model", "model_display_name"])
         guard gateway.queue.model(model) != nil else {
             throw APIError.unknownModel(model, known: gateway.queue.models.map(\.name))
         }
@@ -178,7 +175,7 @@ struct JSONSubmission {
     let input: [UInt8]
     let job: JobOptions
 
-    init(_ body: [UInt8], now: Timestamp) throws(APIError) {
+    init(_ body: [UInt8]) throws(APIError) {
         let found: [JSONMember]?
         do {
             found = try JSONScanner.members(of: body, named: ["model", "model_display_name", "input", "job"])
@@ -199,9 +196,9 @@ struct JSONSubmission {
         self.model = model
         let job = try single("job")
         if let job {
-            self.job = try JobOptions(job: job.member.value, in: body, now: now)
+            self.job = try JobOptions(job: job.member.value, in: body)
         } else {
-            self.job = JobOptions(now: now)
+            self.job = JobOptions()
         }
         if let input = try single("input") {
             self.input = Array(body[input.member.value])

@@ -105,9 +105,9 @@ extension Wire {
         writer.value(job.options.maxAttempts)
         writer.name("priority")
         writer.value(job.options.priority)
-        time(&writer, "created_at", job.key.createdAt)
+        time(&writer, "created_at", job.createdAt)
         time(&writer, "run_at", moment.runAt)
-        time(&writer, "expires_at", job.options.expiresAt)
+        time(&writer, "expires_at", job.options.expiry?.at)
         time(&writer, "started_at", moment.startedAt)
         time(&writer, "finished_at", moment.finishedAt)
         if let ahead {

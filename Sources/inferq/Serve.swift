@@ -129,7 +129,7 @@ struct Serve {
         chosen.ballast = settings.store.ballast
         chosen.keepsElsewhere = settings.broker.usesRedis
         let store = try JobStore(
-            chosen, models: settings.modelList.map(\.name), bootID: KernelBoot.id, now: .now
+            chosen, models: settings.modelList.map(\.name), bootID: KernelBoot.id
         ) { [logs] error in
             logger.critical("the store cannot go on, ending the process", metadata: ["error": "\(error)"])
             logs.writer.flush()
@@ -155,6 +155,7 @@ struct Serve {
                 metadata: ["schema": .stringConvertible(upgrade.schema), "copy": "\(upgrade.copy)"]
             )
         }
+        tell(of: recovery.clock, logger)
         for job in recovery.poisonedJobs {
             logger.warning(
                 "job ended in ERROR: the gateway crashed three times while it ran",
@@ -162,6 +163,22 @@ struct Serve {
             )
         }
         return store
+    }
+
+    private func tell(of finding: StoreClock.Finding?, _ logger: Logger) {
+        switch finding {
+        case .set(let by):
+            logger.warning(
+                "the wall clock was set while the gateway was stopped; durations are not affected",
+                metadata: ["by_seconds": .stringConvertible(by.milliseconds / 1000)]
+            )
+        case .behind(let by):
+            logger.warning(
+                "the wall clock is behind the newest entry of the store; times are shown as it says",
+                metadata: ["by_seconds": .stringConvertible(by.milliseconds / 1000)]
+            )
+        case nil: break
+        }
     }
 
     /// Sockets from systemd replace the setting.

@@ -68,6 +68,7 @@ class Gateway:
         self.config_file = self.folder / "inferq.toml"
         self.log_file = self.folder / "inferq.log"
         self.launcher = []  # a command that runs the binary, such as prlimit
+        self.environment = {}  # of the process, beside ours
         self.process = None
         self.errors_expected = False
 
@@ -89,7 +90,7 @@ class Gateway:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment(),
+                env=environment(**self.environment),
                 cwd=self.folder,
             )
 

@@ -58,7 +58,7 @@ struct DiskGuardTests {
 
     @Test
     func aSubmitIsRefusedAndAKnownKeyAnsweredWhileTheDiskIsShort() async throws {
-        let store = try JobStore(settings(minFree: 0), models: ["a"], bootID: "boot", now: Job.submitted) { _ in }
+        let store = try JobStore(settings(minFree: 0), models: ["a"], bootID: "boot") { _ in }
         let queue = try JobQueue(
             store: store, broker: RingBroker(capacity: 8),
             models: [ModelSettings(name: "a", url: "http://127.0.0.1:1/")])
@@ -82,7 +82,7 @@ struct DiskGuardTests {
     @Test
     func anOutcomeThatFindsNoRoomTakesTheReserve() async throws {
         let store = try JobStore(
-            settings(minFree: 0, ballast: 1 << 20), models: ["a"], bootID: "boot", now: Job.submitted
+            settings(minFree: 0, ballast: 1 << 20), models: ["a"], bootID: "boot"
         ) { _ in }
         await store.disk.tend(minFree: 0)
         let bed = try CommitBed(onFull: store.disk.giveUpBallast)

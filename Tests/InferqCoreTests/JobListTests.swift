@@ -23,10 +23,10 @@ struct JobListTests {
                     try await store.claim(job)
                     try await store.change(job) { job in
                         try job.finish(
-                            job.lease, with: .failed(isRetryable: false), retry: .sample, jitter: 0, now: .now
+                            job.lease, with: .failed(isRetryable: false), retry: .sample, jitter: 0, now: .at(.now)
                         )
                     }
-                case 4: try await store.change(job) { $0.cancel(now: .now) }
+                case 4: try await store.change(job) { $0.cancel(now: .at(.now)) }
                 default: break
                 }
                 jobs.append(try #require(try await store.head(job.id)))
@@ -71,7 +71,7 @@ struct JobListTests {
     @Test
     func theTimeSelectsBetweenItsEnds() async throws {
         let shown = Set((4...7).map { Job.submitted + .milliseconds($0) })
-        try await expectList({ shown.contains($0.key.createdAt) }) {
+        try await expectList({ shown.contains($0.createdAt) }) {
             $0.createdAfter = Job.submitted + .milliseconds(3)
             $0.createdBefore = Job.submitted + .milliseconds(8)
         }
@@ -79,7 +79,7 @@ struct JobListTests {
 
     @Test
     func allFiltersHoldTogether() async throws {
-        try await expectList({ $0.model == "a" && $0.status == .pending && $0.key.createdAt > Job.submitted }) {
+        try await expectList({ $0.model == "a" && $0.status == .pending && $0.createdAt > Job.submitted }) {
             $0.model = "a"
             $0.statuses = [.pending]
             $0.createdAfter = Job.submitted
@@ -132,12 +132,12 @@ struct JobListTests {
     @Test
     func theNextDeadlineIsTheEarliestStartOrExpiry() async throws {
         try await withStore { store in
-            let none = try await store.nextDeadline()
+            let none = try await store.nextDeadline(from: .at(Job.submitted))
             try await store.insert(.sample(0, delay: .seconds(20)))
-            let start = try await store.nextDeadline()
+            let start = try await store.nextDeadline(from: .at(Job.submitted))
             try await store.insert(.sample(1, expiresAt: Job.submitted + .seconds(10)))
-            let expiry = try await store.nextDeadline()
-            #expect([none, start, expiry] == [nil, Job.submitted + .seconds(20), Job.submitted + .seconds(10)])
+            let expiry = try await store.nextDeadline(from: .at(Job.submitted))
+            #expect([none, start, expiry] == [nil, .milliseconds(20_001), .seconds(10)])
         }
     }
 

@@ -63,20 +63,20 @@ struct JobPropertyTests {
         )
         do throws(IllegalTransition) {
             switch step {
-            case .claim: drafts = try after.claim(now: now)
+            case .claim: drafts = try after.claim(now: .at(now))
             case .complete, .fail:
                 named = lease
                 let outcome: Outcome =
                     step == .complete ? .answered("1") : .failed(isRetryable: Int.random(in: 0..<9, using: &random) > 0)
-                drafts = try after.finish(lease, with: outcome, retry: retry, jitter: jitter, now: now)
+                drafts = try after.finish(lease, with: outcome, retry: retry, jitter: jitter, now: .at(now))
             case .interrupt:
                 named = lease
-                drafts = try after.interrupt(lease, reason: "test", now: now)
-            case .cancel: drafts = after.cancel(now: now)
-            case .expire: drafts = try after.expire(now: now)
+                drafts = try after.interrupt(lease, reason: "test", now: .at(now))
+            case .cancel: drafts = after.cancel(now: .at(now))
+            case .expire: drafts = try after.expire(now: .at(now))
             case .recover:
                 drafts = try after.recover(
-                    isCrash: .random(using: &random), wasAlone: .random(using: &random), now: now
+                    isCrash: .random(using: &random), wasAlone: .random(using: &random), now: .at(now)
                 )
             case .becomeDue:
                 try after.becomeDue()

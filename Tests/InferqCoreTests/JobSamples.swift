@@ -19,7 +19,7 @@ extension Job {
     ) -> Job {
         var options = Options(maxAttempts: maxAttempts)
         options.priority = priority
-        options.expiresAt = expiresAt
+        options.expiry = expiresAt.map { Expiry(at: $0, elapsed: Moment.at($0).elapsed) }
         let key = JobKey(value: JobKey.first(at: now).value + number)
         return Job(
             id: UUIDv7(key: key, tag: 7, random: 1),
@@ -27,8 +27,8 @@ extension Job {
             model: model,
             options: options,
             input: input,
-            runAt: now + delay,
-            now: now
+            start: delay > .zero ? .after(delay) : .at(now),
+            now: .at(now)
         )
     }
 }
@@ -56,4 +56,12 @@ extension Outcome {
 
 extension RetryPolicy {
     static let sample = RetryPolicy(base: .seconds(1), cap: .seconds(120), maxAttempts: 3)
+}
+
+extension Moment {
+    /// A moment at which all clocks say the same.
+    static func at(_ wall: Timestamp) -> Moment {
+        let elapsed = Elapsed(milliseconds: wall.milliseconds)
+        return Moment(wall: wall, elapsed: elapsed, certain: elapsed)
+    }
 }

@@ -153,7 +153,7 @@ struct JobStoreOpeningTests {
         try write(Data())
         let settings = JobStore.Settings(path: folder.store + "/below/a.db")
         do {
-            _ = try JobStore(settings, models: [], bootID: "boot", now: Job.submitted) { _ in }
+            _ = try JobStore(settings, models: [], bootID: "boot") { _ in }
             Issue.record("opened below a file")
         } catch StoreError.unusable(let path, _) {
             #expect(path == settings.path)

@@ -11,7 +11,7 @@ struct JobStoreTests {
         try await withStore { store in
             var options = Job.Options(maxAttempts: 7)
             options.priority = -100
-            options.expiresAt = Job.submitted + .seconds(60)
+            options.expiry = Job.Expiry(in: .seconds(60), from: .at(Job.submitted))
             options.timeout = .milliseconds(1500)
             options.metadata = Array(#"{"a": 1}"#.utf8)
             options.retryOf = UUIDv7(high: .max, low: 0)
@@ -23,8 +23,8 @@ struct JobStoreTests {
                 model: "b",
                 options: options,
                 input: Payload(content: .inline([0, 255]), byteCount: 2, contentType: nil, form: .bytes, digest: [9]),
-                runAt: Job.submitted + .seconds(1),
-                now: Job.submitted
+                start: .after(.seconds(1)),
+                now: .at(Job.submitted)
             )
             job.lastEvent = try await store.insert(job).lastEvent
             #expect(try await store.job(job.id) == job)
@@ -150,8 +150,10 @@ struct JobStoreTests {
     @Test
     func theSameKeyGivesTheSameJob() async throws {
         try await withStore { store in
-            _ = try await store.insert(.sample(0), key: key()) { _ in }
-            let second = try await store.insert(.sample(1), key: key()) { _ in Issue.record("told of a new job") }
+            _ = try await store.insert(.sample(0), key: key(), at: .at(Job.submitted)) { _ in }
+            let second = try await store.insert(.sample(1), key: key(), at: .at(Job.submitted)) { _ in
+                Issue.record("told of a new job")
+            }
             #expect(id(second) == Job.sample(0).id)
             #expect(try await store.jobs(JobFilter()).count == 1)
         }
@@ -160,9 +162,9 @@ struct JobStoreTests {
     @Test
     func aKeyOfAnotherRequestIsRefusedAndStoresNothing() async throws {
         try await withStore { store in
-            _ = try await store.insert(.sample(0), key: key()) { _ in }
+            _ = try await store.insert(.sample(0), key: key(), at: .at(Job.submitted)) { _ in }
             await #expect(throws: JobQueue.Refusal.keyReused) {
-                try await store.insert(.sample(1), key: key(body: [1])) { _ in }
+                try await store.insert(.sample(1), key: key(body: [1]), at: .at(Job.submitted)) { _ in }
             }
             #expect(try await store.jobs(JobFilter()).count == 1)
         }
@@ -171,9 +173,11 @@ struct JobStoreTests {
     @Test
     func aKeyIsKnownAfterARestart() async throws {
         let folder = try TemporaryFolder()
-        try await withStore(in: folder) { store in _ = try await store.insert(.sample(0), key: key()) { _ in } }
         try await withStore(in: folder) { store in
-            let second = try await store.insert(.sample(1), key: key()) { _ in }
+            _ = try await store.insert(.sample(0), key: key(), at: .at(Job.submitted)) { _ in }
+        }
+        try await withStore(in: folder) { store in
+            let second = try await store.insert(.sample(1), key: key(), at: .at(Job.submitted)) { _ in }
             #expect(id(second) == Job.sample(0).id)
         }
     }
@@ -183,7 +187,9 @@ struct JobStoreTests {
         try await withStore { store in
             let ids = try await withThrowingTaskGroup(of: UUIDv7.self) { group in
                 for number in 0..<16 {
-                    group.addTask { id(try await store.insert(.sample(Int64(number)), key: key()) { _ in }) }
+                    group.addTask {
+                        id(try await store.insert(.sample(Int64(number)), key: key(), at: .at(Job.submitted)) { _ in })
+                    }
                 }
                 return try await group.reduce(into: Set<UUIDv7>()) { $0.insert($1) }
             }
@@ -195,9 +201,10 @@ struct JobStoreTests {
     @Test
     func aKeyGoesWithItsJob() async throws {
         try await withStore { store in
-            _ = try await store.insert(.sample(0), key: key()) { _ in }
+            _ = try await store.insert(.sample(0), key: key(), at: .at(Job.submitted)) { _ in }
             try await store.pool.write { try $0.execute(sql: "DELETE FROM job") }
-            #expect(id(try await store.insert(.sample(1), key: key()) { _ in }) == Job.sample(1).id)
+            #expect(
+                id(try await store.insert(.sample(1), key: key(), at: .at(Job.submitted)) { _ in }) == Job.sample(1).id)
         }
     }
 }

@@ -8,38 +8,38 @@ struct JobTests {
 
     private func running(maxAttempts: Int = 3) throws -> Job {
         var job = Job.sample(maxAttempts: maxAttempts)
-        _ = try job.claim(now: now)
+        _ = try job.claim(now: .at(now))
         return job
     }
 
     @Test
     func aJobOfTheFutureIsNotClaimed() {
         var job = Job.sample(delay: .seconds(1))
-        #expect(throws: IllegalTransition(job, "claim")) { try job.claim(now: now) }
+        #expect(throws: IllegalTransition(job, "claim")) { try job.claim(now: .at(now)) }
     }
 
     @Test
     func aJobOfTheFutureIsClaimedOnceItIsDue() throws {
         var job = Job.sample(delay: .seconds(1))
         try job.becomeDue()
-        _ = try job.claim(now: now + .seconds(1))
+        _ = try job.claim(now: .at(now + .seconds(1)))
         #expect(job.status == .running)
     }
 
     @Test
     func theStartOfTheFirstAttemptIsKept() throws {
         var job = try running()
-        _ = try job.interrupt(job.lease, reason: "test", now: now)
-        _ = try job.claim(now: now + .seconds(9))
+        _ = try job.interrupt(job.lease, reason: "test", now: .at(now))
+        _ = try job.claim(now: .at(now + .seconds(9)))
         #expect(job.startedAt == now)
     }
 
     @Test
     func anAnswerCompletesTheJobAndClearsItsError() throws {
         var job = try running()
-        _ = try job.finish(job.lease, with: .failed(), retry: .sample, jitter: 0, now: now)
-        _ = try job.claim(now: now)
-        _ = try job.finish(job.lease, with: .answered("1"), retry: .sample, jitter: 0, now: now)
+        _ = try job.finish(job.lease, with: .failed(), retry: .sample, jitter: 0, now: .at(now))
+        _ = try job.claim(now: .at(now))
+        _ = try job.finish(job.lease, with: .answered("1"), retry: .sample, jitter: 0, now: .at(now))
         #expect(job.state == .completed(finishedAt: now))
         #expect(job.error == nil)
     }
@@ -47,7 +47,7 @@ struct JobTests {
     @Test
     func aFailedAttemptIsRepeatedAfterThePause() throws {
         var job = try running()
-        _ = try job.finish(job.lease, with: .failed(), retry: .sample, jitter: 0.5, now: now)
+        _ = try job.finish(job.lease, with: .failed(), retry: .sample, jitter: 0.5, now: .at(now))
         #expect(job.runAt == now + .milliseconds(500))
         #expect(job.state == .pending(isDue: false))
     }
@@ -55,14 +55,14 @@ struct JobTests {
     @Test
     func theEventOfAFailedAttemptHasItsCause() throws {
         var job = try running()
-        let drafts = try job.finish(job.lease, with: .failed(), retry: .sample, jitter: 0, now: now)
+        let drafts = try job.finish(job.lease, with: .failed(), retry: .sample, jitter: 0, now: .at(now))
         #expect(drafts.first?.error == Failure(.timeout, "too slow", attempt: 1, isRetryable: true))
     }
 
     @Test
     func aFailureThatIsForGoodIsNotRepeated() throws {
         var job = try running()
-        _ = try job.finish(job.lease, with: .failed(isRetryable: false), retry: .sample, jitter: 0, now: now)
+        _ = try job.finish(job.lease, with: .failed(isRetryable: false), retry: .sample, jitter: 0, now: .at(now))
         #expect(job.state == .failed(finishedAt: now))
     }
 
@@ -70,7 +70,7 @@ struct JobTests {
     func aJobFailsWithItsLastAttempt() throws {
         var job = try running(maxAttempts: 1)
         let once = RetryPolicy(base: .zero, cap: .zero, maxAttempts: 1)
-        _ = try job.finish(job.lease, with: .failed(), retry: once, jitter: 0, now: now)
+        _ = try job.finish(job.lease, with: .failed(), retry: once, jitter: 0, now: .at(now))
         #expect(job.state == .failed(finishedAt: now))
     }
 
@@ -78,17 +78,17 @@ struct JobTests {
     func aLateOutcomeIsRefused() throws {
         var job = try running()
         let late = job.lease
-        _ = try job.interrupt(late, reason: "test", now: now)
-        _ = try job.claim(now: now)
+        _ = try job.interrupt(late, reason: "test", now: .at(now))
+        _ = try job.claim(now: .at(now))
         #expect(throws: IllegalTransition(job, "finish")) {
-            try job.finish(late, with: .answered("1"), retry: .sample, jitter: 0, now: now)
+            try job.finish(late, with: .answered("1"), retry: .sample, jitter: 0, now: .at(now))
         }
     }
 
     @Test
     func anInterruptedAttemptCountsAsStartedAndNotAsFailed() throws {
         var job = try running()
-        _ = try job.interrupt(job.lease, reason: "test", now: now)
+        _ = try job.interrupt(job.lease, reason: "test", now: .at(now))
         #expect(job.attempt == 1)
         #expect(job.failures == 0)
         #expect(job.isDue)
@@ -97,27 +97,27 @@ struct JobTests {
     @Test
     func cancellingAnEndedJobIsNoErrorAndNoEvent() throws {
         var job = try running()
-        _ = try job.finish(job.lease, with: .answered("1"), retry: .sample, jitter: 0, now: now)
-        #expect(job.cancel(now: now) == [])
+        _ = try job.finish(job.lease, with: .answered("1"), retry: .sample, jitter: 0, now: .at(now))
+        #expect(job.cancel(now: .at(now)) == [])
         #expect(job.status == .completed)
     }
 
     @Test
     func aJobExpiresOnlyBeforeItsFirstAttempt() throws {
         var waiting = Job.sample(expiresAt: now)
-        _ = try waiting.expire(now: now)
+        _ = try waiting.expire(now: .at(now))
         #expect(waiting.error?.code == .expired)
 
         var begun = Job.sample(expiresAt: now)
-        _ = try begun.claim(now: now)
-        _ = try begun.interrupt(begun.lease, reason: "test", now: now)
-        #expect(throws: IllegalTransition(begun, "expire")) { try begun.expire(now: now) }
+        _ = try begun.claim(now: .at(now))
+        _ = try begun.interrupt(begun.lease, reason: "test", now: .at(now))
+        #expect(throws: IllegalTransition(begun, "expire")) { try begun.expire(now: .at(now)) }
     }
 
     @Test
     func aJobDoesNotExpireEarly() {
         var job = Job.sample(expiresAt: now + .milliseconds(1))
-        #expect(throws: IllegalTransition(job, "expire")) { try job.expire(now: now) }
+        #expect(throws: IllegalTransition(job, "expire")) { try job.expire(now: .at(now)) }
     }
 }
 
@@ -136,12 +136,13 @@ struct PoisonGuardTests {
         let never = RetryPolicy(base: .zero, cap: .zero, maxAttempts: 25)
         var job = Job.sample(maxAttempts: 25)
         for fall in falls {
-            _ = try job.claim(now: Job.submitted)
+            _ = try job.claim(now: .at(Job.submitted))
             switch fall {
-            case .crashAlone: _ = try job.recover(isCrash: true, wasAlone: true, now: Job.submitted)
-            case .crashInCompany: _ = try job.recover(isCrash: true, wasAlone: false, now: Job.submitted)
-            case .powerCut: _ = try job.recover(isCrash: false, wasAlone: true, now: Job.submitted)
-            case .ended: _ = try job.finish(job.lease, with: .failed(), retry: never, jitter: 0, now: Job.submitted)
+            case .crashAlone: _ = try job.recover(isCrash: true, wasAlone: true, now: .at(Job.submitted))
+            case .crashInCompany: _ = try job.recover(isCrash: true, wasAlone: false, now: .at(Job.submitted))
+            case .powerCut: _ = try job.recover(isCrash: false, wasAlone: true, now: .at(Job.submitted))
+            case .ended:
+                _ = try job.finish(job.lease, with: .failed(), retry: never, jitter: 0, now: .at(Job.submitted))
             }
         }
         return job

@@ -108,8 +108,10 @@ struct ReadFailureTests {
             await #expect(throws: StoreError.damaged(reason: "the file of a body is not there")) {
                 try await store.bytes(of: payload(name))
             }
-            try await store.change(job) { $0.cancel(now: Job.submitted) }
-            try await store.commits.perform(.change) { db in try SQL.deleteJob(db, job, at: Job.submitted) }
+            try await store.change(job) { $0.cancel(now: .at(Job.submitted)) }
+            try await store.commits.perform(.change) { db in
+                try SQL.deleteJob(db, job, at: Moment.at(Job.submitted).certain)
+            }
             #expect(try await store.head(job.id) == nil)
             await #expect(throws: StoreError.gone) { try await store.bytes(of: payload(name)) }
         }

@@ -112,7 +112,7 @@ struct RecoveryTests {
             try await store.claim(.sample())
             await #expect(throws: IllegalTransition.self) {
                 try await store.change(.sample(), .outcome) { job in
-                    try job.finish(late, with: .answered("1"), retry: .sample, jitter: 0, now: Job.submitted)
+                    try job.finish(late, with: .answered("1"), retry: .sample, jitter: 0, now: .at(Job.submitted))
                 }
             }
         }
@@ -138,7 +138,7 @@ struct RecoveryTests {
         try await withStore(in: folder) { store in
             let job = try await store.insert(.sample())
             let left = try await store.pool.write { db in
-                try SQL.deleteJob(db, job, at: Job.submitted)
+                try SQL.deleteJob(db, job, at: Moment.at(Job.submitted).certain)
                 return try Int.fetchOne(db, sql: "SELECT count(*) FROM event")
             }
             #expect(left == 0)
@@ -150,7 +150,7 @@ struct RecoveryTests {
         let ahead = Timestamp(milliseconds: 2_000_000_000_000)
         try await withStore(in: folder) { store in _ = try await store.insert(.sample(at: ahead)) }
         try await withStore(in: folder) { store in
-            #expect(store.ids.next(at: Job.submitted).id.key > Job.sample(at: ahead).key)
+            #expect(store.ids.next { .at(Job.submitted) }.id.key > Job.sample(at: ahead).key)
         }
     }
 
@@ -185,7 +185,7 @@ struct RecoveryTests {
                     payload: Payload(content: .file(output), byteCount: 2, contentType: nil, form: .bytes),
                     layers: .none
                 )
-                return try job.finish(job.lease, with: .answered(answer), retry: .sample, jitter: 0, now: .now)
+                return try job.finish(job.lease, with: .answered(answer), retry: .sample, jitter: 0, now: .at(.now))
             }
             return (input, output)
         }

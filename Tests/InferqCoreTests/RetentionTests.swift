@@ -24,14 +24,14 @@ struct RetentionTests {
 
     private func end(_ job: Job, in store: JobStore, after delay: Duration) async throws {
         let now = Job.submitted + delay
-        _ = try await store.change(job.key, rank: .outcome, now: now, then: { _ in }, { $0.cancel(now: now) })
+        _ = try await store.change(job.key, rank: .outcome, now: .at(now), then: { _ in }, { $0.cancel(now: .at(now)) })
     }
 
     /// Steps until nothing is left to do; how many there were.
     @discardableResult
-    private func removeAll(_ settings: Retention.Settings, _ store: JobStore, now: Timestamp) async throws -> Int {
+    private func removeAll(_ settings: Retention.Settings, _ store: JobStore, now: Moment) async throws -> Int {
         var steps = 0
-        while try await store.removeEnded(settings, now: now).0.rows > 0 { steps += 1 }
+        while try await store.removeEnded(settings, now: now.certain).0.rows > 0 { steps += 1 }
         return steps
     }
 
@@ -57,7 +57,7 @@ struct RetentionTests {
         try await withStore { store in
             let jobs = try await end(4, in: store)
             let now = Job.submitted + Self.week.age + .milliseconds(1500)
-            try await removeAll(Self.week, store, now: now)
+            try await removeAll(Self.week, store, now: .at(now))
             #expect(try await ids(store) == jobs.dropFirst(2).map(\.id))
             #expect(try await rows(store, of: "event") == 4)
         }
@@ -68,7 +68,7 @@ struct RetentionTests {
         try await withStore { store in
             let jobs = try await end(2, in: store)
             let settings = Retention.Settings(age: .zero, maxBytes: 1 << 40, minFree: 0)
-            try await removeAll(settings, store, now: .latest)
+            try await removeAll(settings, store, now: .at(.latest))
             #expect(try await ids(store) == jobs.map(\.id))
         }
     }
@@ -79,7 +79,7 @@ struct RetentionTests {
             let pending = try await store.insert(.sample(0))
             let running = try await store.insert(.sample(1))
             try await store.claim(running)
-            try await removeAll(Retention.Settings(age: .seconds(1), maxBytes: 0, minFree: 0), store, now: .latest)
+            try await removeAll(Retention.Settings(age: .seconds(1), maxBytes: 0, minFree: 0), store, now: .at(.latest))
             #expect(try await ids(store) == [pending.id, running.id])
         }
     }
@@ -89,11 +89,11 @@ struct RetentionTests {
         try await withStore { store in
             #expect(try await store.outlook(Self.week.age).next == nil)
             let job = try await end(1, in: store)[0]
-            #expect(try await store.outlook(Self.week.age).next == Job.submitted + Self.week.age)
+            #expect(try await store.outlook(Self.week.age).next == Moment.at(Job.submitted + Self.week.age).certain)
             let now = Job.submitted + Self.week.age + .milliseconds(1)
-            try await removeAll(Self.week, store, now: now)
+            try await removeAll(Self.week, store, now: .at(now))
             // Only that it was there is left, for another thirty days.
-            #expect(try await store.outlook(Self.week.age).next == now + .seconds(30 * 86_400))
+            #expect(try await store.outlook(Self.week.age).next == Moment.at(now + .seconds(30 * 86_400)).certain)
             #expect(try await store.isDeleted(job.id))
             #expect(try await store.isDeleted(job.eventID))
         }
@@ -106,7 +106,7 @@ struct RetentionTests {
         try await withStore { store in
             let jobs = try await end(10, in: store, byteCount: 10_000)
             let settings = Retention.Settings(age: .zero, maxBytes: 50_000, minFree: 0)
-            try await removeAll(settings, store, now: Job.submitted)
+            try await removeAll(settings, store, now: .at(Job.submitted))
             #expect(try await ids(store) == jobs.suffix(4).map(\.id))
             #expect(try await total(store)[1] <= 50_000)
         }
@@ -126,14 +126,14 @@ struct RetentionTests {
             let failed = try await store.insert(.sample(11, maxAttempts: 1))
             try await store.claim(failed)
             try await store.change(failed, .outcome) { job in
-                try job.finish(job.lease, with: .failed(), retry: .once, jitter: 0, now: Job.submitted)
+                try job.finish(job.lease, with: .failed(), retry: .once, jitter: 0, now: .at(Job.submitted))
             }
             let sum = try await store.pool.read { db in
                 try Int.fetchOne(db, sql: "SELECT sum(\(Schema.size("job"))) FROM job WHERE phase >= 3") ?? 0
             }
             #expect(try await total(store) == [5, sum])
             #expect(sum > 5 * 1024 + 3 * 1000 + 3 * 5000 + 3000)
-            try await removeAll(Self.week, store, now: .latest)
+            try await removeAll(Self.week, store, now: .at(.latest))
             #expect(try await total(store) == [0, 0])
         }
     }
@@ -144,10 +144,10 @@ struct RetentionTests {
     func aStepIsShort() async throws {
         try await withStore { store in
             _ = try await end(300, in: store)
-            let (step, _) = try await store.removeEnded(Self.week, now: .latest)
+            let (step, _) = try await store.removeEnded(Self.week, now: Moment.at(.latest).certain)
             #expect((1...128).contains(step.jobs))
             #expect(step.rows <= 300)
-            #expect(try await removeAll(Self.week, store, now: .latest) >= 2)
+            #expect(try await removeAll(Self.week, store, now: .at(.latest)) >= 2)
             #expect(try await ids(store) == [])
         }
     }
@@ -156,7 +156,7 @@ struct RetentionTests {
     func largeJobsGoInSmallerSteps() async throws {
         try await withStore { store in
             _ = try await end(100, in: store, byteCount: 60_000)
-            let (step, _) = try await store.removeEnded(Self.week, now: .latest)
+            let (step, _) = try await store.removeEnded(Self.week, now: Moment.at(.latest).certain)
             #expect(step.jobs < 50)
             #expect(step.bytes < 3 << 20)
         }
@@ -171,11 +171,11 @@ struct RetentionTests {
                 try await store.change(job) { try $0.report($0.lease, Report(detail: [32], layers: nil), limit: 1000) }
             }
             try await store.complete(job)
-            let (step, _) = try await store.removeEnded(Self.week, now: .latest)
+            let (step, _) = try await store.removeEnded(Self.week, now: Moment.at(.latest).certain)
             #expect(step.jobs == 1)
             #expect(try await store.history(job.key, after: 0, limit: 1) == nil)
             #expect(try await rows(store, of: "event") > 600)
-            #expect(try await removeAll(Self.week, store, now: .latest) >= 2)
+            #expect(try await removeAll(Self.week, store, now: .at(.latest)) >= 2)
             #expect(try await rows(store, of: "event") == 0)
             #expect(try await rows(store, of: "leftover") == 0)
         }
@@ -194,7 +194,7 @@ struct RetentionTests {
             try await end(job, in: store, after: .zero)
             let path = folder.path + "/blobs/" + name.text
             #expect(FileManager.default.fileExists(atPath: path))
-            try await removeAll(Self.week, store, now: .latest)
+            try await removeAll(Self.week, store, now: .at(.latest))
             #expect(!FileManager.default.fileExists(atPath: path))
         }
     }
@@ -204,17 +204,19 @@ struct RetentionTests {
         try await withStore { store in
             let key = IdempotencyKey("key", contentType: nil, query: nil, body: [])
             let begin = Timestamp.now
-            guard case .inserted(let change) = try await store.insert(.sample(at: begin), key: key, then: { _ in })
+            guard
+                case .inserted(let change) = try await store.insert(
+                    .sample(at: begin), key: key, at: .at(begin), then: { _ in })
             else { throw StoreError.closed }
             let job = change.job
             _ = try await store.change(
-                job.key, rank: .outcome, now: begin, then: { _ in }, { $0.cancel(now: begin) }
+                job.key, rank: .outcome, now: .at(begin), then: { _ in }, { $0.cancel(now: .at(begin)) }
             )
             let settings = Retention.Settings(age: .seconds(60), maxBytes: 1 << 40, minFree: 0)
-            try await removeAll(settings, store, now: begin + .seconds(3600))
+            try await removeAll(settings, store, now: .at(begin + .seconds(3600)))
             #expect(try await store.head(job.id) == nil)
             #expect(try await store.jobOf(key) == job.id)
-            try await removeAll(settings, store, now: begin + Self.day + .seconds(60))
+            try await removeAll(settings, store, now: .at(begin + Self.day + .seconds(60)))
             #expect(try await store.jobOf(key) == nil)
             #expect(try await rows(store, of: "idempotency") == 0)
             #expect(try await rows(store, of: "leftover") == 0)
@@ -227,7 +229,7 @@ struct RetentionTests {
             _ = try await end(100, in: store, byteCount: 60_000)
             let before = try await store.outlook(.zero)
             #expect(before.pages > 1400)
-            try await removeAll(Self.week, store, now: .latest)
+            try await removeAll(Self.week, store, now: .at(.latest))
             var outlook = try await store.outlook(.zero)
             #expect(outlook.freePages > 1400)
             while outlook.freePages > store.keptPages(outlook) {

@@ -10,7 +10,7 @@ struct RunningQueue: Sendable {
 
     /// Stores a job of the model "a".
     func submit(
-        at now: Timestamp = .now,
+        at now: Moment? = nil,
         _ prepare: (inout Submission.Options) -> Void = { _ in }
     ) async throws -> Job {
         var options = Submission.Options()

@@ -53,7 +53,7 @@ struct StoreFilesTests {
         let above = folder.path + "/above"
         let settings = JobStore.Settings(path: above + "/below/inferq.db")
         let ends = Record<StoreError>()
-        let store = try JobStore(settings, models: ["a", "b"], bootID: "boot", now: Job.submitted) { ends.add($0) }
+        let store = try JobStore(settings, models: ["a", "b"], bootID: "boot") { ends.add($0) }
         try await store.insert(.sample(1))
         #expect(rename(above, above + "-aside") == 0)
         await #expect(throws: StoreError.moved(path: settings.path)) { try await store.insert(.sample(2)) }

@@ -53,7 +53,7 @@ struct StoreUpgradeTests {
         #expect(try count("SELECT count(*) FROM job WHERE note = 'n' || key") == 300)
         #expect(!exists(draft))
         // The copy is a store of this version, with every job.
-        let kept = try JobStore(JobStore.Settings(path: copy), models: [], bootID: "", now: .now) { _ in }
+        let kept = try JobStore(JobStore.Settings(path: copy), models: [], bootID: "") { _ in }
         let jobs = try await kept.pool.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM job") }
         #expect(jobs == 300)
         await kept.close()

@@ -17,7 +17,7 @@ struct SweeperTests {
         try await withRunningQueue(in: folder, call: { _, _ in .answered("1") }) { running in
             let now = Timestamp.now
             let runAt = now + .milliseconds(150)
-            let submitted = try await running.submit(at: now) { $0.runAt = runAt }
+            let submitted = try await running.submit(at: .at(now)) { $0.runAt = runAt }
             #expect(submitted.state == .pending(isDue: false))
             let job = try await running.end(of: submitted)
             #expect(job.status == .completed)
@@ -35,7 +35,7 @@ struct SweeperTests {
         ) { running in
             let job = try await running.end(of: try await running.submit())
             let finishedAt = try #require(job.finishedAt)
-            #expect(finishedAt - job.key.createdAt >= .milliseconds(100))
+            #expect(finishedAt - job.createdAt >= .milliseconds(100))
         }
     }
 
@@ -76,7 +76,7 @@ struct SweeperTests {
                 queue: queue, group: ServiceGroup(services: [wheel, sweeper], logger: logger)
             )
             let begun = try await running.submit { $0.expiresIn = .milliseconds(10) }
-            _ = try await queue.claim(Offer(model: "a", job: begun.key), now: begun.key.createdAt)
+            _ = try await queue.claim(Offer(model: "a", job: begun.key), now: .at(begun.createdAt))
             let waiting = try await running.submit { $0.expiresIn = .milliseconds(20) }
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await running.group.run() }

@@ -25,10 +25,10 @@ final class TemporaryFolder: Sendable {
     func open(
         models: [String] = ["a", "b"],
         bootID: String = "boot",
-        now: Timestamp = Job.submitted,
+        source: StoreClock.Source = .system,
         onFatal: @escaping @Sendable (StoreError) -> Void = { _ in }
     ) throws -> JobStore {
-        try JobStore(JobStore.Settings(path: store), models: models, bootID: bootID, now: now, onFatal: onFatal)
+        try JobStore(JobStore.Settings(path: store), models: models, bootID: bootID, source: source, onFatal: onFatal)
     }
 }
 
@@ -40,8 +40,13 @@ func withStore(_ body: (JobStore) async throws -> Void) async throws {
 
 /// Runs `body` with the store of `folder`, and closes that afterwards.
 @discardableResult
-func withStore<Value>(in folder: TemporaryFolder, _ body: (JobStore) async throws -> Value) async throws -> Value {
-    let store = try folder.open()
+func withStore<Value>(
+    in folder: TemporaryFolder,
+    bootID: String = "boot",
+    source: StoreClock.Source = .system,
+    _ body: (JobStore) async throws -> Value
+) async throws -> Value {
+    let store = try folder.open(bootID: bootID, source: source)
     do {
         let value = try await body(store)
         await store.close()
@@ -56,7 +61,7 @@ extension JobStore {
     /// Stores a job and returns it as it was committed; for tests without idempotency keys.
     @discardableResult
     func insert(_ job: Job) async throws -> Job {
-        switch try await insert(job, key: nil, then: { _ in }) {
+        switch try await insert(job, key: nil, at: .at(job.createdAt), then: { _ in }) {
         case .inserted(let change): return change.job
         case .known(let id): throw StoreError.corrupt(path: "\(id)", reason: "known without a key")
         }
@@ -69,18 +74,18 @@ extension JobStore {
         _ rank: GroupCommit.Rank = .change,
         _ transition: @escaping @Sendable (inout Job) throws -> [JobEvent.Draft]
     ) async throws -> Job? {
-        try await change(job.key, rank: rank, now: Job.submitted, then: { _ in }, transition)?.job
+        try await change(job.key, rank: rank, now: .at(Job.submitted), then: { _ in }, transition)?.job
     }
 
     @discardableResult
     func claim(_ job: Job) async throws -> Job? {
-        try await change(job) { try $0.claim(now: Job.submitted) }
+        try await change(job) { try $0.claim(now: .at(Job.submitted)) }
     }
 
     @discardableResult
     func complete(_ job: Job, _ output: String = "1") async throws -> Job? {
         try await change(job, .outcome) { job in
-            try job.finish(job.lease, with: .answered(output), retry: .sample, jitter: 0, now: Job.submitted)
+            try job.finish(job.lease, with: .answered(output), retry: .sample, jitter: 0, now: .at(Job.submitted))
         }
     }
 }

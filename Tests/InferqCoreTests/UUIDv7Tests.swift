@@ -9,8 +9,8 @@ struct UUIDv7Tests {
     func everyIdentifierIsOfVersionSevenAndItsVariant() {
         let ids = IDGenerator(after: nil, tag: 7)
         for _ in 0..<1000 {
-            let (id, eventID) = ids.next(at: now)
-            for text in ["\(id)", "\(eventID)"].map(Array.init) {
+            let made = ids.next { .at(now) }
+            for text in ["\(made.id)", "\(made.eventID)"].map(Array.init) {
                 #expect(text[14] == "7")
                 #expect("89ab".contains(text[19]))
             }
@@ -19,7 +19,7 @@ struct UUIDv7Tests {
 
     @Test
     func anIdentifierBeginsWithItsTime() {
-        let (id, _) = IDGenerator(after: nil, tag: 7).next(at: Timestamp(milliseconds: 0x0123_4567_89AB))
+        let id = IDGenerator(after: nil, tag: 7).next { .at(Timestamp(milliseconds: 0x0123_4567_89AB)) }.id
         #expect("\(id)".hasPrefix("01234567-89ab-7000-"))
     }
 
@@ -27,7 +27,7 @@ struct UUIDv7Tests {
     func identifiersGrow() {
         let ids = IDGenerator(after: nil, tag: 7)
         // More than there are in one millisecond.
-        let made = (0..<10_000).map { _ in ids.next(at: now).id }
+        let made = (0..<10_000).map { _ in ids.next { .at(now) }.id }
         #expect(made.map(\.key) == made.map(\.key).sorted())
         #expect(Set(made.map(\.key)).count == made.count)
         #expect(made.map(\.description) == made.map(\.description).sorted())
@@ -36,22 +36,22 @@ struct UUIDv7Tests {
     @Test
     func identifiersGrowWhenTheClockGoesBack() {
         let ids = IDGenerator(after: nil, tag: 7)
-        let first = ids.next(at: now).id.key
-        let second = ids.next(at: Timestamp(milliseconds: 0)).id.key
+        let first = ids.next { .at(now) }.id.key
+        let second = ids.next { .at(Timestamp(milliseconds: 0)) }.id.key
         #expect(second > first)
     }
 
     @Test
     func identifiersFollowTheLastOneOfTheStore() {
         let last = JobKey.first(at: now + .seconds(60))
-        #expect(IDGenerator(after: last, tag: 7).next(at: now).id.key > last)
+        #expect(IDGenerator(after: last, tag: 7).next { .at(now) }.id.key > last)
     }
 
     @Test
     func bothIdentifiersOfAJobFindItsRowAndDiffer() {
-        let (id, eventID) = IDGenerator(after: nil, tag: 7).next(at: now)
-        #expect(id.key == eventID.key)
-        #expect(id != eventID)
+        let made = IDGenerator(after: nil, tag: 7).next { .at(now) }
+        #expect(made.id.key == made.eventID.key)
+        #expect(made.id != made.eventID)
     }
 
     @Test
@@ -65,7 +65,7 @@ struct UUIDv7Tests {
 
     @Test
     func aKeyKnowsItsMillisecond() {
-        #expect(IDGenerator(after: nil, tag: 7).next(at: now).id.key.createdAt == now)
+        #expect(IDGenerator(after: nil, tag: 7).next { .at(now) }.id.key.time == now)
     }
 
     @Test

@@ -6,10 +6,8 @@ import Testing
 
 /// What the model server gets is byte for byte what was sent.
 struct JSONSubmissionTests {
-    private static let now = Timestamp(milliseconds: 1_790_000_000_000)
-
     private func submission(_ text: String) throws -> JSONSubmission {
-        try JSONSubmission(Array(text.utf8), now: Self.now)
+        try JSONSubmission(Array(text.utf8))
     }
 
     @Test(arguments: [
@@ -54,7 +52,7 @@ struct JSONSubmissionTests {
             """#
         let options = try submission(body).options("00-trace")
         #expect(options.priority == -5)
-        #expect(options.runAt == Self.now + .seconds(90))
+        #expect(options.delay == .seconds(90))
         #expect(options.expiresIn == .seconds(3600))
         #expect(options.timeout == .milliseconds(250))
         #expect(options.maxAttempts == 7)

@@ -23,8 +23,8 @@ struct SharedFramesTests {
             model: "a",
             options: Job.Options(maxAttempts: 1),
             input: Payload(content: .unread, byteCount: 2, contentType: "application/json", form: .json),
-            runAt: .now,
-            now: .now
+            start: .at(.now),
+            now: Moment(wall: .now, elapsed: Elapsed(milliseconds: 0), certain: Elapsed(milliseconds: 0))
         )
         return EventFrames(JobHistory(job: job, events: []), output: nil, isFirst: false)
     }

@@ -64,8 +64,8 @@ extension JobOffer {
             input: Payload(
                 content: .inline(Array("{}".utf8)), byteCount: 2, contentType: "application/json", form: .json
             ),
-            runAt: .now,
-            now: .now
+            start: .at(.now),
+            now: Moment(wall: .now, elapsed: Elapsed(milliseconds: 0), certain: Elapsed(milliseconds: 0))
         )
         self.init(job, gatewayURL: "http://127.0.0.1:1", token: "token")
     }
