@@ -63,7 +63,7 @@ package final class RedisBroker: Broker, Service {
     private let throttle = LogThrottle()
     private let state = Mutex(State())
     private let sending = Bell()
-    private let condition = NSCondition()
+    private let condition = MonotonicCondition()
 
     /// How long a read waits in Redis: at most so long after a stop or an outage does its thread end.
     private static let patience = Duration.milliseconds(500)
@@ -243,7 +243,7 @@ package final class RedisBroker: Broker, Service {
             let mayRead = state.withLock { $0.prepared.contains(model) && !$0.isClosed }
             return mayRead ? ring.waiting(for: model) : 0
         }
-        let deadline = Date(timeIntervalSinceNow: Self.patience / .seconds(1))
+        let deadline = MonotonicCondition.deadline(after: Self.patience)
         condition.lock()
         defer { condition.unlock() }
         while true {

@@ -63,7 +63,7 @@ package final class RedisLink: Sendable {
     /// Of this process alone: its probe, and its place in consumer groups.
     let id: String
     private let state: Mutex<State>
-    private let condition = NSCondition()
+    private let condition = MonotonicCondition()
     private let outage: RedisOutage
 
     /// Commands and bytes that may wait for the thread: past it Redis is too slow to be used.
@@ -168,7 +168,7 @@ package final class RedisLink: Sendable {
 
     /// Waits on the calling thread until `isDone`, the stop, or so long.
     private func wait(_ duration: Duration, until isDone: (borrowing State) -> Bool) {
-        let deadline = Date(timeIntervalSinceNow: duration / .seconds(1))
+        let deadline = MonotonicCondition.deadline(after: duration)
         condition.lock()
         defer { condition.unlock() }
         while !(state.withLock { $0.isStopped || isDone($0) }) {

@@ -72,7 +72,7 @@ extension RedisWorker {
                 return Array(gateways[turn...] + gateways[..<turn])
             }
         }
-        let deadline = Date(timeIntervalSinceNow: Self.patience / .seconds(1))
+        let deadline = MonotonicCondition.deadline(after: Self.patience)
         condition.lock()
         defer { condition.unlock() }
         while true {

@@ -79,7 +79,7 @@ package final class RedisWorker: Service {
     let throttle = LogThrottle()
     let state = Mutex(State())
     private let bell = Bell()
-    let condition = NSCondition()
+    let condition = MonotonicCondition()
 
     static let patience = Duration.milliseconds(500)
     /// An answer to a question comes within this time, or the job is left to others.
