@@ -18,7 +18,7 @@ package struct Job: Sendable, Equatable, Identifiable {
     package let id: UUIDv7
     package let eventID: UUIDv7
     package let model: String
-    package let options: Options
+    package internal(set) var options: Options
     /// When it was submitted, by the wall clock of then.
     package let createdAt: Timestamp
     package internal(set) var input: Payload

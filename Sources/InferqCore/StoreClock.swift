@@ -64,6 +64,22 @@ package final class StoreClock: Sendable {
         return moment(wall, sinceBoot)
     }
 
+    /// The job as it is shown now: the times that it waits for are told by the wall clock as it is, if that was set since.
+    package func shown(_ job: Job) -> Job {
+        guard case .pending(let isDue) = job.state else { return job }
+        let now = now
+        func time(_ elapsed: Elapsed, _ told: Timestamp) -> Timestamp {
+            let time = now.wall + (elapsed - now.elapsed)
+            return Self.isStep(from: told.milliseconds, to: time.milliseconds) ? time : told
+        }
+        var shown = job
+        if !isDue, let due = job.due { shown.runAt = time(due, job.runAt) }
+        if job.attempt == 0, let expiry = job.options.expiry {
+            shown.options.expiry?.at = time(expiry.elapsed, expiry.at)
+        }
+        return shown
+    }
+
     private func moment(_ wall: Timestamp, _ sinceBoot: Int64) -> Moment {
         Moment(
             wall: wall,

@@ -69,7 +69,7 @@ struct ReadRoutes: Sendable {
         }
         if let output = job.output, output.form != .bytes { bodies.output = try await gateway.store.bytes(of: output) }
         let ahead = job.isDue ? try await gateway.queue.ahead(of: job) : nil
-        return Wire.record(job, bodies: bodies, ahead: ahead)
+        return Wire.record(gateway.store.clock.shown(job), bodies: bodies, ahead: ahead)
     }
 
     private func checkAccept(_ request: Request, _ type: String) throws(APIError) {
@@ -134,7 +134,9 @@ struct ReadRoutes: Sendable {
         writer.name("results")
         writer.beginArray()
         for job in page {
-            Wire.summary(&writer, job, ahead: job.isDue ? try await gateway.queue.ahead(of: job) : nil)
+            Wire.summary(
+                &writer, gateway.store.clock.shown(job), ahead: job.isDue ? try await gateway.queue.ahead(of: job) : nil
+            )
         }
         writer.endArray()
         writer.name("next")

@@ -8,6 +8,7 @@ import pytest
 import answers
 from contract import SUBMIT, problem
 from gateway import JSON_TYPE
+from redis_fixtures import needs_redis, redis, redis_gateway, use_redis, use_ring  # noqa: F401
 from waiting import until
 from wallclock import DAY, WallClock
 
@@ -217,3 +218,33 @@ def test_what_a_clock_ahead_made_is_not_young_for_ever(make, clock):
 
     first = age()
     until(lambda: age() > first + 0.2, "an age that grows")
+
+
+def test_what_a_waiting_job_waits_for_is_shown_by_the_clock_as_it_is(make, clock):
+    gateway = make({"idle": {}})
+    assert gateway.post("/v1/models/idle/pause", b"", headers={}).status == 200
+    job = gateway.submit("idle", delay=3600, expires_in=7200)
+    clock.set(-DAY)
+    for record in gateway.record(job), gateway.get("/v1/inference").json()["results"][0]:
+        assert record["created_at"] == job["created_at"]
+        for name in "run_at", "expires_at":
+            assert abs(when(job[name]) - when(record[name]) - datetime.timedelta(days=1)).total_seconds() < SLACK
+    clock.set(0)
+    record = gateway.record(job)
+    assert [record[name] for name in ("run_at", "expires_at")] == [job[name] for name in ("run_at", "expires_at")]
+
+
+# Threads that wait
+
+
+@needs_redis
+def test_redis_is_tried_again_in_time(redis, redis_gateway, clock):
+    clock.set(DAY)
+    gateway = redis_gateway({"ocr": {}}, started=False)
+    gateway.environment = clock.environment
+    use_redis(gateway.start())
+    redis.kill()
+    use_ring(gateway)
+    redis.restart()
+    use_redis(gateway)
+    assert gateway.ended(gateway.submit("ocr"))["status"] == "COMPLETED"
