@@ -10,6 +10,8 @@ package final class AttemptsElsewhere: Sendable {
     package struct Run: Sendable {
         package let claim: Claim
         package let worker: String
+        /// Of its model, as they were when the attempt began: a reload changes and removes models, not attempts that run.
+        package let settings: ModelSettings
         /// When it was claimed, or found at the start.
         package let since: ContinuousClock.Instant
     }
@@ -32,7 +34,10 @@ package final class AttemptsElsewhere: Sendable {
             let claim = Claim(job: run.job, lease: run.lease, startedAt: now.elapsed - age, stop: StopSignal())
             queue.resume(claim)
             queue.scheduler.takenElsewhere(claim.offer)
-            runs.withLock { $0[run.job.key] = Run(claim: claim, worker: run.worker, since: .now) }
+            // Those of now are the best that there are; a model that was removed has none but the defaults.
+            let settings = queue.model(run.job.model) ?? ModelSettings(name: run.job.model, url: "")
+            let found = Run(claim: claim, worker: run.worker, settings: settings, since: .now)
+            runs.withLock { $0[run.job.key] = found }
         }
     }
 
@@ -59,10 +64,15 @@ package final class AttemptsElsewhere: Sendable {
         for worker: String,
         onStop: @escaping @Sendable (Run) -> Void
     ) async -> Claim? {
+        guard let settings = queue.model(offer.model) else {
+            // A reload has removed it. Should it come back, the job is offered again.
+            queue.scheduler.offerAgain([offer])
+            return nil
+        }
         queue.scheduler.takenElsewhere(offer)
         do {
             if let claim = try await queue.claim(offer, at: .elsewhere(worker: worker, lease: lease)) {
-                let run = Run(claim: claim, worker: worker, since: .now)
+                let run = Run(claim: claim, worker: worker, settings: settings, since: .now)
                 let before = runs.withLock { $0.updateValue(run, forKey: offer.job) }
                 // Its end was committed before this claim, and is just being noted.
                 if let before { queue.scheduler.endedElsewhere(before.claim.offer) }
@@ -109,11 +119,7 @@ package final class AttemptsElsewhere: Sendable {
             return true
         }
         let claim = run.claim
-        guard let settings = queue.model(claim.job.model) else {
-            await queue.drop(outcome)
-            return await putBack(run, reason: "its model was removed")
-        }
-        let retry = settings.retryPolicy(of: claim.job)
+        let retry = run.settings.retryPolicy(of: claim.job)
         return await store(claim) {
             let job = try await self.queue.finish(claim, with: outcome, retry: retry)
             self.attempts.ended(with: outcome, job, self.logger.of(claim), of: claim.job.model)
@@ -139,6 +145,29 @@ package final class AttemptsElsewhere: Sendable {
                 "attempt interrupted, the job is offered again",
                 metadata: ["worker": "\(run.worker)", "reason": "\(reason)"]
             )
+        } catch {
+            throttle.log(
+                logger, .error, "the outcome of an attempt could not be stored", metadata: ["error": "\(error)"]
+            )
+        }
+    }
+
+    /// As ``tryToInterrupt(_:reason:)``, for a worker that has died by itself while the attempt ran.
+    ///
+    /// - Parameter wasAlone: see ``Job/crash(_:wasAlone:now:)``.
+    package func tryToCrash(_ run: Run, wasAlone: Bool) async {
+        do {
+            let job = try await queue.crash(run.claim, wasAlone: wasAlone)
+            guard forget(run.claim) else { return }
+            let worker: Logger.Metadata = ["worker": "\(run.worker)"]
+            if job?.status.isFinal == true {
+                logger.of(run.claim).warning(
+                    "job ended in ERROR: its workers crashed while it ran, the last one while it ran alone",
+                    metadata: worker
+                )
+            } else {
+                logger.of(run.claim).notice("attempt interrupted by a crash of its worker", metadata: worker)
+            }
         } catch {
             throttle.log(
                 logger, .error, "the outcome of an attempt could not be stored", metadata: ["error": "\(error)"]

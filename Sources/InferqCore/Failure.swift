@@ -14,7 +14,7 @@ package struct Failure: Error, Sendable, Equatable {
         case tooLarge = "too_large"
         /// The first attempt had not begun by `expires_at`.
         case expired
-        /// The gateway crashed three times while this job ran, the third time alone.
+        /// The gateway, or workers elsewhere, crashed three times while this job ran, the third time alone.
         case poisoned
     }
 

@@ -34,7 +34,7 @@ package struct Job: Sendable, Equatable, Identifiable {
     package internal(set) var failures = 0
     /// Grows at every claim and is never shown: the fence against late and doubled outcomes.
     package internal(set) var lease = Lease(number: 0)
-    /// Crashes of the gateway, one after another, while this job ran.
+    /// Crashes of the gateway, or of workers elsewhere, one after another, while this job ran.
     package internal(set) var crashes = 0
     /// The start of the first attempt.
     package internal(set) var startedAt: Timestamp?
@@ -177,7 +177,7 @@ package struct Job: Sendable, Equatable, Identifiable {
 
     package var isDue: Bool { state == .pending(isDue: true) }
 
-    /// Whether the gateway has crashed often enough under this job for it to run alone.
+    /// Whether processes have crashed often enough under this job for it to run alone.
     package var isSuspect: Bool { crashes >= Self.crashesOfSuspect }
 
     static let crashesOfSuspect = 2
@@ -368,12 +368,34 @@ extension Job {
         now: Moment
     ) throws(IllegalTransition) -> [JobEvent.Draft] {
         guard case .running = state else { throw IllegalTransition(self, "recover") }
+        return try endAttempt(isCrash: isCrash, of: "the gateway", wasAlone: wasAlone, now: now)
+    }
+
+    /// The worker elsewhere that ran the claimed attempt has crashed.
+    ///
+    /// - Parameter wasAlone: no other suspect ran there, and nothing else of its model.
+    /// - Throws: ``IllegalTransition`` when the lease has passed on.
+    mutating func crash(
+        _ claimed: Lease,
+        wasAlone: Bool,
+        now: Timestamp
+    ) throws(IllegalTransition) -> [JobEvent.Draft] {
+        guard case .running(claimed) = state else { throw IllegalTransition(self, "crash") }
+        return try endAttempt(isCrash: true, of: "its worker", wasAlone: wasAlone, now: now)
+    }
+
+    private mutating func endAttempt(
+        isCrash: Bool,
+        of process: String,
+        wasAlone: Bool,
+        now: Timestamp
+    ) throws(IllegalTransition) -> [JobEvent.Draft] {
         if isCrash { crashes += 1 }
         if isCrash, crashes >= Self.crashesOfPoison {
             guard !wasAlone else {
                 error = Failure(
                     .poisoned,
-                    "the gateway crashed \(crashes) times while this job ran, the last time while it ran alone",
+                    "\(process) crashed \(crashes) times while this job ran, the last time while it ran alone",
                     attempt: attempt,
                     isRetryable: false
                 )
@@ -382,7 +404,7 @@ extension Job {
             }
             crashes = Self.crashesOfSuspect
         }
-        return try interrupt(lease, reason: isCrash ? "the gateway crashed" : "the power failed", now: now)
+        return try interrupt(lease, reason: isCrash ? "\(process) crashed" : "the power failed", now: now)
     }
 
     /// Ends a job that has not ended. An ended one stays as it is: no event, no error.

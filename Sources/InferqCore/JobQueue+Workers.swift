@@ -37,6 +37,8 @@ extension JobQueue {
                     self.applied(change)
                 },
                 { job in
+                    // What comes from another host may name another model than the job's.
+                    guard job.model == offer.model else { throw IllegalTransition(job, "claim") }
                     if job.isExpired(now) { return try job.expire(now: now) }
                     return try job.claim(promised: place.lease, isProbe: isProbe, now: now)
                 },
@@ -108,6 +110,13 @@ extension JobQueue {
         _ = try await end(claim, dropping: nil, now) { job in
             try job.interrupt(claim.lease, reason: reason, isShown: isShown, now: now)
         }
+    }
+
+    /// As ``interrupt(_:reason:now:)``, for a worker elsewhere that has crashed: it counts for the poison guard.
+    ///
+    /// - Returns: the job as it was stored; nil when the attempt was over.
+    func crash(_ claim: Claim, wasAlone: Bool, now: Timestamp = .now) async throws -> Job? {
+        try await end(claim, dropping: nil, now) { job in try job.crash(claim.lease, wasAlone: wasAlone, now: now) }
     }
 
     private func end(

@@ -297,6 +297,11 @@ package final class Scheduler: Service {
         }
     }
 
+    /// The broker has refused an offer of this model, and has room again.
+    package func roomAgain(_ model: String) {
+        state.withLock { pump(model, &$0) }
+    }
+
     /// As ``offerAgain(_:)``, for all that nobody has taken.
     package func offerAllAgain() {
         state.withLock { state in

@@ -65,9 +65,9 @@ struct WorkerRoutes: Sendable {
         }
         guard let job = try await gateway.store.head(id) else { throw try await gateway.missing(id) }
         guard job.key == token.job else { throw APIError.wrongToken }
-        guard let elsewhere = gateway.elsewhere, elsewhere.run(of: token.job, token.lease) != nil,
-            let model = gateway.queue.model(job.model)
-        else { throw APIError.attemptOver(job.status) }
+        guard let elsewhere = gateway.elsewhere, let model = elsewhere.run(of: token.job, token.lease)?.settings else {
+            throw APIError.attemptOver(job.status)
+        }
         let isStored = try await reader.collect(request, largest: model.maxAnswer) { bytes in
             let keeper = AnswerKeeper(store: gateway.store)
             let answer = Reply.Answer(

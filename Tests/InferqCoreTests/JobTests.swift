@@ -189,4 +189,26 @@ struct PoisonGuardTests {
         #expect(job.failures == 0)
         #expect(job.attempt == 3)
     }
+
+    @Test
+    func crashesOfWorkersElsewhereCountLikeThoseOfTheGateway() throws {
+        var job = Job.sample(maxAttempts: 25)
+        for _ in 0..<2 {
+            _ = try job.claim(now: .at(Job.submitted))
+            let told = try job.crash(job.lease, wasAlone: false, now: .at(Job.submitted))
+            #expect(told.last?.text?.contains("its worker crashed") == true)
+        }
+        #expect(job.isSuspect)
+        _ = try job.claim(now: .at(Job.submitted))
+        _ = try job.crash(job.lease, wasAlone: true, now: .at(Job.submitted))
+        #expect(job.error?.code == .poisoned)
+    }
+
+    @Test
+    func aCrashUnderALeaseThatHasPassedOnChangesNothing() throws {
+        var job = Job.sample()
+        _ = try job.claim(now: .at(Job.submitted))
+        let stale = Job.Lease(number: 0)
+        #expect(throws: IllegalTransition.self) { try job.crash(stale, wasAlone: true, now: .at(Job.submitted)) }
+    }
 }
