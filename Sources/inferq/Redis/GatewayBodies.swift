@@ -16,6 +16,10 @@ struct GatewayBodies: Sendable {
     /// A body is fetched, or handed in, within this time: a gateway that restarts is back within seconds, and one that is
     /// not to be reached over HTTP must not hold a slot for ever.
     private static let patience = Duration.seconds(120)
+    /// What answers with a refusal is not the gateway that has the attempt, or says that the attempt is over. In the
+    /// second case the gateway says so through Redis, too, within a heartbeat or two; in the first one this is how long a
+    /// proxy may take to notice that its gateway has started again.
+    private static let refusalPatience = Duration.seconds(5)
     /// Between two tries.
     private static let pause = Duration.seconds(1)
 
@@ -34,7 +38,7 @@ struct GatewayBodies: Sendable {
         var body = offer.body
         if body == nil {
             switch await exchange(
-                offer, stop, "the input could not be fetched from the gateway", request: input(of: offer))
+                offer, stop, "the input could not be fetched from", request: input(of: offer), success: 200)
             {
             case .answered(let bytes) where bytes.count == offer.byteCount: body = bytes
             case .answered: return .reply(Self.failed("the gateway gave another input than it had announced"))
@@ -51,7 +55,7 @@ struct GatewayBodies: Sendable {
         guard stop.reason == nil, case .answered(let answer) = reply, answer.bytes.count > Payload.inlineLimit
         else { return .reply(reply) }
         let request = output(answer, of: offer)
-        switch await exchange(offer, stop, "the answer could not be handed in at the gateway", request: request) {
+        switch await exchange(offer, stop, "the answer could not be handed in at", request: request, success: 204) {
         case .answered, .over: return .delivered
         case .failed(let reply): return .reply(reply)
         }
@@ -81,39 +85,55 @@ struct GatewayBodies: Sendable {
 
     private enum Result: Sendable {
         case answered([UInt8])
-        /// The gateway says that the attempt is over, or the attempt was told to stop.
+        /// The attempt was told to stop.
         case over
         case failed(Reply)
     }
 
-    /// Tries until the gateway answers, the attempt must stop, or the patience is at its end.
+    /// What one try has led to.
+    private enum Step {
+        case done(Result)
+        /// It may go better in a moment.
+        case again(reason: String)
+        /// Whoever answered does not know the attempt.
+        case refused(reason: String)
+    }
+
+    /// Tries until the gateway answers, the attempt must stop, or the patience is at its end: then the attempt has failed,
+    /// and that counts.
     private func exchange(
-        _ offer: JobOffer, _ stop: StopSignal, _ trouble: String, request: HTTPClientRequest
+        _ offer: JobOffer, _ stop: StopSignal, _ trouble: String, request: HTTPClientRequest, success: UInt
     ) async -> Result {
-        let end = ContinuousClock.now + Self.patience
+        guard !offer.gatewayURL.isEmpty else {
+            return .failed(Self.failed("\(trouble) the gateway: it has no public_url; set it there"))
+        }
+        let begin = ContinuousClock.now
         while stop.reason == nil {
+            var patience = Self.patience
             let reason: String
-            do {
-                guard let (status, bytes) = try await execute(request, upTo: max(offer.byteCount, 1 << 20), stop) else {
-                    return .over
-                }
-                switch status {
-                case 200..<300: return .answered(bytes)
-                case 403, 404, 409, 410: return .over
-                case 413:
-                    let failure = Failure(
-                        .tooLarge, "the model server's answer is larger than the gateway takes", isRetryable: false)
-                    return .failed(.failed(failure, retryAfter: nil))
-                default: reason = "it answered \(status)"
-                }
-            } catch {
-                reason = ConnectionFailure(error).reason
+            switch await step(offer, stop, request, success) {
+            case .done(let result): return result
+            case .again(let text): reason = text
+            case .refused(let text):
+                reason = text
+                patience = Self.refusalPatience
+            }
+            let metadata: Logger.Metadata = [
+                "job_id": "\(offer.job)", "gateway": "\(offer.gatewayURL)", "reason": "\(reason)",
+            ]
+            guard ContinuousClock.now - begin < patience else {
+                throttle.log(
+                    logger, .warning,
+                    "a large body could not be exchanged with its gateway: does its public_url lead to it?",
+                    metadata: metadata
+                )
+                let advice = "let the gateway's public_url lead to it"
+                return .failed(Self.failed("\(trouble) \(offer.gatewayURL) (\(reason)); \(advice)"))
             }
             throttle.log(
                 logger, .warning, "a large body could not be exchanged with its gateway, trying again",
-                metadata: ["job_id": "\(offer.job)", "gateway": "\(offer.gatewayURL)", "reason": "\(reason)"]
+                metadata: metadata
             )
-            guard ContinuousClock.now < end else { return .failed(Self.failed("\(trouble) (\(reason))")) }
             let bell = Bell()
             let deadline = wheel.ring(bell, after: Self.pause)
             stop.whenStopped { bell.ring(.stop) }
@@ -122,6 +142,27 @@ struct GatewayBodies: Sendable {
             wheel.cancel(deadline)
         }
         return .over
+    }
+
+    private func step(
+        _ offer: JobOffer, _ stop: StopSignal, _ request: HTTPClientRequest, _ success: UInt
+    ) async -> Step {
+        do {
+            guard let (status, bytes) = try await execute(request, upTo: max(offer.byteCount, 1 << 20), stop) else {
+                return .done(.over)
+            }
+            switch status {
+            case success: return .done(.answered(bytes))
+            case 413:
+                let failure = Failure(
+                    .tooLarge, "the model server's answer is larger than the gateway takes", isRetryable: false)
+                return .done(.failed(.failed(failure, retryAfter: nil)))
+            case 408, 425, 429, 500...: return .again(reason: "it answered \(status)")
+            default: return .refused(reason: "it answered \(status)")
+            }
+        } catch {
+            return .again(reason: ConnectionFailure(error).reason)
+        }
     }
 
     /// - Returns: nil when the attempt was told to stop meanwhile.
