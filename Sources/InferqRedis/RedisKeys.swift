@@ -26,7 +26,8 @@ struct RedisKeys: Sendable {
     func inbox(ofWorker id: String) -> String { "\(prefix):worker:\(id):in" }
 
     /// A channel: the events of one job.
-    func events(of eventID: UUIDv7) -> String { "\(prefix):event:\(eventID)" }
+    func events(of eventID: UUIDv7) -> String { channel(of: eventID.description) }
+    func channel(of text: String) -> String { "\(prefix):event:\(text)" }
 
     /// The one consumer group of each stream of jobs.
     static let group = "workers"

@@ -11,10 +11,21 @@ enum NeighbourExamination {
         guard let settings = broker.redisSettings else { return nil }
         let place = Settings.masked(broker.redis)
         do throws(RedisError) {
-            guard let policy = try RedisCheck.riskyPolicy(settings) else {
-                return .ok("redis", "it answers and takes writes at \(place)")
+            let found = try RedisCheck.examine(settings, id: InstanceID.random().text)
+            if let first = found.refused.first {
+                let all = found.refused.map(\.command).joined(separator: ", ")
+                let reason = found.refused.count == 1 ? first.reason : "\(first.reason); also for \(all)"
+                return .wrong(
+                    "redis",
+                    "\(first.command) on \(first.place) cannot be used at \(place) (\(reason)); let its user do all that "
+                        + "inferq does: +@all on ~\(settings.prefix):* and &\(settings.prefix):*"
+                )
             }
-            return .note("redis", "it may drop keys when it is full (\(policy)); set maxmemory-policy to noeviction")
+            if let policy = found.riskyPolicy {
+                return .note(
+                    "redis", "it may drop keys when it is full (\(policy)); set maxmemory-policy to noeviction")
+            }
+            return .ok("redis", "it answers, and does all that is asked of it, at \(place)")
         } catch {
             let sentence = "no Redis can be used at \(place) (\(error)); start it, or correct broker.redis"
             return .wrong("redis", broker.kind == .redis ? sentence : sentence + "; the ring is used until then")
