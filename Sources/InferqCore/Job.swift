@@ -378,7 +378,7 @@ extension Job {
     mutating func crash(
         _ claimed: Lease,
         wasAlone: Bool,
-        now: Timestamp
+        now: Moment
     ) throws(IllegalTransition) -> [JobEvent.Draft] {
         guard case .running(claimed) = state else { throw IllegalTransition(self, "crash") }
         return try endAttempt(isCrash: true, of: "its worker", wasAlone: wasAlone, now: now)
@@ -388,7 +388,7 @@ extension Job {
         isCrash: Bool,
         of process: String,
         wasAlone: Bool,
-        now: Timestamp
+        now: Moment
     ) throws(IllegalTransition) -> [JobEvent.Draft] {
         if isCrash { crashes += 1 }
         if isCrash, crashes >= Self.crashesOfPoison {

@@ -112,11 +112,14 @@ extension JobQueue {
         }
     }
 
-    /// As ``interrupt(_:reason:now:)``, for a worker elsewhere that has crashed: it counts for the poison guard.
+    /// As ``interrupt(_:reason:isShown:)``, for a worker elsewhere that has crashed: it counts for the poison guard.
     ///
     /// - Returns: the job as it was stored; nil when the attempt was over.
-    func crash(_ claim: Claim, wasAlone: Bool, now: Timestamp = .now) async throws -> Job? {
-        try await end(claim, dropping: nil, now) { job in try job.crash(claim.lease, wasAlone: wasAlone, now: now) }
+    func crash(_ claim: Claim, wasAlone: Bool) async throws -> Job? {
+        let now = store.clock.now
+        return try await end(claim, dropping: nil, now) { job in
+            try job.crash(claim.lease, wasAlone: wasAlone, now: now)
+        }
     }
 
     private func end(

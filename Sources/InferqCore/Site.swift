@@ -24,6 +24,18 @@ package final class Site: Sendable {
         }
     }
 
+    /// What was found in Redis and not understood: the label `what` of `inferq_redis_refused_total`.
+    package enum Foreign: String, Sendable, CaseIterable {
+        /// Of a worker or another gateway.
+        case heartbeat
+        /// What a worker said.
+        case word
+        /// An entry of a stream of jobs.
+        case offer
+        /// A key of another type.
+        case key
+    }
+
     private struct State {
         var workers: [Worker] = []
         /// URLs of other gateways that are alive, by the tag of their ids.
@@ -31,6 +43,7 @@ package final class Site: Sendable {
         var outages = 0
         var eventsPublished = 0
         var eventsSkipped = 0
+        var refused: [Foreign: Int] = [:]
     }
 
     private let state = Mutex(State())
@@ -63,16 +76,25 @@ package final class Site: Sendable {
         package var eventsPublished: Int
         /// Events that were not published, since Redis was away or too slow.
         package var eventsSkipped: Int
+        /// What was found in Redis and not understood.
+        package var refused: [Foreign: Int]
     }
 
     package var figures: Figures {
         state.withLock {
-            Figures(outages: $0.outages, eventsPublished: $0.eventsPublished, eventsSkipped: $0.eventsSkipped)
+            Figures(
+                outages: $0.outages, eventsPublished: $0.eventsPublished, eventsSkipped: $0.eventsSkipped,
+                refused: $0.refused
+            )
         }
     }
 
     package func countOutage() {
         state.withLock { $0.outages += 1 }
+    }
+
+    package func count(refused what: Foreign) {
+        state.withLock { $0.refused[what, default: 0] += 1 }
     }
 
     package func count(published: Int, skipped: Int) {

@@ -61,6 +61,9 @@ struct MetricsRoute: Sendable {
         text.metric(
             "inferq_redis_events_skipped_total", .counter, "Events not published: Redis was away for too many of them.")
         text.sample(figures.eventsSkipped)
+        text.metric(
+            "inferq_redis_refused_total", .counter, "What was found in Redis and not understood; it is left out.")
+        for what in Site.Foreign.allCases { text.sample(figures.refused[what] ?? 0, ["what": what.rawValue]) }
     }
 
     // MARK: Jobs

@@ -71,55 +71,35 @@ extension JobOffer {
     /// Nil for what no gateway of this version has written.
     init?(_ entry: StreamEntry) {
         guard let job = entry.text("job").flatMap({ UUIDv7($0) }),
-            let eventID = entry.text("event").flatMap({ UUIDv7($0) }), let model = entry.text("model"),
-            let attempt = entry.integer("attempt"), let lease = entry.integer("lease"), let url = entry.text("url"),
-            let token = entry.text("token"), let byteCount = entry.integer("bytes")
+            let eventID = entry.text("event").flatMap({ UUIDv7($0) }), let model = entry.text("model", upTo: 128),
+            let attempt = entry.integer("attempt", in: 1...Int(Int32.max)),
+            let lease = entry.integer("lease", in: Job.Lease.promised), let url = entry.text("url", upTo: 2048),
+            url.isEmpty || PlainText.isURL(url),
+            let token = entry.text("token"), PlainText.isASCII(token, upTo: PlainText.limit),
+            let byteCount = entry.integer("bytes", in: 0...Self.largestBody)
         else { return nil }
+        if entry.has("timeout_ms") {
+            guard let timeout = entry.integer("timeout_ms", in: 0...Int(DurationText.longest.milliseconds)) else {
+                return nil
+            }
+            self.timeout = .milliseconds(timeout)
+        }
+        if let body = entry.bytes("body") {
+            guard body.count == byteCount else { return nil }
+            self.body = body
+        }
         self.job = job
         self.eventID = eventID
         self.model = model
         self.attempt = attempt
         self.lease = Job.Lease(number: Int64(lease))
-        contentType = entry.text("type")
-        traceparent = entry.text("traceparent")
-        timeout = entry.integer("timeout_ms").map { .milliseconds($0) }
+        contentType = entry.text("type", upTo: 8192)
+        traceparent = entry.text("traceparent").flatMap { PlainText.isASCII($0, upTo: PlainText.limit) ? $0 : nil }
         gatewayURL = url
         self.token = token
         self.byteCount = byteCount
-        body = entry.bytes("body")
-    }
-}
-
-/// One entry of a stream.
-struct StreamEntry: Sendable {
-    let id: String
-    private let fields: [String: [UInt8]]
-
-    /// Nil for what is no entry.
-    init?(_ reply: RedisReply) {
-        let parts = reply.elements
-        guard parts.count == 2, let id = parts[0].text else { return nil }
-        self.id = id
-        var fields: [String: [UInt8]] = [:]
-        let words = parts[1].elements
-        for index in stride(from: 0, to: words.count - 1, by: 2) {
-            if let name = words[index].text, let value = words[index + 1].bytes { fields[name] = value }
-        }
-        self.fields = fields
     }
 
-    func bytes(_ name: String) -> [UInt8]? { fields[name] }
-
-    func text(_ name: String) -> String? { fields[name].map { String(decoding: $0, as: UTF8.self) } }
-
-    func integer(_ name: String) -> Int? { text(name).flatMap { Int($0) } }
-
-    /// What `XREAD` and `XREADGROUP` answer: the entries of each stream.
-    static func streams(_ reply: RedisReply) -> [(stream: String, entries: [StreamEntry])] {
-        reply.elements.compactMap { stream in
-            let parts = stream.elements
-            guard parts.count == 2, let name = parts[0].text else { return nil }
-            return (name, parts[1].elements.compactMap { StreamEntry($0) })
-        }
-    }
+    /// The most that `max_body` can be.
+    private static let largestBody = 16 << 30
 }

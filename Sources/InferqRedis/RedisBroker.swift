@@ -25,27 +25,29 @@ package final class RedisBroker: Broker, Service {
         package var offerAgain: @Sendable ([Offer]) -> Void
         /// All offers may be lost, or there is a better way for them now.
         package var offerAllAgain: @Sendable () -> Void
+        /// There is room for an offer of a model that was refused before.
+        package var roomAgain: @Sendable (_ model: String) -> Void
 
         package init(
             models: @escaping @Sendable () -> [String],
             describe: @escaping @Sendable ([Offer]) async throws -> [JobOffer],
             withdrawn: @escaping @Sendable (Offer) -> Void = { _ in },
             offerAgain: @escaping @Sendable ([Offer]) -> Void = { _ in },
-            offerAllAgain: @escaping @Sendable () -> Void = {}
+            offerAllAgain: @escaping @Sendable () -> Void = {},
+            roomAgain: @escaping @Sendable (_ model: String) -> Void = { _ in }
         ) {
             self.models = models
             self.describe = describe
             self.withdrawn = withdrawn
             self.offerAgain = offerAgain
             self.offerAllAgain = offerAllAgain
+            self.roomAgain = roomAgain
         }
     }
 
-    private struct State {
+    struct State {
         var home: Home?
-        /// Offered through Redis and not taken, with the entry once Redis has named it.
-        var outstanding: [Offer: String?] = [:]
-        var counts: [String: Int] = [:]
+        var book: OfferBook
         /// Offers that were not sent yet.
         var waiting: [Offer] = []
         /// Models whose stream is there in this session.
@@ -54,38 +56,40 @@ package final class RedisBroker: Broker, Service {
         var isClosed = false
     }
 
-    private let link: RedisLink
-    private let instance: String
+    let link: RedisLink
+    let instance: String
     private let ring: RingBroker
-    private let capacity: Int
     private let fallsBack: Bool
-    private let logger: Logger
-    private let throttle = LogThrottle()
-    private let state = Mutex(State())
+    private let refusals: RedisRefusals
+    let logger: Logger
+    let throttle = LogThrottle()
+    private let fullness = LogThrottle(limit: 1)
+    let state: Mutex<State>
     private let sending = Bell()
     private let condition = MonotonicCondition()
 
     /// How long a read waits in Redis: at most so long after a stop or an outage does its thread end.
     private static let patience = Duration.milliseconds(500)
-    /// An entry that was read and not asked for within this time is offered anew: its reader is dead, or its words were lost.
-    static let lostAfter = Duration.seconds(12)
 
     /// - Parameters:
     ///   - instance: the store's.
     ///   - capacity: offers of one model that may wait for a worker.
     ///   - fallsBack: whether jobs go through the ring while Redis is away; otherwise they wait.
+    ///   - refused: counts what was found in Redis and not understood.
     package init(
         link: RedisLink,
         instance: String,
         capacity: Int,
         fallsBack: Bool,
-        logger: Logger
+        logger: Logger,
+        refused: @escaping @Sendable (Site.Foreign) -> Void = { _ in }
     ) {
         self.link = link
         self.instance = instance
-        self.capacity = capacity
         self.fallsBack = fallsBack
         self.logger = logger
+        refusals = RedisRefusals(logger: logger, count: refused)
+        state = Mutex(State(book: OfferBook(capacity: capacity)))
         ring = RingBroker(capacity: capacity)
     }
 
@@ -95,17 +99,19 @@ package final class RedisBroker: Broker, Service {
         link.whenTurning(
             RedisLink.Turns(
                 prepare: { connection throws(RedisError) in try self.prepare(connection) },
-                changed: { _ in self.turned() }
+                changed: { _ in self.turned() },
+                makeRoom: { self.makeRoom() }
             )
         )
     }
 
     package var name: String {
         switch link.standing {
-        case .up: "redis"
+        case .up: return "redis"
         case .away(let since):
-            fallsBack
-                ? "ring (redis unreachable since \(since.rfc3339))" : "redis (unreachable since \(since.rfc3339))"
+            let reason = link.trouble.map { ": \($0)" } ?? ""
+            return (fallsBack ? "ring (redis unreachable since " : "redis (unreachable since ") + since.rfc3339 + reason
+                + ")"
         }
     }
 
@@ -116,10 +122,9 @@ package final class RedisBroker: Broker, Service {
         let way = state.withLock { state -> Bool? in
             guard !state.isClosed else { return false }
             guard isThere else { return nil }
-            guard state.outstanding[offer] == nil else { return true }
-            guard state.counts[offer.model, default: 0] < capacity else { return false }
-            state.outstanding.updateValue(nil, forKey: offer)
-            state.counts[offer.model, default: 0] += 1
+            guard !state.book.has(offer) else { return true }
+            guard state.book.admits(offer.model) else { return false }
+            state.book.add(offer)
             state.waiting.append(offer)
             return true
         }
@@ -138,12 +143,7 @@ package final class RedisBroker: Broker, Service {
     /// - Returns: false when it was not outstanding.
     @discardableResult
     func settle(_ offer: Offer) -> Bool {
-        let found = state.withLock { state -> String?? in
-            guard let entry = state.outstanding.removeValue(forKey: offer) else { return nil }
-            state.counts[offer.model, default: 1] -= 1
-            return .some(entry)
-        }
-        guard let found else { return false }
+        guard let found = change(of: offer.model, { $0.remove(offer) }) else { return false }
         // Without a name yet, it is deleted when Redis has named it: see `send`.
         if let entry = found { delete(entry, of: offer.model) }
         return true
@@ -151,15 +151,25 @@ package final class RedisBroker: Broker, Service {
 
     /// A worker has asked for it by this entry: whatever the answer, the entry goes. A newer one stays.
     func taken(_ offer: Offer, entry: String) {
-        state.withLock { state in
-            guard let known = state.outstanding[offer], known == nil || known == entry else { return }
-            state.outstanding.removeValue(forKey: offer)
-            state.counts[offer.model, default: 1] -= 1
+        change(of: offer.model) { book in
+            guard let known = book.entry(of: offer), known == nil || known == entry else { return }
+            book.remove(offer)
         }
         delete(entry, of: offer.model)
     }
 
-    private func delete(_ entry: String, of model: String) {
+    /// Changes what is outstanding of a model; where that was bounded, it may have room again.
+    @discardableResult
+    private func change<Value>(of model: String, _ change: (inout OfferBook) -> Value) -> Value {
+        let (value, home) = state.withLock { state in
+            let value = change(&state.book)
+            return (value, state.book.room == nil ? nil : state.home)
+        }
+        home?.roomAgain(model)
+        return value
+    }
+
+    func delete(_ entry: String, of model: String) {
         let key = link.keys.jobs(of: instance, model)
         link.send(RedisCommand("XACK", key, RedisKeys.group, entry))
         link.send(RedisCommand("XDEL", key, entry))
@@ -204,20 +214,55 @@ package final class RedisBroker: Broker, Service {
         guard let session = link.session else { return }
         var command = RedisCommand("XADD", link.keys.jobs(of: instance, job.model), "NOMKSTREAM", "*")
         job.append(to: &command)
-        link.send(command) { reply in
-            guard let entry = reply?.text else {
-                // Emptied while we looked elsewhere: all that it held is offered anew.
-                if reply == .null { self.link.fail(.refused("its streams are gone"), in: session) }
-                return
+        link.send(command, blame: .command) { reply in
+            switch reply {
+            case .bytes(let bytes): self.named(offer, String(decoding: bytes, as: UTF8.self))
+            // Emptied while we looked elsewhere: all that it held is offered anew.
+            case .null: self.link.fail(.refused("its streams are gone"), in: session)
+            case .error(let text):
+                guard reply?.isOutOfMemory == true, self.isTakenBack(offer) else {
+                    return self.link.fail(.refused(text), in: session)
+                }
+            default: break
             }
-            let isWanted = self.state.withLock { state -> Bool in
-                guard state.outstanding[offer] != nil else { return false }
-                state.outstanding.updateValue(entry, forKey: offer)
-                return true
-            }
-            // Taken already, or withdrawn meanwhile. An entry that is gone is no error.
-            if !isWanted { self.delete(entry, of: offer.model) }
         }
+    }
+
+    private func named(_ offer: Offer, _ entry: String) {
+        let isWanted = state.withLock { $0.book.name(offer, entry) }
+        // Taken already, or withdrawn meanwhile. An entry that is gone is no error.
+        if !isWanted { delete(entry, of: offer.model) }
+    }
+
+    // MARK: A Redis that is full
+
+    /// Redis has no room for this offer: it and some that lie there are offered later.
+    ///
+    /// - Returns: false when nothing of ours fills it.
+    private func isTakenBack(_ offer: Offer) -> Bool {
+        guard let others = state.withLock({ $0.book.refused(offer) }) else { return false }
+        takeBack(others, and: [offer])
+        return true
+    }
+
+    /// Redis has no room for something else than an offer: offers go first, they can come again.
+    private func makeRoom() -> Bool {
+        guard let others = state.withLock({ $0.book.makeRoom() }) else { return false }
+        takeBack(others, and: [])
+        return true
+    }
+
+    private func takeBack(_ named: [(offer: Offer, entry: String)], and others: [Offer]) {
+        for (offer, entry) in named { delete(entry, of: offer.model) }
+        let (home, room) = state.withLock { ($0.home, $0.book.room) }
+        if !named.isEmpty {
+            // One step of several, until there is room.
+            fullness.log(
+                logger, .warning, "redis is full: fewer jobs are offered at a time, until it takes more",
+                metadata: ["offers": .stringConvertible(room ?? 0)]
+            )
+        }
+        home?.offerAgain(named.map(\.offer) + others)
     }
 
     // MARK: Taking
@@ -280,15 +325,13 @@ package final class RedisBroker: Broker, Service {
 
     private func deliver(_ entries: [StreamEntry], of model: String) {
         for entry in entries {
-            guard let job = entry.text("job").flatMap({ UUIDv7($0) }) else { continue }
-            let offer = Offer(model: model, job: job.key)
-            let isWanted = state.withLock { state -> Bool in
-                // Withdrawn meanwhile.
-                guard state.outstanding.removeValue(forKey: offer) != nil else { return false }
-                state.counts[model, default: 1] -= 1
-                return true
+            guard let job = entry.text("job").flatMap({ UUIDv7($0) }) else {
+                refusals.note(.offer, at: link.keys.jobs(of: instance, model))
+                continue
             }
-            guard isWanted, !ring.offer(offer) else { continue }
+            let offer = Offer(model: model, job: job.key)
+            // Nil: withdrawn meanwhile.
+            guard state.withLock({ $0.book.remove(offer) }) != nil, !ring.offer(offer) else { continue }
             state.withLock { $0.home }?.offerAgain([offer])
         }
     }
@@ -314,8 +357,7 @@ package final class RedisBroker: Broker, Service {
 
     private func turned() {
         let home = state.withLock { state in
-            state.outstanding = [:]
-            state.counts = [:]
+            state.book.forgetAll()
             state.waiting = []
             return state.home
         }
@@ -335,53 +377,6 @@ package final class RedisBroker: Broker, Service {
                 self.state.withLock { _ = $0.prepared.insert(model) }
                 self.wakeReaders()
             }
-        }
-    }
-
-    // MARK: Looking after what was read
-
-    /// Offers anew what a reader has taken from a stream and then not asked for.
-    func lookForLostOffers() async {
-        for model in state.withLock({ $0.counts.filter { $0.value > 0 }.map(\.key) }) {
-            let lostAfter = String(Self.lostAfter.milliseconds)
-            await offerAnew(
-                model,
-                RedisCommand(
-                    "XPENDING", link.keys.jobs(of: instance, model), RedisKeys.group, "IDLE", lostAfter, "-", "+", "100"
-                ))
-        }
-    }
-
-    /// Offers anew what a worker that is gone had read, and forgets the worker.
-    func forget(worker: String) async {
-        for model in state.withLock({ $0.prepared }) {
-            let key = link.keys.jobs(of: instance, model)
-            await offerAnew(model, RedisCommand("XPENDING", key, RedisKeys.group, "-", "+", "1000", worker))
-            link.send(RedisCommand("XGROUP", "DELCONSUMER", key, RedisKeys.group, worker))
-        }
-    }
-
-    private func offerAnew(_ model: String, _ pending: RedisCommand) async {
-        guard let reply = await link.ask(pending) else { return }
-        let entries = reply.elements.compactMap { $0.elements.first?.text }
-        guard !entries.isEmpty else { return }
-        let lost = state.withLock { state -> [Offer] in
-            let known = Set(entries)
-            let offers = state.outstanding.filter { $0.key.model == model && $0.value.map(known.contains) == true }
-            for offer in offers.keys {
-                state.outstanding[offer] = nil
-                state.counts[model, default: 1] -= 1
-            }
-            return Array(offers.keys)
-        }
-        for entry in entries { delete(entry, of: model) }
-        state.withLock { $0.home }?.offerAgain(lost)
-    }
-
-    /// Before the process ends: nobody shall take what it offers.
-    func withdrawAll() {
-        for model in state.withLock({ $0.prepared }) {
-            link.send(RedisCommand("DEL", link.keys.jobs(of: instance, model)))
         }
     }
 }

@@ -28,6 +28,7 @@ final class RedisConnection {
     let handle: Handle
     private let context: UnsafeMutablePointer<redisContext>
     private let timeout: Duration
+    private var heardAt = ContinuousClock.now
 
     /// Connects, authenticates and selects the database.
     ///
@@ -36,8 +37,7 @@ final class RedisConnection {
     init(_ settings: RedisSettings, patience: Duration = .zero) throws(RedisError) {
         let made =
             switch settings.place {
-            case .tcp(let host, let port):
-                redisConnectWithTimeout(host, CInt(port), timeval(settings.connectTimeout))
+            case .tcp(let host, let port): try Self.connect(host, port, settings.connectTimeout)
             case .unix(let path): redisConnectUnixWithTimeout(path, timeval(settings.connectTimeout))
             }
         guard let made else { throw .unreachable("out of memory") }
@@ -58,6 +58,22 @@ final class RedisConnection {
         handle.forget()
         redisFree(context)
     }
+
+    /// Tries each address of a name in turn: hiredis alone takes IPv4 where there is one, and `localhost` has both.
+    private static func connect(
+        _ host: String, _ port: Int, _ timeout: Duration
+    ) throws(RedisError) -> UnsafeMutablePointer<redisContext>? {
+        let addresses = try NumericAddress.all(of: host)
+        for address in addresses.dropLast() {
+            guard let made = redisConnectWithTimeout(address, CInt(port), timeval(timeout)) else { return nil }
+            if made.pointee.err == 0 { return made }
+            redisFree(made)
+        }
+        return redisConnectWithTimeout(addresses.last ?? host, CInt(port), timeval(timeout))
+    }
+
+    /// How long nothing was heard.
+    var silence: Duration { ContinuousClock.now - heardAt }
 
     private func expectOK(_ command: RedisCommand, _ name: String) throws(RedisError) {
         guard case .status = try run(command) else { throw .unexpected(name) }
@@ -100,6 +116,7 @@ final class RedisConnection {
         var raw: UnsafeMutableRawPointer?
         guard redisGetReply(context, &raw) == REDIS_OK, let raw else { throw failure() }
         defer { freeReplyObject(raw) }
+        heardAt = .now
         return Self.value(raw.assumingMemoryBound(to: redisReply.self))
     }
 
@@ -115,17 +132,20 @@ final class RedisConnection {
         }
     }
 
-    private static func value(_ reply: UnsafeMutablePointer<redisReply>) -> RedisReply {
+    /// Arrays in arrays: what a stream is read with has four levels.
+    private static let deepest = 8
+
+    private static func value(_ reply: UnsafeMutablePointer<redisReply>, depth: Int = 0) -> RedisReply {
         switch reply.pointee.type {
         case REDIS_REPLY_INTEGER: return .integer(Int(reply.pointee.integer))
         case REDIS_REPLY_STATUS: return .status(text(reply))
         case REDIS_REPLY_ERROR: return .error(text(reply))
         case REDIS_REPLY_STRING:
             return .bytes(Array(UnsafeRawBufferPointer(start: reply.pointee.str, count: reply.pointee.len)))
-        case REDIS_REPLY_ARRAY:
+        case REDIS_REPLY_ARRAY where depth < deepest:
             return .array(
                 (0..<reply.pointee.elements).map { index in
-                    reply.pointee.element[index].map(value) ?? .null
+                    reply.pointee.element[index].map { value($0, depth: depth + 1) } ?? .null
                 }
             )
         default: return .null

@@ -1,6 +1,7 @@
 package import InferqCore
 package import Logging
 import ServiceLifecycle
+import Synchronization
 
 /// Publishes every event of every job, for programs that listen in Redis: a cursor along the ids, as other listeners have.
 ///
@@ -19,6 +20,8 @@ package struct RedisEvents: Service {
     private let logger: Logger
     private let throttle = LogThrottle()
     private let bell = Bell()
+    /// The session in which Redis forbids to publish.
+    private let muted = Silence()
 
     /// Events that are published late, after an outage; more are left out, so that those of now are not late.
     private static let backlogLimit: Int64 = 10_000
@@ -118,17 +121,46 @@ package struct RedisEvents: Service {
 
     /// - Returns: false when Redis went away; then they are to be published again.
     private func publish(_ entries: [EventPage.Entry]) async throws -> Bool {
-        for (index, entry) in entries.enumerated() {
+        guard let session = link.session else { return false }
+        for (index, entry) in entries.enumerated() where !muted.holds(in: session) {
             var command = RedisCommand("PUBLISH", link.keys.events(of: entry.job.eventID))
             command.add(try await render(entry))
             // The last one is waited for: no more than one page is on its way.
             if index == entries.count - 1 {
-                guard await link.ask(command) != nil else { return false }
+                guard let reply = await link.ask(command, blame: .command) else { return false }
+                hear(reply, session)
             } else {
-                guard link.send(command) else { return false }
+                guard link.send(command, blame: .command, then: { hear($0, session) }) else { return false }
             }
         }
-        site.count(published: entries.count, skipped: 0)
+        let isMuted = muted.holds(in: session)
+        site.count(published: isMuted ? 0 : entries.count, skipped: isMuted ? entries.count : 0)
         return true
+    }
+
+    /// A user who may not publish can still carry jobs: what nobody may listen to is no reason to do without Redis.
+    private func hear(_ reply: RedisReply?, _ session: Int) {
+        guard case .error(let text) = reply else { return }
+        guard reply?.isForbidden == true else { return link.fail(.refused(text), in: session) }
+        guard muted.begin(in: session) else { return }
+        logger.warning(
+            "events are not published: the user of redis may not use its channels",
+            metadata: ["allow": "&\(link.keys.prefix):*", "reason": "\(RedisError.refused(text))"]
+        )
+    }
+
+    /// Whether nothing is published in a session.
+    private final class Silence: Sendable {
+        private let session = Mutex<Int?>(nil)
+
+        func holds(in session: Int) -> Bool { self.session.withLock { $0 == session } }
+
+        /// - Returns: false when it holds already.
+        func begin(in session: Int) -> Bool {
+            self.session.withLock { known in
+                defer { known = session }
+                return known != session
+            }
+        }
     }
 }

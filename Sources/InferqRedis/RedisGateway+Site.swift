@@ -33,18 +33,19 @@ extension RedisGateway {
         // Before, it may be that of the process before this one.
         let found = wasShown ? await link.ask(RedisCommand("GET", key)) : nil
         if found == .null { return link.fail(Self.emptied, in: session) }
-        if let found = found?.bytes,
-            let other = HeartbeatText.read(GatewayHeartbeat.self, found), other.session != link.id
-        {
+        if let found = found?.bytes, let other = GatewayHeartbeat(found), other.session != link.id {
             throttle.log(
                 logger, .error,
                 "another gateway with a copy of this store uses the same redis: give one of them an empty store",
                 metadata: ["url": "\(other.url)"]
             )
         }
-        let heartbeat = GatewayHeartbeat(url: publicURL(), models: queue.models.map(\.name), session: link.id)
+        let heartbeat = GatewayHeartbeat(
+            url: publicURL(), models: queue.models.map(\.name), session: link.id,
+            patience: Int(link.settings.deadAfter.milliseconds)
+        )
         let lifetime = String(link.settings.deadAfter.milliseconds)
-        link.send(RedisCommand("SET", key, HeartbeatText.text(heartbeat), "PX", lifetime))
+        link.send(RedisCommand("SET", key, heartbeat.text, "PX", lifetime))
         link.send(RedisCommand("SADD", link.keys.gateways, instance))
     }
 
@@ -77,7 +78,8 @@ extension RedisGateway {
                 link.send(RedisCommand("SREM", link.keys.gateways, id))
                 continue
             }
-            guard let other = InstanceID(id), let told = HeartbeatText.read(GatewayHeartbeat.self, bytes) else {
+            guard let other = InstanceID(id), let told = GatewayHeartbeat(bytes) else {
+                refusals.note(.heartbeat, at: link.keys.gateway(id))
                 continue
             }
             if other.tag != queue.store.instance.tag, !told.url.isEmpty { urls[other.tag] = told.url }
@@ -91,36 +93,81 @@ extension RedisGateway {
         }
         var alive: [String: WorkerHeartbeat] = [:]
         for (id, bytes) in found {
-            if let bytes, let told = HeartbeatText.read(WorkerHeartbeat.self, bytes) { alive[id] = told }
+            guard let bytes else { continue }
+            guard PlainText.isPlain(id), let told = WorkerHeartbeat(bytes) else {
+                refusals.note(.heartbeat, at: link.keys.worker(id))
+                continue
+            }
+            alive[id] = told
         }
         let listed = Set(found.map(\.id))
-        let absent = state.withLock { state in
-            state.seen.formUnion(alive.keys)
-            state.known.formUnion(alive.keys)
-            return state.known.union(listed).subtracting(alive.keys)
-        }
+        let absent = state.withLock { $0.workers.look(at: alive, listed: listed, now: .now) }
+        await buryDead(alive)
         for id in absent where !listed.contains(id) || isDead(id) {
             await broker.forget(worker: id)
-            state.withLock { _ = $0.known.remove(id) }
+            state.withLock { $0.workers.forget(id) }
             guard listed.contains(id) else { continue }
             link.send(RedisCommand("SREM", link.keys.workers, id))
             link.send(RedisCommand("DEL", link.keys.inbox(ofWorker: id)))
         }
-        for run in elsewhere.all where alive[run.worker] == nil && isDead(run.worker) {
-            logger.warning(
-                "a worker is dead: its heartbeat has stopped",
-                metadata: ["worker": "\(run.worker)", "job_id": "\(run.claim.job.id)"]
-            )
-            await elsewhere.tryToInterrupt(run, reason: "its worker died")
-        }
         await compare(alive)
-        queue.scheduler.setSlotsElsewhere(slots(of: alive))
-        site.workers = alive.map { id, told in
+        let usable = alive.filter { isUsable($0.value) }
+        queue.scheduler.setSlotsElsewhere(slots(of: usable))
+        site.workers = usable.map { id, told in
             Site.Worker(
                 id: id, name: told.name, host: told.host, slots: told.slots,
                 jobs: (told.attempts[instance] ?? []).compactMap { AttemptName(gateway: instance, short: $0)?.job }
             )
         }
+    }
+
+    /// Puts back what dead workers held. A death of a worker's own counts against the jobs that it ran, as a crash of the
+    /// gateway does against those that ran here: see "The poison guard" in docs/job-lifecycle.md.
+    private func buryDead(_ alive: [String: WorkerHeartbeat]) async {
+        let dead = Dictionary(grouping: elsewhere.all.filter { alive[$0.worker] == nil && isDead($0.worker) }) {
+            $0.worker
+        }
+        for (worker, runs) in dead {
+            let (isCrash, servedOthers) = state.withLock { state in
+                (
+                    state.workers.hasCrashed(worker, boot: bootID),
+                    state.workers.servedOthers(worker, but: instance)
+                )
+            }
+            for run in runs {
+                logger.warning(
+                    "a worker is dead: its heartbeat has stopped",
+                    metadata: ["worker": "\(worker)", "job_id": "\(run.claim.job.id)"]
+                )
+                guard isCrash else {
+                    await elsewhere.tryToInterrupt(run, reason: "its worker died")
+                    continue
+                }
+                let isAlone =
+                    !servedOthers && runs.count { $0.claim.job.isSuspect } == 1
+                    && runs.count { $0.claim.job.model == run.claim.job.model } == 1
+                await elsewhere.tryToCrash(run, wasAlone: isAlone)
+            }
+        }
+    }
+
+    /// Whether this gateway can tell in time that the worker lives; both announce how often and how long.
+    private func isUsable(_ told: WorkerHeartbeat) -> Bool {
+        let patience = Int(link.settings.deadAfter.milliseconds)
+        if told.fits(patience) { return true }
+        onceAnHour.log(
+            logger, .warning,
+            """
+            a worker gets no jobs: its broker.heartbeat is more than half of broker.worker_timeout here; lower the one \
+            or raise the other
+            """,
+            of: told.name,
+            metadata: [
+                "worker": "\(told.name)", "heartbeat": "\(DurationText.format(.milliseconds(told.interval)))",
+                "worker_timeout": "\(DurationText.format(.milliseconds(patience)))",
+            ]
+        )
+        return false
     }
 
     /// Slots by model that are ours to fill: those that work for other gateways are not.
@@ -137,16 +184,10 @@ extension RedisGateway {
         return slots
     }
 
-    /// Whether a worker without a heartbeat is gone for good. One that has not shown itself since Redis came back has
-    /// some time to do so; so has every one when this process begins.
+    /// Whether a worker without a heartbeat is gone for good.
     private func isDead(_ worker: String) -> Bool {
-        state.withLock { state in
-            // What it has said before its end comes first.
-            guard !state.inProcess.values.contains(worker) else { return false }
-            if state.seen.contains(worker) { return true }
-            let patience = state.isFirstSession ? link.settings.deadAfter : link.settings.grace
-            return ContinuousClock.now - state.sessionBegin > patience
-        }
+        // What it has said before its end comes first.
+        !isHeard(worker) && state.withLock { $0.workers.isDead(worker, now: .now) }
     }
 
     /// Whether something that a worker has said is being worked on.
@@ -156,18 +197,16 @@ extension RedisGateway {
 
     /// What a worker that lives holds, against what the store says: either may have missed a word of the other.
     private func compare(_ alive: [String: WorkerHeartbeat]) async {
-        let now = ContinuousClock.now
-        var missing: [AttemptName: ContinuousClock.Instant] = [:]
-        let before = state.withLock { $0.missing }
-        for run in elsewhere.all {
-            let name = AttemptName(gateway: instance, job: run.claim.job.id, lease: run.claim.lease)
-            guard let told = alive[run.worker], told.attempts[instance]?.contains(name.short) != true else { continue }
-            let since = before[name] ?? now
-            if now - since > Self.silence, now - run.since > Self.silence, !isHeard(run.worker) {
-                await elsewhere.tryToInterrupt(run, reason: "its worker does not know of it")
-            } else {
-                missing[name] = since
-            }
+        let runs = elsewhere.all.map { run in
+            WorkerWatch.Run(
+                name: AttemptName(gateway: instance, job: run.claim.job.id, lease: run.claim.lease),
+                worker: run.worker, since: run.since
+            )
+        }
+        let unknown = state.withLock { $0.workers.unknown(runs, alive, now: .now) }
+        for found in unknown where !isHeard(found.worker) {
+            guard let run = elsewhere.run(of: found.name.job.key, found.name.lease) else { continue }
+            await elsewhere.tryToInterrupt(run, reason: "its worker does not know of it")
         }
         for (worker, told) in alive {
             for short in told.attempts[instance] ?? [] {
@@ -175,6 +214,5 @@ extension RedisGateway {
                 if elsewhere.run(of: name.job.key, name.lease) == nil { tell(.stop, name, worker) }
             }
         }
-        state.withLock { $0.missing = missing }
     }
 }

@@ -15,22 +15,15 @@ package final class RedisGateway: Service {
     struct State {
         /// The entry to read on after, and the newest one when the session began.
         var cursor = "0-0"
-        var oldest = "0-0"
+        var oldest = StreamID.zero
         var session = 0
         /// Whether this process has told of itself in this session.
         var isShown = false
-        var sessionBegin = ContinuousClock.now
-        var isFirstSession = true
         /// Entries that are being worked on, with the worker that said them: a new session must not read them again.
         var inProcess: [String: String] = [:]
         /// Attempts whose outcome is being worked on.
         var ending: Set<AttemptName> = []
-        /// Workers that have shown themselves in this session.
-        var seen: Set<String> = []
-        /// Workers that were alive at the last look, or are not known to be dead.
-        var known: Set<String> = []
-        /// Attempts that a worker did not name in its last heartbeats, with the moment of the first.
-        var missing: [AttemptName: ContinuousClock.Instant] = [:]
+        var workers = WorkerWatch()
     }
 
     let link: RedisLink
@@ -39,10 +32,15 @@ package final class RedisGateway: Service {
     let site: Site
     let wheel: TimerWheel
     let publicURL: @Sendable () -> String
+    /// Of the kernel: see ``WorkerHeartbeat/boot``.
+    let bootID: String
+    let refusals: RedisRefusals
     /// Makes an answer's bytes what the store keeps: large ones become a file, layers are found.
     private let keep: @Sendable (Reply.Answer, ModelSettings) async throws -> Outcome
     let logger: Logger
     let throttle = LogThrottle()
+    /// For what is said again with each heartbeat.
+    let onceAnHour = LogThrottle(limit: 1, period: .seconds(3600))
     let state = Mutex(State())
     let bell = Bell()
     private let (inbound, inbox) = AsyncStream.makeStream(of: Inbound.self)
@@ -52,8 +50,6 @@ package final class RedisGateway: Service {
     private static let inboxLifetime = "3600"
     /// Words that are worked on at a time; more stay in Redis.
     private static let inProcessLimit = 1024
-    /// A worker that holds an attempt names it within two heartbeats; so long it may be silent about one.
-    static let silence = Duration.seconds(6)
 
     package init(
         link: RedisLink,
@@ -62,6 +58,7 @@ package final class RedisGateway: Service {
         site: Site,
         wheel: TimerWheel,
         publicURL: @escaping @Sendable () -> String,
+        bootID: String,
         logger: Logger,
         keep: @escaping @Sendable (Reply.Answer, ModelSettings) async throws -> Outcome
     ) {
@@ -71,7 +68,9 @@ package final class RedisGateway: Service {
         self.site = site
         self.wheel = wheel
         self.publicURL = publicURL
+        self.bootID = bootID
         self.logger = logger
+        refusals = RedisRefusals(logger: logger) { site.count(refused: $0) }
         self.keep = keep
         let queue = elsewhere.queue
         // Before the broker's: while Redis is away, workers have no slots that anything could be offered to.
@@ -93,7 +92,8 @@ package final class RedisGateway: Service {
                 },
                 withdrawn: queue.scheduler.withdrawn,
                 offerAgain: queue.scheduler.offerAgain,
-                offerAllAgain: queue.scheduler.offerAllAgain
+                offerAllAgain: queue.scheduler.offerAllAgain,
+                roomAgain: queue.scheduler.roomAgain
             )
         )
         for run in elsewhere.all { elsewhere.watch(run) { self.tell(.stop, $0) } }
@@ -128,7 +128,7 @@ package final class RedisGateway: Service {
         let newest = try connection.run(
             RedisCommand("XREVRANGE", link.keys.inbox(ofGateway: instance), "+", "-", "COUNT", "1")
         )
-        let oldest = newest.elements.first.flatMap { StreamEntry($0)?.id } ?? "0-0"
+        let oldest = newest.elements.first.flatMap { StreamEntry($0) }.flatMap { StreamID($0.id) } ?? .zero
         state.withLock { state in
             state.cursor = "0-0"
             state.oldest = oldest
@@ -146,12 +146,11 @@ package final class RedisGateway: Service {
         switch standing {
         case .up(let session):
             state.withLock { state in
-                state.isFirstSession = state.session == 0 && !link.wasAway
+                let isFirst = state.session == 0 && !link.wasAway
+                let patience = isFirst ? link.settings.deadAfter : link.settings.grace
+                state.workers.beginSession(patience: patience, now: .now)
                 state.session = session
                 state.isShown = false
-                state.sessionBegin = .now
-                state.seen = []
-                state.missing = [:]
             }
         case .away:
             // Nobody is declared dead meanwhile, and nobody is offered anything.
@@ -186,20 +185,11 @@ package final class RedisGateway: Service {
                     state.cursor = entry.id
                     return state.inProcess.updateValue(entry.text("worker") ?? "", forKey: entry.id) == nil
                 }
-                let isOld = !Self.isAfter(entry.id, oldest)
+                let isOld = (StreamID(entry.id) ?? .zero) <= oldest
                 if isNew { self.inbox.yield(Inbound(entry: entry, isOld: isOld)) }
             }
             return true
         }
-    }
-
-    /// Whether one id of a stream's entry is later than another: milliseconds, then a number.
-    private static func isAfter(_ id: String, _ other: String) -> Bool {
-        func parts(_ id: String) -> (UInt64, UInt64) {
-            let halves = id.split(separator: "-")
-            return (halves.first.flatMap { UInt64($0) } ?? 0, halves.last.flatMap { UInt64($0) } ?? 0)
-        }
-        return parts(id) > parts(other)
     }
 
     private func hear(_ inbound: Inbound) async {
@@ -224,7 +214,7 @@ package final class RedisGateway: Service {
         guard let name = AttemptName(entry, gateway: instance), let worker = entry.text("worker"),
             let word = WorkerWord(entry)
         else {
-            throttle.log(logger, .error, "a worker said what this version does not understand")
+            refusals.note(.word, at: link.keys.inbox(ofGateway: instance))
             return true
         }
         switch word {
@@ -266,14 +256,8 @@ package final class RedisGateway: Service {
         let key = name.job.key
         if let run = elsewhere.run(of: key, name.lease) {
             do {
-                guard let model = queue.model(run.claim.job.model) else {
-                    guard await elsewhere.interrupt(key, name.lease, reason: "its model was removed") else {
-                        return false
-                    }
-                    tell(.done, name, worker)
-                    return true
-                }
-                guard await elsewhere.finish(key, name.lease, with: try await outcome(model)) else { return false }
+                let outcome = try await outcome(run.settings)
+                guard await elsewhere.finish(key, name.lease, with: outcome) else { return false }
             } catch {
                 throttle.log(
                     logger, .error, "an answer could not be stored",
@@ -287,9 +271,12 @@ package final class RedisGateway: Service {
     }
 
     func tell(_ word: GatewayWord, _ name: AttemptName, _ worker: String) {
-        link.send(word.command(link.keys, name, worker: worker))
+        let inbox = link.keys.inbox(ofWorker: worker)
+        link.send(word.command(link.keys, name, worker: worker), blame: .key) { reply in
+            if case .error = reply { self.refusals.note(.key, at: inbox) }
+        }
         // For a worker that never comes back.
-        link.send(RedisCommand("EXPIRE", link.keys.inbox(ofWorker: worker), Self.inboxLifetime))
+        link.send(RedisCommand("EXPIRE", inbox, Self.inboxLifetime))
     }
 
     private func tell(_ word: GatewayWord, _ run: AttemptsElsewhere.Run) {

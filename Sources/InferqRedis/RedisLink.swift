@@ -21,10 +21,23 @@ package final class RedisLink: Sendable {
         /// On the thread, before anybody else uses Redis: makes what must be there.
         var prepare: @Sendable (RedisConnection) throws(RedisError) -> Void = { _ in }
         var changed: @Sendable (Standing) -> Void = { _ in }
+        /// On the thread, when Redis has no room for a write: takes back what is of ours there, if there is anything.
+        var makeRoom: @Sendable () -> Bool = { false }
+    }
+
+    /// What an error in answer to a command means.
+    enum Blame: Sendable {
+        /// Redis cannot be used: the session ends. A write for which there is no room is tried again once some was made.
+        case redis
+        /// As above, but for an error that tells of a key or an id that others have spoiled: it is given to `then`.
+        case key
+        /// Every one is given to `then`.
+        case command
     }
 
     private struct Entry: Sendable {
         let command: RedisCommand
+        let blame: Blame
         let then: (@Sendable (RedisReply?) -> Void)?
     }
 
@@ -38,7 +51,7 @@ package final class RedisLink: Sendable {
         var isStopped = false
         var handles: [ObjectIdentifier: RedisConnection.Handle] = [:]
         var turns: [Turns] = []
-        var hasLoggedOutage = false
+        var trouble = RedisTrouble()
         /// Whether Redis was away at any time, from the first look on.
         var wasAway = false
 
@@ -65,6 +78,7 @@ package final class RedisLink: Sendable {
     private let state: Mutex<State>
     private let condition = MonotonicCondition()
     private let outage: RedisOutage
+    private let patienceWhenFull: Duration
 
     /// Commands and bytes that may wait for the thread: past it Redis is too slow to be used.
     private static let waitingLimit = 20_000
@@ -76,20 +90,32 @@ package final class RedisLink: Sendable {
     /// Commands and bytes that are sent at a time, so that their answers come in time on a slow line, too.
     private static let batchLimit = 1000
     private static let batchBytesLimit = 1 << 20
+    /// Before a write that found no room is tried again.
+    private static let pauseWhenFull = Duration.milliseconds(50)
+    /// A connection on which nothing was said for so long is asked for a PONG: a server may hang up on one that is idle
+    /// (`timeout` in redis.conf, 1 s at least).
+    private static let longestSilence = Duration.milliseconds(500)
 
     /// - Parameters:
     ///   - id: of this process.
     ///   - outage: what is done without Redis, for the log.
-    package init(_ settings: RedisSettings, id: String, outage: RedisOutage, logger: Logger) {
+    ///   - patienceWhenFull: how long others have to make room in a Redis that is full, before it counts as away.
+    package init(
+        _ settings: RedisSettings, id: String, outage: RedisOutage, patienceWhenFull: Duration = .zero, logger: Logger
+    ) {
         self.settings = settings
         self.id = id
         self.outage = outage
+        self.patienceWhenFull = patienceWhenFull
         self.logger = logger
         keys = RedisKeys(prefix: settings.prefix)
         state = Mutex(State(standing: .away(since: .now)))
     }
 
     package var standing: Standing { state.withLock { $0.standing } }
+
+    /// Why Redis is away, as far as was seen last; nil while it is there.
+    package var trouble: String? { state.withLock { $0.trouble.newest?.description } }
 
     /// Whether Redis was away since the start: then others may have missed it as well.
     var wasAway: Bool { state.withLock { $0.wasAway } }
@@ -122,7 +148,9 @@ package final class RedisLink: Sendable {
     ///
     /// - Returns: false when Redis is away; `then` is not called.
     @discardableResult
-    func send(_ command: RedisCommand, then: (@Sendable (RedisReply?) -> Void)? = nil) -> Bool {
+    func send(
+        _ command: RedisCommand, blame: Blame = .redis, then: (@Sendable (RedisReply?) -> Void)? = nil
+    ) -> Bool {
         let (isSent, mustWake) = state.withLock { state -> (Bool, Bool) in
             guard case .up = state.standing, state.failure == nil, !state.isStopped else { return (false, false) }
             guard state.waiting.count < Self.waitingLimit, state.waitingBytes < Self.waitingBytesLimit else {
@@ -130,7 +158,7 @@ package final class RedisLink: Sendable {
                 state.failure = .hung
                 return (false, true)
             }
-            state.waiting.append(Entry(command: command, then: then))
+            state.waiting.append(Entry(command: command, blame: blame, then: then))
             state.waitingBytes += command.bytes.count
             return (true, state.waiting.count == 1)
         }
@@ -139,9 +167,9 @@ package final class RedisLink: Sendable {
     }
 
     /// Sends a command and waits for its answer; nil when Redis is away.
-    func ask(_ command: RedisCommand) async -> RedisReply? {
+    func ask(_ command: RedisCommand, blame: Blame = .redis) async -> RedisReply? {
         await withCheckedContinuation { continuation in
-            let isSent = send(command) { continuation.resume(returning: $0) }
+            let isSent = send(command, blame: blame) { continuation.resume(returning: $0) }
             if !isSent { continuation.resume(returning: nil) }
         }
     }
@@ -227,11 +255,13 @@ package final class RedisLink: Sendable {
 
     /// - Throws: when Redis is away; returns at a stop.
     private func serve(_ connection: RedisConnection) throws(RedisError) {
+        var fullSince: ContinuousClock.Instant?
         while true {
-            wait(settings.probeInterval) { !$0.waiting.isEmpty || $0.failure != nil }
+            wait(min(settings.probeInterval, Self.longestSilence)) { !$0.waiting.isEmpty || $0.failure != nil }
             let (entries, failure) = state.withLock { ($0.takeBatch(), $0.failure) }
             var answered = 0
-            defer { for entry in entries[answered...] { entry.then?(nil) } }
+            var refused: [Entry] = []
+            defer { for entry in refused + entries[answered...] { entry.then?(nil) } }
             if let failure { throw failure }
             if isStopped, entries.isEmpty { return }
             let begin = ContinuousClock.now
@@ -239,53 +269,76 @@ package final class RedisLink: Sendable {
             for entry in entries { try connection.append(entry.command) }
             for entry in entries {
                 let reply = try connection.next()
-                if case .error(let text) = reply { throw .refused(text) }
                 // Each answer may be in time, and the last one still be late.
                 guard ContinuousClock.now - begin < settings.commandTimeout * 2 else { throw .hung }
+                if case .error(let text) = reply, entry.blame != .command {
+                    if reply.isOutOfMemory {
+                        answered += 1
+                        refused.append(entry)
+                        continue
+                    }
+                    guard entry.blame == .key, reply.blamesKey else { throw .refused(text) }
+                }
                 answered += 1
                 entry.then?(reply)
             }
+            guard !refused.isEmpty else {
+                if !entries.isEmpty { fullSince = nil }
+                continue
+            }
+            let hasRoom = state.withLock { $0.turns }.contains { $0.makeRoom() }
+            let since = fullSince ?? .now
+            fullSince = since
+            guard hasRoom || ContinuousClock.now - since < patienceWhenFull else {
+                throw .refused("OOM: it has no room for what was written to it")
+            }
+            // After what makes room.
+            state.withLock { [refused] state in
+                state.waiting += refused
+                state.waitingBytes += refused.reduce(0) { $0 + $1.command.bytes.count }
+            }
+            refused = []
+            if !hasRoom { wait(Self.pauseWhenFull) { $0.failure != nil } }
         }
     }
 
     private func became(_ standing: Standing, because error: RedisError?) {
-        let (before, dropped, handles, turns, isNews) = state.withLock { state in
+        let (before, dropped, handles, turns, news) = state.withLock { state in
             let before = state.standing
             let dropped = state.waiting
             var handles: [RedisConnection.Handle] = []
             state.waiting = []
             state.waitingBytes = 0
             state.failure = nil
-            var isNews = false
+            let news: RedisTrouble.News?
             switch standing {
             case .up(let session):
                 state.standing = standing
                 state.lastSession = session
-                isNews = state.hasLoggedOutage
-                state.hasLoggedOutage = false
+                news = state.trouble.ended()
             case .away:
                 state.wasAway = true
                 // An outage begins once, however often it is looked at.
                 if case .up = before { state.standing = standing }
-                isNews = !state.hasLoggedOutage
-                state.hasLoggedOutage = true
+                news = state.trouble.met(error ?? .hung)
                 handles = Array(state.handles.values)
             }
-            return (before, dropped, handles, state.turns, isNews)
+            return (before, dropped, handles, state.turns, news)
         }
         for handle in handles { handle.interrupt() }
         for entry in dropped { entry.then?(nil) }
-        log(standing, error, isNews: isNews)
+        if let news { log(news) }
         if before != self.standing { for turns in turns { turns.changed(standing) } }
         wake()
     }
 
-    private func log(_ standing: Standing, _ error: RedisError?, isNews: Bool) {
-        guard isNews else { return }
-        switch standing {
-        case .up: logger.notice("redis is used again")
-        case .away:
-            outage.tell(because: error?.description ?? "unknown", logger)
+    private func log(_ news: RedisTrouble.News) {
+        switch news {
+        case .over: logger.notice("redis is used again")
+        case .began(let reason): outage.tell(because: reason.description, logger)
+        case .changed(let reason):
+            logger.warning(
+                "redis still cannot be used, for another reason than before", metadata: ["reason": "\(reason)"])
         }
     }
 
@@ -325,6 +378,8 @@ package final class RedisLink: Sendable {
                     defer { self.forget(connection.handle) }
                     while !self.isStopped, self.session == session {
                         guard try body(connection, session) else { return }
+                        guard connection.silence >= Self.longestSilence else { continue }
+                        _ = try connection.run(RedisCommand("PING"))
                     }
                 } catch {
                     self.fail(error, in: session)
@@ -332,26 +387,6 @@ package final class RedisLink: Sendable {
                     self.wait(.milliseconds(100)) { $0.standing != .up(session: session) }
                 }
             }
-        }
-    }
-}
-
-/// What is done without Redis.
-package enum RedisOutage: Sendable {
-    case ringTakesOver
-    case jobsWait
-    /// In a worker on another host.
-    case noJobsCome
-
-    fileprivate func tell(because reason: String, _ logger: Logger) {
-        let metadata: Logger.Metadata = ["reason": "\(reason)"]
-        switch self {
-        case .ringTakesOver:
-            logger.warning(
-                "redis cannot be used: jobs go through the internal ring until it can be", metadata: metadata)
-        case .jobsWait: logger.warning("redis cannot be used: jobs wait until it can be", metadata: metadata)
-        case .noJobsCome:
-            logger.warning("redis cannot be used: no job can be taken until it can be", metadata: metadata)
         }
     }
 }

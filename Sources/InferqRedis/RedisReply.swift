@@ -18,6 +18,26 @@ package enum RedisReply: Sendable, Equatable {
     }
 
     var text: String? { bytes.map { String(decoding: $0, as: UTF8.self) } }
+
+    var integer: Int? {
+        if case .integer(let number) = self { number } else { nil }
+    }
+
+    /// Whether Redis has refused a write for want of room (`maxmemory`).
+    var isOutOfMemory: Bool {
+        if case .error(let text) = self { text.hasPrefix("OOM") } else { false }
+    }
+
+    /// Whether the user that was configured may not do this (an ACL).
+    var isForbidden: Bool {
+        if case .error(let text) = self { text.hasPrefix("NOPERM") } else { false }
+    }
+
+    /// Whether an error tells of what lies under a key, and not of Redis.
+    var blamesKey: Bool {
+        guard case .error(let text) = self else { return false }
+        return ["WRONGTYPE", "ERR The ID", "ERR The stream", "ERR Invalid stream ID"].contains { text.hasPrefix($0) }
+    }
 }
 
 /// One command with its arguments, as bytes.

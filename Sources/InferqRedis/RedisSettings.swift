@@ -1,8 +1,15 @@
 /// Where Redis is and how patient this process is with it; the configuration's reader has checked it.
 package struct RedisSettings: Sendable, Equatable {
-    package enum Place: Sendable, Equatable {
+    package enum Place: Sendable, Equatable, CustomStringConvertible {
         case tcp(host: String, port: Int)
         case unix(path: String)
+
+        package var description: String {
+            switch self {
+            case .tcp(let host, let port): "\(host):\(port)"
+            case .unix(let path): "unix:\(path)"
+            }
+        }
     }
 
     package var place: Place
@@ -40,12 +47,15 @@ package enum RedisError: Error, Sendable, Equatable, CustomStringConvertible {
     case refused(String)
     case unexpected(String)
 
+    /// Characters of an error reply that are shown: a script's can be of any length.
+    private static let longest = 200
+
     package var description: String {
         switch self {
         case .unreachable(let reason): "no connection: \(reason)"
         case .broken(let reason): "the connection broke: \(reason)"
         case .hung: "it does not answer"
-        case .refused(let text): "it refuses: \(text)"
+        case .refused(let text): "it refuses: \(String(text.map { $0.isNewline ? " " : $0 }.prefix(Self.longest)))"
         case .unexpected(let command): "an answer to \(command) that no Redis gives"
         }
     }

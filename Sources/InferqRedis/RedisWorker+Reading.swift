@@ -25,7 +25,8 @@ extension RedisWorker {
     }
 
     private func hear(_ entry: StreamEntry) {
-        guard let gateway = entry.text("gateway"), let word = entry.text("word").flatMap(GatewayWord.init),
+        guard let gateway = entry.text("gateway"), InstanceID(gateway) != nil,
+            let word = entry.text("word").flatMap(GatewayWord.init),
             let name = AttemptName(entry, gateway: gateway)
         else { return }
         var ring: Bell?
@@ -112,6 +113,10 @@ extension RedisWorker {
         try connection.append(RedisCommand(words + ["STREAMS"] + keys + keys.map { _ in ">" }))
         let reply = try connection.next()
         if case .error(let text) = reply {
+            if reply.blamesKey {
+                for key in keys { refusals.note(.key, at: key) }
+                return nil
+            }
             guard text.hasPrefix("NOGROUP") || text.hasPrefix("UNBLOCKED") else { throw .refused(text) }
             return nil
         }
@@ -124,8 +129,9 @@ extension RedisWorker {
     }
 
     private func hand(_ entry: StreamEntry, from gateway: String, _ model: String) {
-        guard let offer = JobOffer(entry) else {
-            return throttle.log(logger, .error, "a gateway offers what this version does not understand")
+        guard let offer = JobOffer(entry), offer.model == model else {
+            // It stays read and not asked for: its gateway looks after it.
+            return refusals.note(.offer, at: link.keys.jobs(of: gateway, model))
         }
         let delivery = Delivery(offer: offer, gateway: gateway, entry: entry.id)
         let slot = state.withLock { state in

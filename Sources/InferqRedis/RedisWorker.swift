@@ -55,6 +55,10 @@ package final class RedisWorker: Service {
         /// Where the next look for a job of a model begins, so that all gateways are served alike.
         var turns: [String: Int] = [:]
         var isDraining = false
+        /// The number of the last heartbeat.
+        var beat = 0
+        /// Since when no gateway has offered anything that this worker could do; nil: one does.
+        var lonelySince: ContinuousClock.Instant?
         /// Attempts are told to stop as soon as they begin.
         var isInterrupting = false
 
@@ -69,23 +73,28 @@ package final class RedisWorker: Service {
     }
 
     let link: RedisLink
-    private let name: String
-    private let host: String
-    private let models: [ModelSettings]
-    private let wheel: TimerWheel
+    let name: String
+    let host: String
+    /// Of the kernel: see ``WorkerHeartbeat/boot``.
+    let bootID: String
+    let models: [ModelSettings]
+    let wheel: TimerWheel
     private let drainTimeout: Duration
     private let call: Call
     let logger: Logger
     let throttle = LogThrottle()
+    /// For what is seen again at each look.
+    let onceAnHour = LogThrottle(limit: 1, period: .seconds(3600))
+    let refusals: RedisRefusals
     let state = Mutex(State())
-    private let bell = Bell()
+    let bell = Bell()
     let condition = MonotonicCondition()
 
     static let patience = Duration.milliseconds(500)
     /// An answer to a question comes within this time, or the job is left to others.
     private static let answerTime = Duration.seconds(5)
     /// An outcome whose receipt has not come is told again.
-    private static let tellAgain = Duration.seconds(5)
+    static let tellAgain = Duration.seconds(5)
     /// Seconds for which what was said waits for its gateway: a week, as long as ended jobs are kept by default.
     private static let inboxLifetime = "604800"
     /// How long a worker that stops waits for its receipts.
@@ -98,6 +107,7 @@ package final class RedisWorker: Service {
         link: RedisLink,
         name: String,
         host: String,
+        bootID: String,
         models: [ModelSettings],
         wheel: TimerWheel,
         drainTimeout: Duration,
@@ -107,10 +117,12 @@ package final class RedisWorker: Service {
         self.link = link
         self.name = name
         self.host = host
+        self.bootID = bootID
         self.models = models
         self.wheel = wheel
         self.drainTimeout = drainTimeout
         self.logger = logger
+        refusals = RedisRefusals(logger: logger)
         self.call = call
         link.whenTurning(RedisLink.Turns(changed: { self.turned($0) }))
     }
@@ -148,91 +160,32 @@ package final class RedisWorker: Service {
                     state.held[name]?.phase = .ended(word, told: .now - Self.tellAgain * 2)
                 }
             }
+            state.withLock { $0.lonelySince = .now }
             logger.notice(
                 "worker ready",
                 metadata: ["worker": "\(name)", "models": .array(models.map { "\($0.name)" })]
             )
         } else {
-            state.withLock { $0.gateways = [:] }
+            state.withLock { state in
+                state.gateways = [:]
+                state.lonelySince = nil
+            }
         }
         bell.ring(.event)
     }
 
-    private func showOneself() async {
-        while !Task.isCancelled {
-            if link.session != nil {
-                beat()
-                await lookAtGateways()
-                tellAgain()
-            }
-            let deadline = wheel.ring(bell, after: link.settings.heartbeat / 2)
-            _ = await bell.wait()
-            wheel.cancel(deadline)
-        }
-    }
-
-    private func beat() {
-        let (held, busy, isDraining) = state.withLock { state in
-            let running = state.held.values.filter { if case .running = $0.phase { true } else { false } }
-            return (
-                state.held.filter { if case .asking = $0.value.phase { false } else { true } }.map(\.key),
-                Dictionary(running.map { ($0.model, 1) }, uniquingKeysWith: +), state.isDraining
-            )
-        }
-        let heartbeat = WorkerHeartbeat(
-            name: name,
-            host: host,
-            slots: isDraining ? [:] : Dictionary(uniqueKeysWithValues: models.map { ($0.name, $0.concurrency) }),
-            busy: busy,
-            attempts: Dictionary(grouping: held, by: \.gateway).mapValues { $0.map(\.short).sorted() }
-        )
-        let lifetime = String(link.settings.deadAfter.milliseconds)
-        link.send(
-            RedisCommand("SET", link.keys.worker(link.id), HeartbeatText.text(heartbeat), "PX", lifetime)
-        )
-        link.send(RedisCommand("SADD", link.keys.workers, link.id))
-    }
-
-    private func lookAtGateways() async {
-        guard let members = await link.ask(RedisCommand("SMEMBERS", link.keys.gateways)) else { return }
-        let ids = members.elements.compactMap(\.text)
-        var found: [String: Set<String>] = [:]
-        if !ids.isEmpty {
-            guard let values = await link.ask(RedisCommand(["MGET"] + ids.map(link.keys.gateway))) else { return }
-            for (id, value) in zip(ids, values.elements) {
-                guard let told = value.bytes.flatMap({ HeartbeatText.read(GatewayHeartbeat.self, $0) }) else {
-                    continue
-                }
-                found[id] = Set(told.models)
-            }
-        }
-        state.withLock { $0.gateways = found }
-        wakeReaders()
-    }
-
-    private func tellAgain() {
-        let now = ContinuousClock.now
-        let late = state.withLock { state -> [(AttemptName, WorkerWord)] in
-            state.held.compactMap { name, held in
-                // A gateway that is away finds in Redis what it was told: it need not be told more than once.
-                guard case .ended(let word, let told) = held.phase, now - told > Self.tellAgain,
-                    state.gateways[name.gateway] != nil
-                else { return nil }
-                state.held[name]?.phase = .ended(word, told: now)
-                return (name, word)
-            }
-        }
-        for (name, word) in late { say(word, name) }
-    }
-
     @discardableResult
     func say(_ word: WorkerWord, _ name: AttemptName) -> Bool {
-        guard link.send(word.command(link.keys, name, worker: link.id)) else { return false }
+        let inbox = link.keys.inbox(ofGateway: name.gateway)
+        let isSaid = link.send(word.command(link.keys, name, worker: link.id), blame: .key) { reply in
+            if case .error = reply { self.refusals.note(.key, at: inbox) }
+        }
+        guard isSaid else { return false }
         switch word {
         case .take, .giveBack: return true
         case .answered, .failed, .interrupted:
             // For a gateway that never comes back.
-            return link.send(RedisCommand("EXPIRE", link.keys.inbox(ofGateway: name.gateway), Self.inboxLifetime))
+            return link.send(RedisCommand("EXPIRE", inbox, Self.inboxLifetime))
         }
     }
 

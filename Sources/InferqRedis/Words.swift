@@ -1,4 +1,3 @@
-import Foundation
 import InferqCore
 
 /// One attempt of one job of one gateway, as both sides name it.
@@ -19,7 +18,7 @@ struct AttemptName: Sendable, Hashable {
 
     init?(gateway: String, short: String) {
         let parts = short.split(separator: ".", omittingEmptySubsequences: false)
-        guard parts.count == 2, let job = UUIDv7(parts[0]), let lease = Int64(parts[1]) else { return nil }
+        guard parts.count == 2, let job = UUIDv7(parts[0]), let lease = Int64(parts[1]), lease > 0 else { return nil }
         self.init(gateway: gateway, job: job, lease: Job.Lease(number: lease))
     }
 }
@@ -61,7 +60,7 @@ extension WorkerWord {
             add([
                 "word": "failed", "code": failure.code.rawValue, "message": failure.message,
                 "retryable": failure.isRetryable ? "1" : "0", "status": failure.status.map { String($0) },
-                "answer": failure.body, "retry_after_ms": retryAfter.map { String($0.milliseconds) },
+                "answer": failure.body, "retry_after_ms": retryAfter.map { String(max(0, $0.milliseconds)) },
             ])
         case .interrupted(let reason): add(["word": "interrupted", "reason": reason])
         }
@@ -77,25 +76,47 @@ extension WorkerWord {
     init?(_ entry: StreamEntry) {
         switch entry.text("word") {
         case "take", "give-back":
-            guard let id = entry.text("entry"), let model = entry.text("model") else { return nil }
+            guard let id = entry.text("entry"), StreamID(id) != nil, let model = entry.text("model", upTo: 128) else {
+                return nil
+            }
             self = entry.text("word") == "take" ? .take(entry: id, model: model) : .giveBack(entry: id, model: model)
         case "answered":
             guard let bytes = entry.bytes("body") else { return nil }
             self = .answered(
-                Reply.Answer(bytes, contentType: entry.text("type"), contentEncoding: entry.text("encoding")))
+                Reply.Answer(
+                    bytes, contentType: entry.text("type", upTo: 8192), contentEncoding: entry.text("encoding")))
         case "failed":
-            guard let code = entry.text("code").flatMap(Failure.Code.init), let message = entry.text("message") else {
-                return nil
+            guard let failure = Self.failure(entry) else { return nil }
+            var retryAfter: Duration?
+            if entry.has("retry_after_ms") {
+                guard let pause = entry.integer("retry_after_ms", in: 0...Int.max) else { return nil }
+                retryAfter = min(.milliseconds(pause), RetryPolicy.longestRetryAfter)
             }
-            let failure = Failure(
-                code, message, isRetryable: entry.text("retryable") == "1", status: entry.integer("status"),
-                body: entry.text("answer")
-            )
-            self = .failed(failure, retryAfter: entry.integer("retry_after_ms").map { .milliseconds($0) })
+            self = .failed(failure, retryAfter: retryAfter)
         case "interrupted": self = .interrupted(reason: entry.text("reason") ?? "the worker stopped")
         default: return nil
         }
     }
+
+    private static func failure(_ entry: StreamEntry) -> Failure? {
+        guard let code = entry.text("code").flatMap(Failure.Code.init), Self.codes.contains(code),
+            let message = entry.prose("message", upTo: 4096)
+        else { return nil }
+        var status: Int?
+        if entry.has("status") {
+            guard let number = entry.integer("status", in: 100...999) else { return nil }
+            status = number
+        }
+        return Failure(
+            code, message, isRetryable: entry.text("retryable") == "1", status: status,
+            body: entry.prose("answer", upTo: Self.answerLimit)
+        )
+    }
+
+    /// What an attempt can come to. The others are the gateway's to say.
+    private static let codes: Set<Failure.Code> = [.connectFailed, .badResponse, .httpError, .timeout, .tooLarge]
+    /// 4 KiB of an answer, of which each byte may have become a replacement character.
+    private static let answerLimit = 3 * 4096
 }
 
 /// What a gateway tells a worker, through the worker's stream.
@@ -123,45 +144,14 @@ enum GatewayWord: String, Sendable {
 extension AttemptName {
     /// The attempt that an entry of either stream is about.
     init?(_ entry: StreamEntry, gateway: String) {
-        guard let job = entry.text("job").flatMap({ UUIDv7($0) }), let lease = entry.integer("lease") else {
-            return nil
-        }
+        guard let job = entry.text("job").flatMap({ UUIDv7($0) }),
+            let lease = entry.integer("lease", in: Job.Lease.promised)
+        else { return nil }
         self.init(gateway: gateway, job: job, lease: Job.Lease(number: Int64(lease)))
     }
 }
 
-/// What a worker tells of itself again and again.
-struct WorkerHeartbeat: Codable, Sendable, Equatable {
-    let name: String
-    let host: String
-    /// By model.
-    let slots: [String: Int]
-    /// Attempts that run, of all gateways; by model.
-    let busy: [String: Int]
-    /// By the instance id of a gateway: ``AttemptName/short``.
-    let attempts: [String: [String]]
-}
-
-/// What a gateway tells of itself again and again.
-struct GatewayHeartbeat: Codable, Sendable, Equatable {
-    /// How workers and clients reach it.
-    let url: String
-    let models: [String]
-    /// Of the process: two with one instance id are a store and its copy.
-    let session: String
-}
-
-/// Heartbeats as text. What cannot be read is nobody's heartbeat.
-enum HeartbeatText {
-    static func text(_ heartbeat: some Encodable) -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Strings and numbers always have a form in JSON.
-        return (try? encoder.encode(heartbeat)).map { String(decoding: $0, as: UTF8.self) } ?? ""
-    }
-
-    static func read<Heartbeat: Decodable>(_ type: Heartbeat.Type, _ bytes: [UInt8]) -> Heartbeat? {
-        // Another version's, or another program's: as if it were not there.
-        try? JSONDecoder().decode(type, from: Data(bytes))
-    }
+extension Job.Lease {
+    /// The numbers that a lease may have on its way through Redis.
+    static var promised: ClosedRange<Int> { 1...(Int.max - 1) }
 }

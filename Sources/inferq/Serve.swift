@@ -25,11 +25,12 @@ struct Serve {
         // A large store after a crash takes its time; nothing is gained by beginning again.
         Systemd.notify(Systemd.extending(by: .seconds(300)))
         let store = try openStore(logger)
-        let redis = RedisParts(settings.broker, instance: store.instance, logger: logger)
+        let site = Site()
+        let redis = RedisParts(settings.broker, instance: store.instance, site: site, logger: logger)
         let broker: any Broker = redis?.broker ?? RingBroker(capacity: settings.broker.ringCapacity)
         do {
             return OpenedQueue(
-                queue: try JobQueue(store: store, broker: broker, models: settings.modelList), redis: redis
+                queue: try JobQueue(store: store, broker: broker, models: settings.modelList), redis: redis, site: site
             )
         } catch {
             await store.close()
@@ -62,7 +63,7 @@ struct Serve {
             queue: queue, wheel: wheel, drainTimeout: { live.current.drainTimeout }, logger: logger,
             executors: executors, reach: calls.reach, call: calls.attempt
         )
-        let site = Site()
+        let site = opened.site
         let elsewhere = opened.redis.map { _ in AttemptsElsewhere(queue: queue, wheel: wheel, logger: logger) }
         let http = LiveHTTPSettings(settings.http)
         let server = HTTPServer(
@@ -100,7 +101,7 @@ struct Serve {
         ]
         if let redis = opened.redis, let elsewhere {
             services += redis.services(
-                elsewhere, site: site, wheel: wheel, logger: logger, publicURL: { publicURL.text }
+                elsewhere, wheel: wheel, logger: logger, publicURL: { publicURL.text }
             )
         }
         services += [
@@ -197,6 +198,7 @@ struct Serve {
 struct OpenedQueue: Sendable {
     let queue: JobQueue
     let redis: RedisParts?
+    let site: Site
 }
 
 /// The settings in force; a reload replaces them.
@@ -229,17 +231,6 @@ private final class PublicURL: Sendable {
             let reachable = address.replacing("0.0.0.0:", with: "127.0.0.1:").replacing("[::]:", with: "[::1]:")
             value = "http://" + reachable
         }
-    }
-}
-
-/// The boot id of the kernel: differs after every start of the machine.
-private enum KernelBoot {
-    static var id: String {
-        guard let file = fopen("/proc/sys/kernel/random/boot_id", "re") else { return "unknown" }
-        defer { fclose(file) }
-        var buffer = [CChar](repeating: 0, count: 64)
-        guard fgets(&buffer, CInt(buffer.count), file) != nil else { return "unknown" }
-        return String(decoding: buffer.prefix { $0 != 0 && $0 != 10 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 }
 

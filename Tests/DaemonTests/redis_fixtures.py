@@ -198,8 +198,8 @@ def stays(condition, what, seconds, every=0.05):
 
 
 def since(text):
-    """The seconds of the epoch that stand in `ring (redis unreachable since ...)`."""
-    return datetime.datetime.fromisoformat(text.partition(" since ")[2].rstrip(")")).timestamp()
+    """The seconds of the epoch that stand in `ring (redis unreachable since ...: why)`."""
+    return datetime.datetime.fromisoformat(text.partition(" since ")[2].split(": ")[0].rstrip(")")).timestamp()
 
 
 class Watch(contextlib.AbstractContextManager):

@@ -157,6 +157,84 @@ struct RedisLinkTests {
     }
 
     @Test
+    func aKeyThatOthersHaveSpoiledIsNoOutage() async throws {
+        try await withLink(try RedisServer()) { link, _ in
+            let session = link.session
+            #expect(await link.ask(RedisCommand("SET", "key", "text")) == .status("OK"))
+            let reply = await link.ask(RedisCommand("XADD", "key", "*", "a", "b"), blame: .key)
+            guard case .error(let text) = reply else {
+                Issue.record("not refused: \(String(describing: reply))")
+                return
+            }
+            #expect(text.hasPrefix("WRONGTYPE"))
+            #expect(link.session == session)
+        }
+    }
+
+    @Test
+    func aWriteForWhichRoomIsMadeIsMadeAfterAll() async throws {
+        let server = try RedisServer()
+        let link = server.link()
+        let turns = Turns(of: link)
+        link.whenTurning(
+            RedisLink.Turns(makeRoom: {
+                link.send(RedisCommand("CONFIG", "SET", "maxmemory", "0"))
+            })
+        )
+        link.start()
+        await turns.next(isUp: true)
+        #expect(await link.ask(RedisCommand("CONFIG", "SET", "maxmemory", "1")) == .status("OK"))
+        #expect(await link.ask(RedisCommand("SET", "key", "value")) == .status("OK"))
+        #expect(link.session == 1)
+        link.stop()
+    }
+
+    @Test
+    func theNewestReasonOfAnOutageIsKnown() async throws {
+        let server = try RedisServer()
+        try await withLink(server) { link, turns in
+            #expect(link.trouble == nil)
+            link.send(RedisCommand("CONFIG", "SET", "maxmemory", "1"))
+            link.send(RedisCommand("SET", "key", "value"))
+            await turns.next(isUp: false)
+            #expect(link.trouble?.contains("OOM") == true)
+        }
+    }
+
+    @Test
+    func localhostIsBothOfItsAddresses() throws {
+        let found = try NumericAddress.all(of: "localhost")
+        #expect(Set(found).isSuperset(of: ["127.0.0.1", "::1"]))
+        #expect(try NumericAddress.all(of: "127.0.0.1") == ["127.0.0.1"])
+        #expect(try NumericAddress.all(of: "::1") == ["::1"])
+    }
+
+    @Test
+    func theCheckNamesWhatAUserMayNotDo() throws {
+        let server = try RedisServer([
+            "--user", "some", "on", ">secret", "resetchannels", "~*", "+@all", "-xpending",
+        ])
+        var settings = server.settings
+        settings.user = "some"
+        settings.password = "secret"
+        var found: RedisCheck.Finding?
+        while found == nil {
+            do throws(RedisError) {
+                found = try RedisCheck.examine(settings, id: "id")
+            } catch {
+                guard case .unreachable = error else { throw error }
+            }
+        }
+        #expect(found?.refused.map(\.command) == ["XPENDING", "PUBLISH"])
+        #expect(found?.refused.last?.place == "inferq:event:doctor")
+        settings.user = nil
+        settings.password = nil
+        #expect(try RedisCheck.examine(settings, id: "id").refused.isEmpty)
+        let left = try RedisConnection(settings).run(RedisCommand("KEYS", "*"))
+        #expect(left.elements.compactMap(\.text) == ["inferq:gateway:id:published"] || left.elements.isEmpty)
+    }
+
+    @Test
     func aReaderThatIsRefusedEndsTheSession() async throws {
         let server = try RedisServer()
         try await withLink(server) { link, turns in

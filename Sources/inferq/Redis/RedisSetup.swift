@@ -21,7 +21,11 @@ extension BrokerSettings {
 
     /// Nil for a text that the configuration's reader refuses.
     private static func place(_ text: String) -> RedisSettings? {
-        if text.hasPrefix("unix:") { return RedisSettings(place: .unix(path: String(text.dropFirst(5)))) }
+        if let socket = AddressRules.RedisSocket(text) {
+            var settings = RedisSettings(place: .unix(path: socket.path))
+            settings.database = socket.database
+            return settings
+        }
         // The reader has checked it.
         guard let address = try? WebAddress(text, example: "") else { return nil }
         let host = address.host.hasPrefix("[") ? String(address.host.dropFirst().dropLast()) : address.host
@@ -41,16 +45,18 @@ extension BrokerSettings {
 struct RedisParts: Sendable {
     let broker: RedisBroker
     private let link: RedisLink
+    private let site: Site
 
     /// Nil if no Redis is used.
-    init?(_ settings: BrokerSettings, instance: InstanceID, logger: Logger) {
+    init?(_ settings: BrokerSettings, instance: InstanceID, site: Site, logger: Logger) {
         guard let redis = settings.redisSettings else { return nil }
         let outage: RedisOutage = settings.kind == .redis ? .jobsWait : .ringTakesOver
         link = RedisLink(redis, id: InstanceID.random().text, outage: outage, logger: logger)
         broker = RedisBroker(
             link: link, instance: instance.text, capacity: settings.ringCapacity, fallsBack: settings.kind == .auto,
             logger: logger
-        )
+        ) { site.count(refused: $0) }
+        self.site = site
     }
 
     /// Begins to look for Redis: once it is known how workers reach this gateway.
@@ -61,7 +67,6 @@ struct RedisParts: Sendable {
     /// The services, in the order in which they start.
     func services(
         _ elsewhere: AttemptsElsewhere,
-        site: Site,
         wheel: TimerWheel,
         logger: Logger,
         publicURL: @escaping @Sendable () -> String
@@ -70,7 +75,7 @@ struct RedisParts: Sendable {
         let keeper = AnswerKeeper(store: queue.store)
         let gateway = RedisGateway(
             link: link, broker: broker, elsewhere: elsewhere, site: site, wheel: wheel, publicURL: publicURL,
-            logger: logger
+            bootID: KernelBoot.id, logger: logger
         ) { answer, model in
             try await keeper.outcome(answer, model)
         }

@@ -65,7 +65,8 @@ struct WorkerCommand: AsyncParsableCommand {
         let name = settings.worker.name.isEmpty ? host : settings.worker.name
         // Its id is new at each start: what an earlier process of this name held is none of its business.
         let id = "\(name)-\(InstanceID.random().text.prefix(12))"
-        let link = RedisLink(redis, id: id, outage: .noJobsCome, logger: logger)
+        let link = RedisLink(
+            redis, id: id, outage: .noJobsCome, patienceWhenFull: Self.patienceWhenFull, logger: logger)
         let wheel = TimerWheel()
         let server = ModelServer(wheel: wheel)
         let settingsOf = Dictionary(uniqueKeysWithValues: models.map { ($0.name, $0) })
@@ -74,8 +75,8 @@ struct WorkerCommand: AsyncParsableCommand {
         try await HTTPClient.withHTTPClient(configuration: configuration) { http in
             let bodies = GatewayBodies(http: http, wheel: wheel, logger: logger)
             let worker = RedisWorker(
-                link: link, name: name, host: host, models: models, wheel: wheel, drainTimeout: settings.drainTimeout,
-                logger: logger
+                link: link, name: name, host: host, bootID: KernelBoot.id, models: models, wheel: wheel,
+                drainTimeout: settings.drainTimeout, logger: logger
             ) { offer, stop in
                 guard let model = settingsOf[offer.model] else { return .reply(Self.unknownModel) }
                 return await bodies.attempt(offer, model, stop, server)
@@ -86,6 +87,9 @@ struct WorkerCommand: AsyncParsableCommand {
         }
         logger.info("stopped")
     }
+
+    /// In a Redis that is full gateways take back what they offer, as soon as they write to it: with the next heartbeat.
+    private static let patienceWhenFull = Duration.seconds(4)
 
     private static let unknownModel = Reply.failed(
         Failure(.badResponse, "the worker has no such model", isRetryable: true), retryAfter: nil

@@ -45,12 +45,38 @@ enum AddressRules {
         }
     }
 
-    /// `redis://[user:password@]host[:port][/database]` or `unix:/path`; no sentence quotes it.
+    /// `unix:/path`, or `unix:/path?db=3`.
+    struct RedisSocket {
+        let path: String
+        let database: Int
+
+        /// Nil for what does not begin so, or does not end in a database's number after a question mark.
+        init?(_ text: String) {
+            guard text.hasPrefix("unix:") else { return nil }
+            let parts = text.dropFirst(5).split(separator: "?", omittingEmptySubsequences: false)
+            path = String(parts[0])
+            guard parts.count > 1 else {
+                database = 0
+                return
+            }
+            guard parts.count == 2, parts[1].hasPrefix("db="),
+                let number = HostText.port(parts[1].dropFirst(3), in: 0...65_535)
+            else { return nil }
+            database = number
+        }
+    }
+
+    /// `redis://[user:password@]host[:port][/database]` or `unix:/path[?db=database]`; no sentence quotes it.
     static func redis(_ text: String) throws(Refusal) -> String {
         if text.isEmpty { return text }
         let advice = "write for example \"redis://127.0.0.1:6379/0\" or \"unix:/run/redis/redis-server.sock\""
         if text.hasPrefix("unix:") {
-            let path = text.dropFirst(5)
+            guard let path = RedisSocket(text)?.path else {
+                throw Refusal(
+                    "the part from ? on is not the number of a database",
+                    "write for example \"unix:/run/redis/redis-server.sock?db=3\""
+                )
+            }
             guard path.hasPrefix("/"), !path.hasPrefix("//"), !path.hasSuffix("/"),
                 path.utf8.count <= HostText.longestSocketPath
             else {

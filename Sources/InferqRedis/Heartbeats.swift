@@ -1,0 +1,93 @@
+import Foundation
+import InferqCore
+
+/// What a worker tells of itself again and again.
+struct WorkerHeartbeat: Codable, Sendable, Equatable, Heartbeat {
+    let name: String
+    let host: String
+    /// By model.
+    let slots: [String: Int]
+    /// Attempts that run, of all gateways; by model.
+    let busy: [String: Int]
+    /// By the instance id of a gateway: ``AttemptName/short``.
+    let attempts: [String: [String]]
+    /// The next one comes within so many milliseconds.
+    let interval: Int
+    /// Grows with each: one that lies in Redis may be older than what it is compared with.
+    let beat: Int
+    /// Of the kernel on its host: another one means that the machine went down.
+    let boot: String
+
+    static let modelLimit = 4096
+
+    var isPlausible: Bool {
+        PlainText.isPlain(name) && PlainText.isPlain(host) && PlainText.isPlain(boot, upTo: 128)
+            && Self.intervals.contains(interval) && beat >= 0
+            && [slots, busy].allSatisfy { counts in
+                counts.count <= Self.modelLimit
+                    && counts.allSatisfy { Self.isModel($0) && (0...Self.slotLimit).contains($1) }
+            }
+            && attempts.keys.allSatisfy { InstanceID($0) != nil }
+    }
+
+    /// As many as the configuration allows for one model.
+    private static let slotLimit = 4096
+}
+
+/// What a gateway tells of itself again and again.
+struct GatewayHeartbeat: Codable, Sendable, Equatable, Heartbeat {
+    /// How workers and clients reach it.
+    let url: String
+    let models: [String]
+    /// Of the process: two with one instance id are a store and its copy.
+    let session: String
+    /// The age in milliseconds at which the last heartbeat of a worker is too old for this gateway.
+    let patience: Int
+
+    var isPlausible: Bool {
+        (url.isEmpty || PlainText.isURL(url)) && PlainText.isPlain(session, upTo: 128)
+            && Self.intervals.contains(patience)
+            && models.count <= WorkerHeartbeat.modelLimit && models.allSatisfy(Self.isModel)
+    }
+}
+
+extension WorkerHeartbeat {
+    /// Whether a gateway that waits for `patience` milliseconds can tell that this worker lives: two of its heartbeats
+    /// must fit in.
+    func fits(_ patience: Int) -> Bool { interval <= patience / 2 }
+}
+
+/// A heartbeat as it lies in Redis.
+protocol Heartbeat: Codable, Sendable {
+    /// Whether a process of this version can have written it. Whoever reads it counts on that.
+    var isPlausible: Bool { get }
+}
+
+extension Heartbeat {
+    /// Milliseconds: what the settings allow, and no more.
+    static var intervals: ClosedRange<Int> { 1...(3600 * 1000) }
+
+    /// A model's name has at most 128 bytes.
+    static func isModel(_ name: String) -> Bool { PlainText.isPlain(name, upTo: 128) }
+
+    var text: String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        // Strings and numbers always have a form in JSON.
+        return (try? encoder.encode(self)).map { String(decoding: $0, as: UTF8.self) } ?? ""
+    }
+
+    /// Nil for what is not a heartbeat of this version: it is nobody's.
+    init?(_ bytes: [UInt8]) {
+        // The scan first: it is linear whatever the bytes are, and the decoder is not.
+        guard bytes.count <= HeartbeatLimits.bytes, (try? JSONScanner.validate(bytes, maxDepth: 4)) == .object,
+            let told = try? JSONDecoder().decode(Self.self, from: Data(bytes)), told.isPlausible
+        else { return nil }
+        self = told
+    }
+}
+
+private enum HeartbeatLimits {
+    /// Of the largest heartbeat: 100,000 attempts are far more than one worker has.
+    static let bytes = 8 << 20
+}

@@ -1,0 +1,32 @@
+import InferqCore
+import Logging
+
+/// What was found in Redis and is not taken: another program's, or another version's. It is counted, and said once.
+final class RedisRefusals: Sendable {
+    private let logger: Logger
+    private let count: @Sendable (Site.Foreign) -> Void
+    /// The same key is read again every second.
+    private let throttle = LogThrottle(limit: 1, period: .seconds(3600))
+
+    /// - Parameter count: adds to what `/metrics` tells, where there is such a page.
+    init(logger: Logger, count: @escaping @Sendable (Site.Foreign) -> Void = { _ in }) {
+        self.logger = logger
+        self.count = count
+    }
+
+    /// - Parameter key: where it was found.
+    func note(_ what: Site.Foreign, at key: String) {
+        count(what)
+        let place: Logger.Metadata = ["key": "\(key.prefix(PlainText.limit))"]
+        switch what {
+        case .word: throttle.log(logger, .error, "a worker said what this version does not understand", metadata: place)
+        case .offer:
+            throttle.log(logger, .error, "a gateway offers what this version does not understand", metadata: place)
+        case .heartbeat:
+            throttle.log(
+                logger, .warning, "a heartbeat in redis is not understood: its sender counts as absent", metadata: place
+            )
+        case .key: throttle.log(logger, .warning, "a key of redis holds what inferq does not write", metadata: place)
+        }
+    }
+}

@@ -1,0 +1,128 @@
+import InferqCore
+import Logging
+import Synchronization
+
+/// What a worker tells of itself again and again, and whom it looks for.
+extension RedisWorker {
+    func showOneself() async {
+        while !Task.isCancelled {
+            if link.session != nil {
+                beat()
+                await lookAtGateways()
+                tellAgain()
+            }
+            let deadline = wheel.ring(bell, after: link.settings.heartbeat / 2)
+            _ = await bell.wait()
+            wheel.cancel(deadline)
+        }
+    }
+
+    private func beat() {
+        let (held, busy, isDraining, number) = state.withLock { state in
+            state.beat += 1
+            let running = state.held.values.filter { if case .running = $0.phase { true } else { false } }
+            return (
+                state.held.filter { if case .asking = $0.value.phase { false } else { true } }.map(\.key),
+                Dictionary(running.map { ($0.model, 1) }, uniquingKeysWith: +), state.isDraining, state.beat
+            )
+        }
+        let heartbeat = WorkerHeartbeat(
+            name: name,
+            host: host,
+            slots: isDraining ? [:] : Dictionary(uniqueKeysWithValues: models.map { ($0.name, $0.concurrency) }),
+            busy: busy,
+            attempts: Dictionary(grouping: held, by: \.gateway).mapValues { $0.map(\.short).sorted() },
+            interval: Int(link.settings.heartbeat.milliseconds), beat: number, boot: bootID
+        )
+        let lifetime = String(link.settings.deadAfter.milliseconds)
+        link.send(RedisCommand("SET", link.keys.worker(link.id), heartbeat.text, "PX", lifetime))
+        link.send(RedisCommand("SADD", link.keys.workers, link.id))
+    }
+
+    private func lookAtGateways() async {
+        guard let members = await link.ask(RedisCommand("SMEMBERS", link.keys.gateways)) else { return }
+        let ids = members.elements.compactMap(\.text).filter { InstanceID($0) != nil }
+        var found: [String: Set<String>] = [:]
+        var isAnyoneThere = false
+        if !ids.isEmpty {
+            guard let values = await link.ask(RedisCommand(["MGET"] + ids.map(link.keys.gateway))) else { return }
+            for (id, value) in zip(ids, values.elements) {
+                guard let bytes = value.bytes else { continue }
+                guard let told = GatewayHeartbeat(bytes) else {
+                    refusals.note(.heartbeat, at: link.keys.gateway(id))
+                    continue
+                }
+                isAnyoneThere = true
+                if isPatient(told) { found[id] = Set(told.models) }
+            }
+        }
+        let own = Set(models.map(\.name))
+        let lonely = state.withLock { state -> Duration? in
+            state.gateways = found
+            guard found.values.allSatisfy(own.isDisjoint) else {
+                state.lonelySince = nil
+                return nil
+            }
+            let since = state.lonelySince ?? .now
+            state.lonelySince = since
+            return .now - since
+        }
+        // Those that use Redis tell of themselves for as long as that.
+        if let lonely, lonely > link.settings.deadAfter {
+            if !isAnyoneThere { sayAlone() } else if !found.isEmpty { sayUnwanted() }
+        }
+        wakeReaders()
+    }
+
+    /// Whether a gateway waits for two heartbeats of this worker at least; both announce how long and how often.
+    private func isPatient(_ told: GatewayHeartbeat) -> Bool {
+        let heartbeat = link.settings.heartbeat
+        if heartbeat <= .milliseconds(told.patience / 2) { return true }
+        onceAnHour.log(
+            logger, .warning,
+            """
+            no jobs are taken of a gateway: broker.heartbeat is more than half of its broker.worker_timeout; lower the \
+            one or raise the other
+            """,
+            of: told.url,
+            metadata: [
+                "gateway": "\(told.url)", "heartbeat": "\(DurationText.format(heartbeat))",
+                "worker_timeout": "\(DurationText.format(.milliseconds(told.patience)))",
+            ]
+        )
+        return false
+    }
+
+    private func sayAlone() {
+        onceAnHour.log(
+            logger, .warning,
+            "no gateway is seen in this redis: compare broker.redis, its database and broker.prefix with the gateways'",
+            metadata: [
+                "redis": "\(link.settings.place)", "database": .stringConvertible(link.settings.database),
+                "prefix": "\(link.settings.prefix)",
+            ]
+        )
+    }
+
+    private func sayUnwanted() {
+        onceAnHour.log(
+            logger, .warning, "no gateway in this redis has a model of this worker: compare the models' names",
+            metadata: ["models": .array(models.map { "\($0.name)" })]
+        )
+    }
+
+    private func tellAgain() {
+        let now = ContinuousClock.now
+        let late = state.withLock { state -> [(AttemptName, WorkerWord)] in
+            state.held.compactMap { name, held in
+                // A gateway that is away finds in Redis what it was told: it need not be told more than once.
+                guard case .ended(let word, let told) = held.phase, now - told > Self.tellAgain,
+                    state.gateways[name.gateway] != nil
+                else { return nil }
+                state.held[name]?.phase = .ended(word, told: now)
+                return (name, word)
+            }
+        }
+        for (name, word) in late { say(word, name) }
+    }
+}
