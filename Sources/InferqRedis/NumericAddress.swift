@@ -1,6 +1,6 @@
 import Glibc
 
-/// The addresses of a host, as numbers: what a name stands for, in the order in which the system would try them.
+/// The addresses of a host, as numbers: all that a name stands for, those of IPv4 first, as hiredis does.
 enum NumericAddress {
     /// - Throws: ``RedisError/unreachable(_:)`` when the name has none.
     static func all(of host: String) throws(RedisError) -> [String] {
@@ -19,7 +19,7 @@ enum NumericAddress {
         }
         // Both, whatever the file of hosts says (RFC 6761, section 6.3).
         if host.lowercased() == "localhost" { found += ["127.0.0.1", "::1"].filter { !found.contains($0) } }
-        return found
+        return found.filter { !$0.contains(":") } + found.filter { $0.contains(":") }
     }
 
     private static func text(_ address: addrinfo) -> String? {

@@ -59,7 +59,11 @@ extension RedisGateway {
         _ set: String, _ session: Int, _ key: (String) -> String
     ) async -> [(id: String, bytes: [UInt8]?)]? {
         guard let members = await link.ask(RedisCommand("SMEMBERS", set)) else { return nil }
-        let ids = members.elements.compactMap(\.text)
+        let ids = members.elements.compactMap { member -> String? in
+            let id = member.bytes.flatMap { PlainText.read($0) }
+            if id == nil { refusals.note(.key, at: set) }
+            return id
+        }
         let own = link.keys.gateway(instance)
         guard let values = await link.ask(RedisCommand(["MGET", own] + ids.map(key)))?.elements else { return nil }
         guard values.first?.bytes != nil else {
