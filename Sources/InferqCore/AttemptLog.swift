@@ -1,4 +1,4 @@
-import Logging
+package import Logging
 
 /// What the log says of attempts that ended: each failure with what becomes of the job. Failures that repeat themselves
 /// do not flood it.
@@ -33,7 +33,7 @@ struct AttemptLog: Sendable {
 
 extension LogThrottle {
     /// Says that a model server has gone or come back.
-    func log(_ turn: Availability.Turn, of model: String, _ logger: Logger) {
+    package func log(_ turn: Availability.Turn, of model: String, _ logger: Logger) {
         switch turn {
         case .wentAway(let state, let reason):
             log(

@@ -22,6 +22,8 @@ package final class AttemptsElsewhere: Sendable {
     private let attempts = AttemptLog()
     private let throttle = LogThrottle()
     private let runs = Mutex<[JobKey: Run]>([:])
+    /// Probes whose start clients have not seen yet.
+    private let hidden = Mutex<Set<JobKey>>([])
 
     /// Takes up what the store says is running elsewhere.
     package init(queue: JobQueue, wheel: TimerWheel, logger: Logger) {
@@ -56,12 +58,15 @@ package final class AttemptsElsewhere: Sendable {
 
     /// A worker asks for a job that it was offered: RUNNING is on disk when this returns the claim.
     ///
-    /// - Parameter onStop: called once the job is cancelled, on the writer: it must not block. The attempt is over then.
+    /// - Parameters:
+    ///   - isProbe: the worker's model server was away; clients see the attempt once it is worked on, or has ended.
+    ///   - onStop: called once the job is cancelled, on the writer: it must not block. The attempt is over then.
     /// - Returns: nil: there is nothing to do any more. Also when the store could not tell; the job stays due then.
     package func take(
         _ offer: Offer,
         _ lease: Job.Lease,
         for worker: String,
+        isProbe: Bool = false,
         onStop: @escaping @Sendable (Run) -> Void
     ) async -> Claim? {
         guard let settings = queue.model(offer.model) else {
@@ -71,7 +76,11 @@ package final class AttemptsElsewhere: Sendable {
         }
         queue.scheduler.takenElsewhere(offer)
         do {
-            if let claim = try await queue.claim(offer, at: .elsewhere(worker: worker, lease: lease)) {
+            let place = JobQueue.Place.elsewhere(worker: worker, lease: lease)
+            if let claim = try await queue.claim(offer, at: place, isProbe: isProbe) {
+                hidden.withLock { jobs in
+                    if isProbe { jobs.insert(offer.job) } else { jobs.remove(offer.job) }
+                }
                 let run = Run(claim: claim, worker: worker, settings: settings, since: .now)
                 let before = runs.withLock { $0.updateValue(run, forKey: offer.job) }
                 // Its end was committed before this claim, and is just being noted.
@@ -110,6 +119,23 @@ package final class AttemptsElsewhere: Sendable {
         }
     }
 
+    /// Lets clients see the start of a probe that its model server is working on.
+    package func show(_ job: JobKey, _ lease: Job.Lease) async {
+        guard let run = run(of: job, lease), isHidden(job) else { return }
+        do {
+            _ = try await queue.show(run.claim)
+        } catch {
+            throttle.log(
+                logger, .error, "the start of an attempt could not be stored", metadata: ["error": "\(error)"]
+            )
+        }
+    }
+
+    /// Whether clients have not seen an attempt start; whoever asks lets them.
+    private func isHidden(_ job: JobKey) -> Bool {
+        hidden.withLock { $0.remove(job) != nil }
+    }
+
     /// Stores how an attempt ended; on a full disk again and again, until there is room.
     ///
     /// - Returns: whether the worker need not keep the outcome any longer: it is on disk, or came too late.
@@ -120,10 +146,13 @@ package final class AttemptsElsewhere: Sendable {
         }
         let claim = run.claim
         let retry = run.settings.retryPolicy(of: claim.job)
-        return await store(claim) {
-            let job = try await self.queue.finish(claim, with: outcome, retry: retry)
+        let isShown = !isHidden(job)
+        let isStored = await store(claim) {
+            let job = try await self.queue.finish(claim, with: outcome, retry: retry, isShown: isShown)
             self.attempts.ended(with: outcome, job, self.logger.of(claim), of: claim.job.model)
         }
+        if case .refused = outcome { queue.scheduler.offerAnew(claim.job.model) }
+        return isStored
     }
 
     /// Puts a job back whose attempt was cut short through no fault of its own.
@@ -139,7 +168,7 @@ package final class AttemptsElsewhere: Sendable {
     /// As ``interrupt(_:_:reason:)``, once: whoever asks looks again soon, and must not wait for a full disk.
     package func tryToInterrupt(_ run: Run, reason: String) async {
         do {
-            try await queue.interrupt(run.claim, reason: reason)
+            try await queue.interrupt(run.claim, reason: reason, isShown: !isHidden(run.claim.job.key))
             guard forget(run.claim) else { return }
             logger.of(run.claim).notice(
                 "attempt interrupted, the job is offered again",
@@ -176,7 +205,10 @@ package final class AttemptsElsewhere: Sendable {
     }
 
     private func putBack(_ run: Run, reason: String) async -> Bool {
-        await store(run.claim) { try await self.queue.interrupt(run.claim, reason: reason) }
+        let isShown = !isHidden(run.claim.job.key)
+        return await store(run.claim) {
+            try await self.queue.interrupt(run.claim, reason: reason, isShown: isShown)
+        }
     }
 
     private func store(_ claim: Claim, _ change: @Sendable () async throws -> Void) async -> Bool {
@@ -209,6 +241,7 @@ package final class AttemptsElsewhere: Sendable {
             runs[claim.job.key] = nil
             return true
         }
+        if isKnown { _ = isHidden(claim.job.key) }
         if isKnown { queue.scheduler.endedElsewhere(claim.offer) }
         return isKnown
     }

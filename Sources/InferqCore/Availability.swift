@@ -1,14 +1,23 @@
 /// Whether the model server of a line takes calls, as far as one process knows.
 ///
 /// A value without clock and I/O: every event returns what follows from it. While the server is away (`down` or
-/// `loading`) nothing is taken from the line but one probe at a time. With a health path the probe is a GET of it,
-/// which decides; without one it is the best due job itself.
+/// `loading`) nothing is taken from the line but one probe at a time: see ``Probe``.
 package struct Availability: Sendable, Equatable {
     package typealias Instant = ContinuousClock.Instant
 
     /// What clients see.
     package enum State: String, Sendable, CaseIterable {
         case up, loading, down
+    }
+
+    /// What finds out whether the server is back.
+    package enum Probe: Sendable, Equatable {
+        /// The best due job itself.
+        case job
+        /// A GET of this path, which decides: also while all is well.
+        case path(String)
+        /// A connection, then a job: for who has no line of its own.
+        case connection
     }
 
     /// How many jobs may be taken from the line.
@@ -83,7 +92,7 @@ package struct Availability: Sendable, Equatable {
     package private(set) var trouble: Trouble?
 
     private var outage: Outage?
-    private var healthPath = ""
+    private var probe = Probe.job
     /// Nil until it has answered after the last trouble.
     private var isHealthGood: Bool?
     private var lastAsked: Instant?
@@ -101,6 +110,8 @@ package struct Availability: Sendable, Equatable {
     private var blamed: Set<JobKey> = []
     private var resets: [JobKey: Int] = [:]
 
+    /// A model server that is loading says so at once; one that says nothing for this long works.
+    package static let timeToRefuse = Duration.seconds(1)
     /// The pause after the first refusal; it doubles up to ``longestPause``.
     static let firstPause = Duration.milliseconds(250)
     /// Jobs wait: the first of them is called within two seconds of the server's return.
@@ -119,18 +130,19 @@ package struct Availability: Sendable, Equatable {
         self.since = since
     }
 
-    /// - Parameter healthPath: empty: there is none.
-    package mutating func configure(healthPath: String, readyTimeout: Duration) {
+    package mutating func configure(_ probe: Probe, readyTimeout: Duration) {
         self.readyTimeout = readyTimeout
-        guard healthPath != self.healthPath else { return }
-        self.healthPath = healthPath
+        guard probe != self.probe else { return }
+        self.probe = probe
         isHealthGood = nil
         isBeingAsked = false
         lastAsked = nil
         if outage?.awaitsCall == false { outage = nil }
     }
 
-    private var hasHealthPath: Bool { !healthPath.isEmpty }
+    private var hasHealthPath: Bool {
+        if case .path = probe { true } else { false }
+    }
 
     // MARK: What follows
 
@@ -139,16 +151,19 @@ package struct Availability: Sendable, Equatable {
     }
 
     package func state(now: Instant) -> State {
-        guard let outage, !(hasHealthPath && isHealthGood == true) else { return .up }
+        guard let outage, isHealthGood != true else { return .up }
         return outage.isLoading && !isOverdue(now) ? .loading : .down
     }
 
     package var isAway: Bool { outage != nil }
 
+    /// The server has been asked and seems to be back: one job shall find out.
+    package var awaitsProbe: Bool { outage != nil && isHealthGood == true }
+
     package func gate(now: Instant) -> Gate {
         guard let outage else { return hasHealthPath && isHealthGood == nil ? .closed : .open }
         guard prober == nil else { return .closed }
-        if hasHealthPath { return isHealthGood == true ? .probe : .closed }
+        guard probe == .job else { return isHealthGood == true ? .probe : .closed }
         return now >= nextTry(outage, hasDue: true) ? .probe : .closed
     }
 
@@ -160,15 +175,15 @@ package struct Availability: Sendable, Equatable {
     /// When this job was refused in this outage, to be compared with others; nil: it was not.
     package func refusalNumber(of job: JobKey) -> UInt64? { refused[job] }
 
-    /// When somebody must look again: ask the health path, or let a job probe. Nil: not before something happens.
+    /// When somebody must look again: ask the server, or let a job probe. Nil: not before something happens.
     package func nextLook(hasDue: Bool, now: Instant) -> Instant? {
-        if hasHealthPath {
-            guard !isBeingAsked else { return nil }
-            guard let outage, isHealthGood != true else { return lastAsked.map { $0 + Self.healthInterval } ?? now }
-            return nextTry(outage, hasDue: hasDue)
+        guard probe != .job else {
+            guard let outage, prober == nil, hasDue else { return nil }
+            return nextTry(outage, hasDue: true)
         }
-        guard let outage, prober == nil, hasDue else { return nil }
-        return nextTry(outage, hasDue: true)
+        guard !isBeingAsked else { return nil }
+        if let outage, isHealthGood != true { return nextTry(outage, hasDue: hasDue) }
+        return hasHealthPath ? lastAsked.map { $0 + Self.healthInterval } ?? now : nil
     }
 
     /// An error was answered: whether the server is well shall be known at once.
@@ -179,9 +194,9 @@ package struct Availability: Sendable, Equatable {
         return hasHealthPath
     }
 
-    /// Whether the health path must be asked now; the answer is told with ``health(_:now:wall:)``.
+    /// Whether the server must be asked now; the answer is told with ``health(_:now:wall:)``.
     package mutating func beginAsking(hasDue: Bool, now: Instant) -> Bool {
-        guard hasHealthPath, let next = nextLook(hasDue: hasDue, now: now), next <= now else { return false }
+        guard probe != .job, let next = nextLook(hasDue: hasDue, now: now), next <= now else { return false }
         isBeingAsked = true
         lastAsked = now
         return true
@@ -240,10 +255,24 @@ package struct Availability: Sendable, Equatable {
         return (isCharged, turn)
     }
 
+    /// A call has ended otherwise than by a refusal.
+    ///
+    /// - Parameter failure: why the attempt failed; nil: it was answered.
+    package mutating func note(_ failure: Failure?, of job: JobKey, now: Instant, wall: Timestamp) -> Turn? {
+        guard let failure else { return answer(job, failure: nil, now: now, wall: wall) }
+        guard failure.code == .httpError || failure.code == .tooLarge else {
+            breakOff(job, failure: failure.message, now: now, wall: wall)
+            return nil
+        }
+        // A status below 500 says what is wrong with the request.
+        let isTrouble = (failure.status ?? 0) >= 500
+        return answer(job, failure: isTrouble ? failure.message : nil, now: now, wall: wall)
+    }
+
     /// A call was answered, by whatever but a refusal.
     ///
     /// - Parameter failure: what the answer said is wrong with the server itself.
-    package mutating func answer(_ job: JobKey, failure: String?, now: Instant, wall: Timestamp) -> Turn? {
+    mutating func answer(_ job: JobKey, failure: String?, now: Instant, wall: Timestamp) -> Turn? {
         if let begun = calls[job] {
             for (other, refusal) in refused where other != job && refusal < begun {
                 blamed.insert(other)
@@ -260,7 +289,7 @@ package struct Availability: Sendable, Equatable {
     }
 
     /// A call has broken before it was answered, which says nothing of whether the server is there now.
-    package mutating func breakOff(_ job: JobKey, failure: String, now: Instant, wall: Timestamp) {
+    mutating func breakOff(_ job: JobKey, failure: String, now: Instant, wall: Timestamp) {
         if prober == job { prober = nil }
         resets[job] = nil
         trouble = Trouble(text: failure, at: wall)
@@ -275,7 +304,7 @@ package struct Availability: Sendable, Equatable {
     /// The health path was asked.
     package mutating func health(_ health: Health, now: Instant, wall: Timestamp) -> Turn? {
         isBeingAsked = false
-        guard hasHealthPath else { return nil }
+        guard probe != .job else { return nil }
         switch health {
         case .good:
             isHealthGood = true
@@ -287,12 +316,12 @@ package struct Availability: Sendable, Equatable {
             isHealthGood = false
             refusals += 1
             trouble = Trouble(text: reason, at: wall)
-            return keepAway(isLoading: true, reason, now, wall)
+            return keepAway(isLoading: true, reason, awaitsCall: probe == .connection, now, wall)
         case .bad(let reason):
             isHealthGood = false
             refusals += 1
             trouble = Trouble(text: reason, at: wall)
-            return keepAway(isLoading: false, reason, now, wall)
+            return keepAway(isLoading: false, reason, awaitsCall: probe == .connection, now, wall)
         }
     }
 
@@ -336,7 +365,7 @@ package struct Availability: Sendable, Equatable {
         guard let ended = outage else { return nil }
         outage = nil
         since = wall
-        if hasHealthPath { isHealthGood = true }
+        isHealthGood = probe == .job ? nil : true
         return .cameBack(after: now - ended.begin)
     }
 

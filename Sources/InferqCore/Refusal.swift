@@ -1,7 +1,7 @@
 /// A call that the model server did not take: it is away or still loading. No attempt has failed by it; the job goes
 /// back to its place, and its line waits.
 package struct Refusal: Sendable, Equatable {
-    package enum Kind: Sendable {
+    package enum Kind: String, Sendable {
         /// No connection could be made.
         case unreachable
         /// A new connection was reset before a byte of an answer.
@@ -9,7 +9,7 @@ package struct Refusal: Sendable, Equatable {
         /// The answer was a 503 which says that the model is loading.
         case loading
         /// The answer was an error, and the health path said right after it that the server is not ready.
-        case notReady
+        case notReady = "not_ready"
     }
 
     package var kind: Kind

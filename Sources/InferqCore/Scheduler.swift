@@ -38,12 +38,13 @@ package final class Scheduler: Service {
             for model in state.lines.keys where !names.contains(model) {
                 state.lines[model]?.concurrency = 0
                 state.lines[model]?.slotsElsewhere = 0
-                state.lines[model]?.server.configure(healthPath: "", readyTimeout: .zero)
+                state.lines[model]?.server.configure(.job, readyTimeout: .zero)
             }
             for model in models {
                 state.lines[model.name, default: Line()].concurrency = model.slots
                 state.lines[model.name]?.server.configure(
-                    healthPath: model.slots > 0 ? model.health : "", readyTimeout: model.readyTimeout
+                    model.slots > 0 && !model.health.isEmpty ? .path(model.health) : .job,
+                    readyTimeout: model.readyTimeout
                 )
             }
             for model in models { pump(model.name, &state) }
@@ -152,20 +153,11 @@ package final class Scheduler: Service {
     func judge(_ outcome: Outcome, of offer: Offer, wall: Timestamp = .now) -> Outcome {
         change(offer.model) { server, now in
             switch outcome {
-            case .answered:
-                return (outcome, server.answer(offer.job, failure: nil, now: now, wall: wall))
+            case .answered: return (outcome, server.note(nil, of: offer.job, now: now, wall: wall))
+            case .failed(let failure, _): return (outcome, server.note(failure, of: offer.job, now: now, wall: wall))
             case .refused(let refusal):
                 let (isCharged, turn) = server.refuse(offer.job, with: refusal, now: now, wall: wall)
                 return (isCharged ? .failed(refusal.failure, retryAfter: refusal.retryAfter) : outcome, turn)
-            case .failed(let failure, _):
-                guard failure.code == .httpError || failure.code == .tooLarge else {
-                    server.breakOff(offer.job, failure: failure.message, now: now, wall: wall)
-                    return (outcome, nil)
-                }
-                // A status below 500 says what is wrong with the request.
-                let isTrouble = (failure.status ?? 0) >= 500
-                let text = isTrouble ? failure.message : nil
-                return (outcome, server.answer(offer.job, failure: text, now: now, wall: wall))
             }
         } ?? outcome
     }
@@ -266,8 +258,17 @@ package final class Scheduler: Service {
                 state.lines[model]?.awayElsewhere = away[model]
                 guard line.slotsElsewhere != slots[model, default: 0] else { continue }
                 state.lines[model]?.slotsElsewhere = slots[model, default: 0]
+                if slots[model, default: 0] == 0 { state.withdrawAll(of: model, from: broker) }
                 pump(model, &state)
             }
+        }
+    }
+
+    /// A worker elsewhere could not call its model server: its job goes before what was offered after it.
+    func offerAnew(_ model: String) {
+        state.withLock { state in
+            state.withdrawAll(of: model, from: broker)
+            pump(model, &state)
         }
     }
 

@@ -12,14 +12,20 @@ package final class Site: Sendable {
         package let host: String
         /// Slots by model.
         package let slots: [String: Int]
+        /// Its model servers that take no calls, by model.
+        package let away: [String: Availability.Summary]
         /// Jobs that it holds for this gateway.
         package let jobs: [UUIDv7]
 
-        package init(id: String, name: String, host: String, slots: [String: Int], jobs: [UUIDv7]) {
+        package init(
+            id: String, name: String, host: String, slots: [String: Int], away: [String: Availability.Summary] = [:],
+            jobs: [UUIDv7]
+        ) {
             self.id = id
             self.name = name
             self.host = host
             self.slots = slots
+            self.away = away
             self.jobs = jobs
         }
     }

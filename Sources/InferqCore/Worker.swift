@@ -20,8 +20,6 @@ package final class Worker: Service {
     private let logger: Logger
     private let attempts = AttemptLog()
     private let throttle = LogThrottle()
-    /// A model server that is loading says so at once; one that says nothing for this long works.
-    private static let timeToRefuse = Duration.seconds(1)
     private let (reloads, reload) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
     /// - Parameter drainTimeout: how long attempts may go on after the stop was asked for.
@@ -174,7 +172,7 @@ package final class Worker: Service {
     private func show(_ claim: Claim) async -> Bool {
         guard let sent = claim.sent else { return true }
         guard await !sent.wait().contains(.stop) else { return false }
-        let deadline = wheel.ring(sent, after: Self.timeToRefuse)
+        let deadline = wheel.ring(sent, after: Availability.timeToRefuse)
         var rings = Bell.Rings()
         while rings.isDisjoint(with: [.deadline, .stop]) { rings = await sent.wait() }
         wheel.cancel(deadline)

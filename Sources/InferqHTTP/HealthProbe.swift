@@ -1,6 +1,5 @@
 import AsyncHTTPClient
 package import InferqCore
-package import Logging
 import NIOCore
 import NIOHTTP1
 import ServiceLifecycle
@@ -11,19 +10,19 @@ import ServiceLifecycle
 /// When is the business of ``Availability``: every 10 s while all is well, and soon after a refusal. With nothing to look
 /// at it sleeps, without a timer.
 package struct HealthProbe: Service {
-    private let queue: JobQueue
+    private let watch: any ServerWatch
     private let wheel: TimerWheel
-    private let logger: Logger
+    private let server: ModelServer
 
     /// A server that takes longer counts as away.
     private static let timeout: Duration = .seconds(5)
     /// Bytes of an answer that are read, so that the connection can be used again; a longer one is dropped.
     private static let answerLimit = 64 << 10
 
-    package init(queue: JobQueue, wheel: TimerWheel, logger: Logger) {
-        self.queue = queue
+    package init(_ watch: any ServerWatch, wheel: TimerWheel, server: ModelServer) {
+        self.watch = watch
         self.wheel = wheel
-        self.logger = logger
+        self.server = server
     }
 
     package func run() async throws {
@@ -36,10 +35,10 @@ package struct HealthProbe: Service {
         await cancelWhenGracefulShutdown {
             await withDiscardingTaskGroup { group in
                 while !Task.isCancelled {
-                    let (asking, next) = queue.scheduler.look()
+                    let (asking, next) = watch.look()
                     for name in asking { group.addTask { await ask(name, client) } }
-                    let deadline = next.map { wheel.ring(queue.scheduler.looks, after: $0 - .now) }
-                    _ = await queue.scheduler.looks.wait()
+                    let deadline = next.map { wheel.ring(watch.looks, after: $0 - .now) }
+                    _ = await watch.looks.wait()
                     if let deadline { wheel.cancel(deadline) }
                 }
                 group.cancelAll()
@@ -49,11 +48,16 @@ package struct HealthProbe: Service {
     }
 
     private func ask(_ name: String, _ client: HTTPClient) async {
-        guard let model = queue.model(name) else { return }
-        let health = await health(of: model, client)
+        guard let model = watch.model(name) else { return }
+        let health = model.health.isEmpty ? await connection(to: model) : await health(of: model, client)
         // A reload may have changed the path meanwhile.
-        guard !Task.isCancelled, queue.model(name)?.health == model.health else { return }
-        queue.scheduler.note(health, of: name)
+        guard !Task.isCancelled, watch.model(name)?.health == model.health else { return }
+        watch.note(health, of: name)
+    }
+
+    private func connection(to model: ModelSettings) async -> Availability.Health {
+        guard let refusal = await server.reach(model, keeps: false) else { return .good }
+        return .bad(refusal.failure.message)
     }
 
     private func health(of model: ModelSettings, _ client: HTTPClient) async -> Availability.Health {

@@ -58,17 +58,21 @@ final class ModelConnections {
         }
     }
 
-    /// Makes a connection and keeps it for the next call, unless one is idle. On the event loop.
+    /// Makes a connection unless one is idle. On the event loop.
     ///
-    /// - Parameter then: told why none could be made; nil: there is one.
-    func reach(_ model: String, at address: ModelAddress, _ then: @escaping ((any Error)?) -> Void) {
+    /// - Parameters:
+    ///   - keeps: whether it is kept for the next call, or closed.
+    ///   - then: told why none could be made; nil: one could.
+    func reach(
+        _ model: String, at address: ModelAddress, keeps: Bool, _ then: @escaping ((any Error)?) -> Void
+    ) {
         let key = Key(model, address)
         guard idle[key]?.contains(where: \.isUsable) != true else { return then(nil) }
         guard !isClosed else { return then(CancellationError()) }
         connect(key) { result in
             switch result {
             case .success(let connection):
-                connection.rest()
+                if keeps { connection.rest() } else { connection.close() }
                 then(nil)
             case .failure(let error): then(error)
             }

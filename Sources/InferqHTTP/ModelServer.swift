@@ -42,16 +42,17 @@ package final class ModelServer: Sendable {
         )
     }
 
-    /// Makes a connection to a model server that was away, and keeps it for the next call on this event loop.
+    /// Makes a connection to a model server that was away.
     ///
-    /// - Returns: why none could be made; nil: there is one.
-    package func reach(_ settings: ModelSettings) async -> Refusal? {
+    /// - Parameter keeps: whether it is kept for the next call on this event loop, or closed.
+    /// - Returns: why none could be made; nil: one could.
+    package func reach(_ settings: ModelSettings, keeps: Bool = true) async -> Refusal? {
         guard let address = address(settings.url) else { return Self.unreadableURL }
         let loop = MultiThreadedEventLoopGroup.currentEventLoop ?? group.any()
         guard let connections = connections[ObjectIdentifier(loop)] else { return nil }
         let problem: (any Error)? = await withCheckedContinuation { continuation in
             let reach: @Sendable () -> Void = {
-                connections.value.reach(settings.name, at: address) { continuation.resume(returning: $0) }
+                connections.value.reach(settings.name, at: address, keeps: keeps) { continuation.resume(returning: $0) }
             }
             if loop.inEventLoop { reach() } else { loop.execute(reach) }
         }

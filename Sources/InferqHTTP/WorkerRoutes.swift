@@ -45,6 +45,20 @@ struct WorkerRoutes: Sendable {
                 writer.value(slots)
             }
             writer.endObject()
+            writer.name("away")
+            writer.beginObject()
+            for (model, server) in worker.away.sorted(by: { $0.key < $1.key }) {
+                writer.name(model)
+                writer.beginObject()
+                writer.name("state")
+                writer.value(server.state.rawValue)
+                writer.name("since")
+                writer.value(server.since.rfc3339)
+                writer.name("last_error")
+                if let trouble = server.trouble { writer.value(trouble.text) } else { writer.null() }
+                writer.endObject()
+            }
+            writer.endObject()
             writer.name("jobs")
             writer.beginArray()
             for job in worker.jobs { writer.value(job) }

@@ -17,6 +17,42 @@ struct WorkerHeartbeat: Codable, Sendable, Equatable, Heartbeat {
     let beat: Int
     /// Of the kernel on its host: another one means that the machine went down.
     let boot: String
+    /// Model servers that take no calls, by model.
+    var away: [String: Away]?
+
+    /// How a model server is that takes no calls.
+    struct Away: Codable, Sendable, Equatable {
+        let state: String
+        /// Milliseconds since 1970.
+        let since: Int64
+        let reason: String
+        let at: Int64
+
+        init(_ summary: Availability.Summary) {
+            state = summary.state.rawValue
+            since = summary.since.milliseconds
+            reason = String(summary.trouble?.text.prefix(Self.reasonLimit) ?? "")
+            at = summary.trouble?.at.milliseconds ?? summary.since.milliseconds
+        }
+
+        var summary: Availability.Summary {
+            Availability.Summary(
+                state: Availability.State(rawValue: state) ?? .down,
+                since: Timestamp(milliseconds: since),
+                trouble: Availability.Trouble(text: reason, at: Timestamp(milliseconds: at))
+            )
+        }
+
+        var isPlausible: Bool {
+            Availability.State(rawValue: state) != nil && reason.utf8.count <= 4 * Self.reasonLimit
+                && [since, at].allSatisfy { Self.moments.contains($0) }
+        }
+
+        /// A sentence.
+        private static let reasonLimit = 500
+        /// From 1970 to 9999.
+        private static let moments: ClosedRange<Int64> = 0...253_402_300_799_999
+    }
 
     static let modelLimit = 4096
 
@@ -28,6 +64,7 @@ struct WorkerHeartbeat: Codable, Sendable, Equatable, Heartbeat {
                     && counts.allSatisfy { Self.isModel($0) && (0...Self.slotLimit).contains($1) }
             }
             && attempts.keys.allSatisfy { InstanceID($0) != nil }
+            && (away ?? [:]).allSatisfy { Self.isModel($0) && $1.isPlausible }
     }
 
     /// As many as the configuration allows for one model.

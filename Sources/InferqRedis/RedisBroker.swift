@@ -17,6 +17,8 @@ package final class RedisBroker: Broker, Service {
     package struct Home: Sendable {
         /// Those that have a stream.
         package var models: @Sendable () -> [String]
+        /// How many jobs of a model this process may take.
+        package var room: @Sendable (_ model: String) -> Int
         /// What is to be sent for these offers; those that are not wanted any more are left out.
         package var describe: @Sendable ([Offer]) async throws -> [JobOffer]
         /// Offers that nobody will take: their jobs are not due any more.
@@ -30,6 +32,7 @@ package final class RedisBroker: Broker, Service {
 
         package init(
             models: @escaping @Sendable () -> [String],
+            room: @escaping @Sendable (_ model: String) -> Int = { _ in .max },
             describe: @escaping @Sendable ([Offer]) async throws -> [JobOffer],
             withdrawn: @escaping @Sendable (Offer) -> Void = { _ in },
             offerAgain: @escaping @Sendable ([Offer]) -> Void = { _ in },
@@ -37,6 +40,7 @@ package final class RedisBroker: Broker, Service {
             roomAgain: @escaping @Sendable (_ model: String) -> Void = { _ in }
         ) {
             self.models = models
+            self.room = room
             self.describe = describe
             self.withdrawn = withdrawn
             self.offerAgain = offerAgain
@@ -286,7 +290,8 @@ package final class RedisBroker: Broker, Service {
     private func wanted(_ model: String) -> Int {
         func look() -> Int {
             let mayRead = state.withLock { $0.prepared.contains(model) && !$0.isClosed }
-            return mayRead ? ring.waiting(for: model) : 0
+            guard mayRead, let room = state.withLock({ $0.home })?.room else { return 0 }
+            return min(ring.waiting(for: model), room(model))
         }
         let deadline = MonotonicCondition.deadline(after: Self.patience)
         condition.lock()

@@ -116,10 +116,15 @@ extension RedisGateway {
         }
         await compare(alive)
         let usable = alive.filter { isUsable($0.value) }
-        queue.scheduler.setSlotsElsewhere(slots(of: usable))
+        let away = usable.mapValues { ($0.away ?? [:]).mapValues(\.summary) }
+        // Of several that are away, the one that has been so for the shortest time.
+        let newest = away.values.reduce(into: [:]) { all, one in
+            all.merge(one) { $0.since > $1.since ? $0 : $1 }
+        }
+        queue.scheduler.setSlotsElsewhere(slots(of: usable), away: newest)
         site.workers = usable.map { id, told in
             Site.Worker(
-                id: id, name: told.name, host: told.host, slots: told.slots,
+                id: id, name: told.name, host: told.host, slots: told.slots, away: away[id] ?? [:],
                 jobs: (told.attempts[instance] ?? []).compactMap { AttemptName(gateway: instance, short: $0)?.job }
             )
         }

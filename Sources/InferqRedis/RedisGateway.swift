@@ -83,6 +83,7 @@ package final class RedisGateway: Service {
         broker.attach(
             RedisBroker.Home(
                 models: { queue.models.map(\.name) },
+                room: queue.scheduler.room,
                 describe: { offers in
                     let url = publicURL()
                     return try await elsewhere.due(offers).map { job in
@@ -211,6 +212,11 @@ package final class RedisGateway: Service {
     }
 
     private func obey(_ entry: StreamEntry, isOld: Bool) async -> Bool {
+        if entry.text("word") == "look" {
+            // A worker's model server has gone or come back: its heartbeat says which.
+            bell.ring(.event)
+            return true
+        }
         guard let name = AttemptName(entry, gateway: instance), let worker = entry.text("worker"),
             let word = WorkerWord(entry)
         else {
@@ -218,10 +224,13 @@ package final class RedisGateway: Service {
             return true
         }
         switch word {
-        case .take(let id, let model):
+        case .take(let id, let model, let isProbe):
             // Whoever asked before this session has given up waiting.
             if isOld { return true }
-            await give(name, Offer(model: model, job: name.job.key), entry: id, to: worker)
+            await give(name, Offer(model: model, job: name.job.key), entry: id, to: worker, isProbe: isProbe)
+            return true
+        case .shown:
+            await elsewhere.show(name.job.key, name.lease)
             return true
         case .giveBack(let id, let model):
             let offer = Offer(model: model, job: name.job.key)
@@ -232,6 +241,8 @@ package final class RedisGateway: Service {
             return await end(name, worker) { model in try await self.keep(answer, model) }
         case .failed(let failure, let retryAfter):
             return await end(name, worker) { _ in .failed(failure, retryAfter: retryAfter) }
+        case .refused(let refusal):
+            return await end(name, worker) { _ in .refused(refusal) }
         case .interrupted(let reason):
             guard await elsewhere.interrupt(name.job.key, name.lease, reason: reason) else { return false }
             tell(.done, name, worker)
@@ -239,13 +250,15 @@ package final class RedisGateway: Service {
         }
     }
 
-    private func give(_ name: AttemptName, _ offer: Offer, entry: String, to worker: String) async {
+    private func give(
+        _ name: AttemptName, _ offer: Offer, entry: String, to worker: String, isProbe: Bool
+    ) async {
         if let run = elsewhere.run(of: name.job.key, name.lease), run.worker == worker {
             // Asked twice: the answer is the same.
             broker.taken(offer, entry: entry)
             return tell(.go, name, worker)
         }
-        let claim = await elsewhere.take(offer, name.lease, for: worker) { self.tell(.stop, $0) }
+        let claim = await elsewhere.take(offer, name.lease, for: worker, isProbe: isProbe) { self.tell(.stop, $0) }
         broker.taken(offer, entry: entry)
         tell(claim == nil ? .no : .go, name, worker)
     }

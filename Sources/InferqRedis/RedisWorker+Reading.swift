@@ -64,7 +64,8 @@ extension RedisWorker {
     /// Gateways whose jobs of a model a slot waits for, the one whose turn it is first; empty after a while without.
     private func wanted(_ model: String) -> [String] {
         func look() -> [String] {
-            state.withLock { state in
+            guard servers.mayTake(model) else { return [] }
+            return state.withLock { state in
                 guard !state.isDraining, state.idle[model]?.isEmpty == false else { return [] }
                 let gateways = state.gateways.filter { $0.value.contains(model) }.keys.sorted()
                 guard !gateways.isEmpty else { return [] }
@@ -133,11 +134,17 @@ extension RedisWorker {
             // It stays read and not asked for: its gateway looks after it.
             return refusals.note(.offer, at: link.keys.jobs(of: gateway, model))
         }
-        let delivery = Delivery(offer: offer, gateway: gateway, entry: entry.id)
+        let passage = servers.take(offer.job.key, of: model)
+        let delivery = Delivery(offer: offer, gateway: gateway, entry: entry.id, isProbe: passage == .probe)
+        guard passage != .held else {
+            say(.giveBack(entry: entry.id, model: model), delivery.name)
+            return
+        }
         let slot = state.withLock { state in
             state.isDraining || state.idle[model]?.isEmpty != false ? nil : state.idle[model]?.removeFirst()
         }
         guard let slot else {
+            servers.end(offer.job.key, of: model)
             say(.giveBack(entry: entry.id, model: model), delivery.name)
             return
         }

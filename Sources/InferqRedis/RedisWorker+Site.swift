@@ -18,25 +18,31 @@ extension RedisWorker {
     }
 
     private func beat() {
-        let (held, busy, isDraining, number) = state.withLock { state in
+        let (held, busy, isDraining, number, gateways) = state.withLock { state in
             state.beat += 1
+            defer { state.hasNews = false }
             let running = state.held.values.filter { if case .running = $0.phase { true } else { false } }
             return (
                 state.held.filter { if case .asking = $0.value.phase { false } else { true } }.map(\.key),
-                Dictionary(running.map { ($0.model, 1) }, uniquingKeysWith: +), state.isDraining, state.beat
+                Dictionary(running.map { ($0.model, 1) }, uniquingKeysWith: +), state.isDraining, state.beat,
+                state.hasNews ? Array(state.gateways.keys) : []
             )
         }
         let heartbeat = WorkerHeartbeat(
             name: name,
             host: host,
-            slots: isDraining ? [:] : Dictionary(uniqueKeysWithValues: models.map { ($0.name, $0.concurrency) }),
+            slots: isDraining ? [:] : Dictionary(uniqueKeysWithValues: models.map { ($0.name, servers.slots(of: $0)) }),
             busy: busy,
             attempts: Dictionary(grouping: held, by: \.gateway).mapValues { $0.map(\.short).sorted() },
-            interval: Int(link.settings.heartbeat.milliseconds), beat: number, boot: bootID
+            interval: Int(link.settings.heartbeat.milliseconds), beat: number, boot: bootID,
+            away: servers.away.mapValues(WorkerHeartbeat.Away.init)
         )
         let lifetime = String(link.settings.deadAfter.milliseconds)
         link.send(RedisCommand("SET", link.keys.worker(link.id), heartbeat.text, "PX", lifetime))
         link.send(RedisCommand("SADD", link.keys.workers, link.id))
+        for gateway in gateways {
+            link.send(RedisCommand("XADD", link.keys.inbox(ofGateway: gateway), "*", "worker", link.id, "word", "look"))
+        }
     }
 
     private func lookAtGateways() async {

@@ -15,13 +15,17 @@ package final class RedisWorker: Service {
     }
 
     /// Makes one attempt. Once the signal says stop, it returns soon; what it returns then does not matter.
-    package typealias Call = @Sendable (JobOffer, StopSignal) async -> Ending
+    ///
+    /// - Parameter sent: of a probe, rung once the call has gone out on a connection.
+    package typealias Call = @Sendable (JobOffer, StopSignal, _ sent: Bell?) async -> Ending
 
     /// What was read of a stream and given to a slot.
     struct Delivery: Sendable {
         let offer: JobOffer
         let gateway: String
         let entry: String
+        /// Its model server was away: this call shows whether it is back.
+        let isProbe: Bool
 
         var name: AttemptName { AttemptName(gateway: gateway, job: offer.job, lease: offer.lease) }
     }
@@ -61,6 +65,8 @@ package final class RedisWorker: Service {
         var lonelySince: ContinuousClock.Instant?
         /// Attempts are told to stop as soon as they begin.
         var isInterrupting = false
+        /// A model server has gone or come back since the last heartbeat.
+        var hasNews = false
 
         var runningCount: Int {
             held.values.count { if case .running = $0.phase { true } else { false } }
@@ -78,6 +84,7 @@ package final class RedisWorker: Service {
     /// Of the kernel: see ``WorkerHeartbeat/boot``.
     let bootID: String
     let models: [ModelSettings]
+    let servers: WorkerServers
     let wheel: TimerWheel
     private let drainTimeout: Duration
     private let call: Call
@@ -119,6 +126,7 @@ package final class RedisWorker: Service {
         self.host = host
         self.bootID = bootID
         self.models = models
+        servers = WorkerServers(models, logger: logger)
         self.wheel = wheel
         self.drainTimeout = drainTimeout
         self.logger = logger
@@ -182,8 +190,8 @@ package final class RedisWorker: Service {
         }
         guard isSaid else { return false }
         switch word {
-        case .take, .giveBack: return true
-        case .answered, .failed, .interrupted:
+        case .take, .giveBack, .shown: return true
+        case .answered, .failed, .refused, .interrupted:
             // For a gateway that never comes back.
             return link.send(RedisCommand("EXPIRE", inbox, Self.inboxLifetime))
         }
@@ -250,10 +258,16 @@ package final class RedisWorker: Service {
     private func runSlot(of model: String) async {
         while let delivery = await next(of: model) {
             let name = delivery.name
+            defer { servers.end(delivery.offer.job.key, of: model) }
             guard let stop = await ask(delivery) else { continue }
             let log = logger(of: delivery.offer)
             log.debug("attempt started")
-            let ending = await call(delivery.offer, stop)
+            let sent = delivery.isProbe ? Bell() : nil
+            async let start: Void = show(delivery, sent)
+            let called = await call(delivery.offer, stop, sent)
+            let ending = await judged(called, of: delivery, isStopped: stop.reason != nil)
+            sent?.ring(.stop)
+            await start
             switch (stop.reason, ending) {
             case (.cancelled, _):
                 log.info("attempt dropped: its gateway says that it is over")
@@ -268,7 +282,8 @@ package final class RedisWorker: Service {
                 log.debug("attempt completed")
                 end(name, .answered(answer))
             case (nil, .reply(.refused(let refusal))):
-                end(name, .interrupted(reason: refusal.failure.message))
+                log.debug("the model server did not take the call", metadata: ["reason": "\(refusal.failure.message)"])
+                end(name, .refused(refusal))
             case (nil, .reply(.failed(let failure, let retryAfter))):
                 throttle.log(
                     log, .notice, "attempt failed", of: "\(model) \(failure.code.rawValue)",
@@ -333,7 +348,7 @@ package final class RedisWorker: Service {
             }
             return state.held[name]
         }
-        let take = WorkerWord.take(entry: delivery.entry, model: delivery.offer.model)
+        let take = WorkerWord.take(entry: delivery.entry, model: delivery.offer.model, isProbe: delivery.isProbe)
         if let known {
             // Offered anew while another slot waits for the answer to the first question, which may be lost: it gets
             // this one.

@@ -26,11 +26,17 @@ struct AttemptName: Sendable, Hashable {
 /// What a worker tells a gateway, through the gateway's stream.
 enum WorkerWord: Sendable, Equatable {
     /// May I? Asked before the model server is called.
-    case take(entry: String, model: String)
+    ///
+    /// A probe was read by a worker whose model server was away.
+    case take(entry: String, model: String, isProbe: Bool)
+    /// The model server works on a probe.
+    case shown
     /// It was read and will not be asked for: offer it anew.
     case giveBack(entry: String, model: String)
     case answered(Reply.Answer)
     case failed(Failure, retryAfter: Duration?)
+    /// The model server did not take the call.
+    case refused(Refusal)
     /// The worker stops before the attempt has ended.
     case interrupted(reason: String)
 }
@@ -50,26 +56,36 @@ extension WorkerWord {
             }
         }
         switch self {
-        case .take(let entry, let model): add(["word": "take", "entry": entry, "model": model])
+        case .take(let entry, let model, let isProbe):
+            add(["word": "take", "entry": entry, "model": model, "probe": isProbe ? "1" : nil])
+        case .shown: add(["word": "shown"])
         case .giveBack(let entry, let model): add(["word": "give-back", "entry": entry, "model": model])
         case .answered(let answer):
             add(["word": "answered", "type": answer.contentType, "encoding": answer.contentEncoding])
             command.add("body")
             command.add(answer.bytes)
-        case .failed(let failure, let retryAfter):
-            add([
-                "word": "failed", "code": failure.code.rawValue, "message": failure.message,
-                "retryable": failure.isRetryable ? "1" : "0", "status": failure.status.map { String($0) },
-                "answer": failure.body, "retry_after_ms": retryAfter.map { String(max(0, $0.milliseconds)) },
-            ])
+        case .failed(let failure, let retryAfter): add(Self.fields("failed", failure, retryAfter))
+        case .refused(let refusal):
+            add(Self.fields("refused", refusal.failure, refusal.retryAfter))
+            add(["kind": refusal.kind.rawValue])
         case .interrupted(let reason): add(["word": "interrupted", "reason": reason])
         }
         return command
     }
 
+    private static func fields(
+        _ word: String, _ failure: Failure, _ retryAfter: Duration?
+    ) -> KeyValuePairs<String, String?> {
+        [
+            "word": word, "code": failure.code.rawValue, "message": failure.message,
+            "retryable": failure.isRetryable ? "1" : "0", "status": failure.status.map { String($0) },
+            "answer": failure.body, "retry_after_ms": retryAfter.map { String(max(0, $0.milliseconds)) },
+        ]
+    }
+
     /// Whether an entry tells how an attempt ended.
     static func isOutcome(_ entry: StreamEntry) -> Bool {
-        ["answered", "failed", "interrupted"].contains(entry.text("word"))
+        ["answered", "failed", "refused", "interrupted"].contains(entry.text("word"))
     }
 
     /// Nil for what no worker of this version has written.
@@ -79,20 +95,28 @@ extension WorkerWord {
             guard let id = entry.text("entry"), StreamID(id) != nil, let model = entry.text("model", upTo: 128) else {
                 return nil
             }
-            self = entry.text("word") == "take" ? .take(entry: id, model: model) : .giveBack(entry: id, model: model)
+            let isProbe = entry.text("probe") == "1"
+            let isTake = entry.text("word") == "take"
+            self = isTake ? .take(entry: id, model: model, isProbe: isProbe) : .giveBack(entry: id, model: model)
+        case "shown": self = .shown
         case "answered":
             guard let bytes = entry.bytes("body") else { return nil }
             self = .answered(
                 Reply.Answer(
                     bytes, contentType: entry.text("type", upTo: 8192), contentEncoding: entry.text("encoding")))
-        case "failed":
+        case "failed", "refused":
             guard let failure = Self.failure(entry) else { return nil }
             var retryAfter: Duration?
             if entry.has("retry_after_ms") {
                 guard let pause = entry.integer("retry_after_ms", in: 0...Int.max) else { return nil }
                 retryAfter = min(.milliseconds(pause), RetryPolicy.longestRetryAfter)
             }
-            self = .failed(failure, retryAfter: retryAfter)
+            if entry.text("word") == "failed" {
+                self = .failed(failure, retryAfter: retryAfter)
+            } else {
+                guard let kind = entry.text("kind").flatMap(Refusal.Kind.init) else { return nil }
+                self = .refused(Refusal(kind, failure, retryAfter: retryAfter))
+            }
         case "interrupted": self = .interrupted(reason: entry.text("reason") ?? "the worker stopped")
         default: return nil
         }

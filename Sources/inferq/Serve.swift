@@ -106,7 +106,7 @@ struct Serve {
         }
         services += [
             Retention(store: store, wheel: wheel, logger: logger) { live.current.retention }, server,
-            HealthProbe(queue: queue, wheel: wheel, logger: logger), worker, reload,
+            HealthProbe(queue, wheel: wheel, server: modelServer), worker, reload,
         ]
         if Systemd.hasManager {
             let watchdog = Watchdog(queue)

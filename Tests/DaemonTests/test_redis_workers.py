@@ -186,12 +186,6 @@ def test_a_failure_for_good_has_its_code(far, make_worker, route, answer, code):
     assert (record["status"], record["error"]["code"], record["error"]["attempt"]) == ("ERROR", code, 1)
 
 
-def test_a_model_server_that_is_not_there_is_connect_failed(far, make_worker):
-    make_worker("w1", {"far": {"url": f"http://127.0.0.1:{free_port()}/"}})
-    record = far.ended(far.submit("far", max_attempts=2))
-    assert (record["status"], record["error"]["code"], record["attempt"]) == ("ERROR", "connect_failed", 2)
-
-
 def test_a_timeout_of_the_workers_model_ends_the_attempt(far, make_worker, route):
     make_worker("w1", {"far": {"timeout": "500ms"}})
     route.answer_with(answers.hang())

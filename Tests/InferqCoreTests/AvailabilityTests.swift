@@ -126,7 +126,7 @@ struct AvailabilityTests {
 
     @Test
     mutating func aModelThatLoadsTooLongIsShownAsDown() {
-        server.configure(healthPath: "", readyTimeout: .seconds(60))
+        server.configure(.job, readyTimeout: .seconds(60))
         _ = refuse(a, .loading, at: 0)
         #expect(server.state(now: at(59)) == .loading)
         #expect(!server.probesInTurn(now: at(59)))
@@ -137,7 +137,7 @@ struct AvailabilityTests {
 
     @Test
     mutating func onlyAnswersOf503CountAsLoading() {
-        server.configure(healthPath: "", readyTimeout: .seconds(60))
+        server.configure(.job, readyTimeout: .seconds(60))
         _ = refuse(a, .loading, at: 0)
         _ = refuse(a, .unreachable, at: 50)
         _ = refuse(a, .loading, at: 55)
@@ -169,7 +169,7 @@ struct AvailabilityTests {
 
     @Test
     mutating func nothingIsTakenBeforeTheHealthPathHasAnswered() {
-        server.configure(healthPath: "/health", readyTimeout: .seconds(60))
+        server.configure(.path("/health"), readyTimeout: .seconds(60))
         #expect(server.gate(now: at(0)) == .closed)
         #expect(server.state(now: at(0)) == .up)
         #expect(server.beginAsking(hasDue: false, now: at(0)) == true)
@@ -181,7 +181,7 @@ struct AvailabilityTests {
 
     @Test
     mutating func theHealthPathDecides() {
-        server.configure(healthPath: "/health", readyTimeout: .seconds(60))
+        server.configure(.path("/health"), readyTimeout: .seconds(60))
         _ = server.beginAsking(hasDue: false, now: at(0))
         #expect(server.health(.bad("400"), now: at(0), wall: wall) == .wentAway(.down, reason: "400"))
         #expect(server.gate(now: at(5)) == .closed)
@@ -194,7 +194,7 @@ struct AvailabilityTests {
 
     @Test
     mutating func theHealthPathIsAskedSoonWhileJobsWaitAndSeldomOtherwise() {
-        server.configure(healthPath: "/health", readyTimeout: .seconds(60))
+        server.configure(.path("/health"), readyTimeout: .seconds(60))
         for _ in 0..<9 { _ = server.health(.bad("no"), now: at(0), wall: wall) }
         #expect(server.nextLook(hasDue: true, now: at(0)) == at(1.5))
         #expect(server.nextLook(hasDue: false, now: at(0)) == at(10))
@@ -202,7 +202,7 @@ struct AvailabilityTests {
 
     @Test
     mutating func afterARefusedCallOneJobProbesEvenIfTheHealthPathIsGood() {
-        server.configure(healthPath: "/health", readyTimeout: .seconds(60))
+        server.configure(.path("/health"), readyTimeout: .seconds(60))
         _ = server.health(.good, now: at(0), wall: wall)
         #expect(refuse(a, .loading, at: 1) == false)
         #expect(server.gate(now: at(9)) == .closed)
@@ -215,7 +215,7 @@ struct AvailabilityTests {
 
     @Test
     mutating func anErrorOfAServerThatIsNotReadyIsChargedTheThirdTime() {
-        server.configure(healthPath: "/health", readyTimeout: .seconds(60))
+        server.configure(.path("/health"), readyTimeout: .seconds(60))
         _ = server.health(.good, now: at(0), wall: wall)
         #expect(server.wantHealth() == true)
         #expect(server.nextLook(hasDue: false, now: at(1)) == at(1))
@@ -226,11 +226,31 @@ struct AvailabilityTests {
         #expect(refuse(a, .notReady, at: 3) == true)
     }
 
+    // MARK: By connections
+
+    @Test
+    mutating func withoutALineOfItsOwnAConnectionIsTriedThenAJob() {
+        server.configure(.connection, readyTimeout: .seconds(60))
+        #expect(server.gate(now: at(0)) == .open)
+        #expect(server.nextLook(hasDue: true, now: at(0)) == nil, "nothing is tried while all is well")
+        _ = refuse(a, .unreachable, at: 0)
+        #expect(server.nextLook(hasDue: true, now: at(0)) == at(0.25))
+        #expect(server.gate(now: at(9)) == .closed)
+        #expect(server.beginAsking(hasDue: true, now: at(1)) == true)
+        _ = server.health(.bad("refused"), now: at(1), wall: wall)
+        #expect(server.gate(now: at(9)) == .closed)
+        _ = server.health(.good, now: at(9), wall: wall)
+        #expect(server.take(a, now: at(9)) == .probe)
+        #expect(server.take(b, now: at(9)) == .held)
+        #expect(server.accept(a, now: at(10), wall: wall) == .cameBack(after: .seconds(10)))
+        #expect(server.gate(now: at(10)) == .open)
+    }
+
     @Test
     mutating func aHealthPathThatIsTakenAwayDecidesNoMore() {
-        server.configure(healthPath: "/health", readyTimeout: .seconds(60))
+        server.configure(.path("/health"), readyTimeout: .seconds(60))
         _ = server.health(.bad("no"), now: at(0), wall: wall)
-        server.configure(healthPath: "", readyTimeout: .seconds(60))
+        server.configure(.job, readyTimeout: .seconds(60))
         #expect(server.gate(now: at(0)) == .open)
     }
 }

@@ -12,14 +12,26 @@ struct ForeignWordsTests {
     private static let heartbeat = WorkerHeartbeat(
         name: "w", host: "h", slots: ["m": 2], busy: ["m": 1], attempts: [gateway: ["\(job).1"]], interval: 2000,
         beat: 7,
-        boot: "b"
+        boot: "b",
+        away: [
+            "m": WorkerHeartbeat.Away(
+                Availability.Summary(
+                    state: .loading, since: Timestamp(milliseconds: 5),
+                    trouble: Availability.Trouble(text: "it loads", at: Timestamp(milliseconds: 6))
+                )
+            )
+        ]
     )
     private static let gatewayHeartbeat = GatewayHeartbeat(
         url: "http://10.0.0.1:8484", models: ["m"], session: "s", patience: 10_000
     )
 
     private static let words: [WorkerWord] = [
-        .take(entry: "1-1", model: "m"), .giveBack(entry: "18446744073709551615-0", model: "m"),
+        .take(entry: "1-1", model: "m", isProbe: false), .take(entry: "1-1", model: "m", isProbe: true), .shown,
+        .refused(Refusal(.notReady, Failure(.httpError, "it loads", isRetryable: true, status: 503))),
+        .refused(
+            Refusal(.loading, Failure(.httpError, "it loads", isRetryable: true, body: "x"), retryAfter: .seconds(1))),
+        .giveBack(entry: "18446744073709551615-0", model: "m"),
         .answered(Reply.Answer([0, 255], contentType: "application/json", contentEncoding: "gzip")),
         .answered(Reply.Answer([], contentType: nil, contentEncoding: nil)),
         .failed(
@@ -205,7 +217,7 @@ struct ForeignWordsTests {
                     return RedisReply.bytes(mutated(Array(command.bytes[begin..<end]), &numbers))
                 }
                 guard let entry = StreamEntry(.array([.bytes(Array("5-1".utf8)), .array(words)])) else { continue }
-                if let read = WorkerWord(entry), case .take(let id, let model) = read {
+                if let read = WorkerWord(entry), case .take(let id, let model, _) = read {
                     #expect(StreamID(id) != nil && PlainText.isPlain(model), "INFERQ_FUZZ_SEED=\(seed &- 1)")
                 }
                 if let read = JobOffer(entry) {

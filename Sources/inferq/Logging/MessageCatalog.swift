@@ -28,6 +28,7 @@ enum MessageCatalog {
         "redis cannot be used: jobs wait until it can be": "399f8d2bac28400c9159a29bed81f69a",
         "redis cannot be used: no job can be taken until it can be": "1c960b1b3ab84b2c9da6568e4b371087",
         "a worker is dead: its heartbeat has stopped": "cacdbc76e2b84bdab55ce46b1a249bb9",
+        "the start of an attempt could not be stored": "5b0c5f0e6f8d4a2f9d3c7be1a4c86e57",
         "the outcome of an attempt could not be stored": "fc1b7a4986124081a2b21aab0773d089",
         "a job could not be given to a worker and stays pending": "4ddb6ceab3a34da6a6add5b13630ad3a",
         "events could not be published": "9b3468f8c26e4c98ab8e538977a25890",

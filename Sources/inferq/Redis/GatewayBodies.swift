@@ -33,7 +33,7 @@ struct GatewayBodies: Sendable {
 
     /// Makes one attempt: with the body that the offer carries or names, and its answer brought to where it belongs.
     func attempt(
-        _ offer: JobOffer, _ model: ModelSettings, _ stop: StopSignal, _ server: ModelServer
+        _ offer: JobOffer, _ model: ModelSettings, _ stop: StopSignal, _ sent: Bell?, _ server: ModelServer
     ) async -> RedisWorker.Ending {
         var body = offer.body
         if body == nil {
@@ -49,7 +49,7 @@ struct GatewayBodies: Sendable {
         let attempt = Attempt(
             job: offer.job, eventID: offer.eventID, number: offer.attempt, body: body ?? [],
             contentType: offer.contentType, traceparent: offer.traceparent, timeout: offer.timeout,
-            gatewayURL: offer.gatewayURL, token: offer.token, stop: stop
+            gatewayURL: offer.gatewayURL, token: offer.token, stop: stop, sent: sent
         )
         let reply = await server.answer(to: attempt, model)
         guard stop.reason == nil, case .answered(let answer) = reply, answer.bytes.count > Payload.inlineLimit

@@ -77,12 +77,13 @@ struct WorkerCommand: AsyncParsableCommand {
             let worker = RedisWorker(
                 link: link, name: name, host: host, bootID: KernelBoot.id, models: models, wheel: wheel,
                 drainTimeout: settings.drainTimeout, logger: logger
-            ) { offer, stop in
+            ) { offer, stop, sent in
                 guard let model = settingsOf[offer.model] else { return .reply(Self.unknownModel) }
-                return await bodies.attempt(offer, model, stop, server)
+                return await bodies.attempt(offer, model, stop, sent, server)
             }
             Systemd.notify("READY=1\nSTATUS=worker \(name) for \(models.map(\.name).joined(separator: ", "))")
-            try await ServiceGroup.ofProcess([wheel, worker, reload]).run()
+            try await ServiceGroup.ofProcess([wheel, worker, HealthProbe(worker, wheel: wheel, server: server), reload])
+                .run()
             try await server.shutdown()
         }
         logger.info("stopped")
