@@ -91,8 +91,10 @@ final class ModelExchange: Sendable {
             defer { state.waiter = nil }
             return (state.waiter, state.channel)
         }
-        channel?.close(promise: nil)
         waiter?.resume(throwing: CancellationError())
+        // Its answer may end at this moment, and the connection carry the next call already. Both happen on the
+        // connection's event loop, so there it is certain whose it is.
+        channel?.eventLoop.execute { self.state.withLock { $0.channel }?.close(promise: nil) }
     }
 }
 

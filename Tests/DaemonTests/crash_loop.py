@@ -207,9 +207,10 @@ class CrashLoop(Load):
             return self.findings.add("stuck", job, f"job {job} is still {record['status']}")
         if record["status"] == "ERROR" and record["error"]["code"] != "poisoned":      # the model server never fails
             self.findings.add("answers", job, f"job {job} ended in {record['error']}")
+        history = []
         if len(self.findings.by_kind["finals"]) < 20:       # each of them may have cost us some patience
-            self.check_events(http, job, record)
-        self.check_calls(job, record)
+            history = self.check_events(http, job, record)
+        self.check_calls(job, record, history)
         if submit := self.jobs.get(job):
             if submit.input:
                 intact = record["input"] == json.loads(submit.input)
@@ -228,14 +229,16 @@ class CrashLoop(Load):
         finals = [event["status"] for _, event in events if event["status"] in FINAL]
         if finals != [record["status"]] or events[-1][1]["status"] not in FINAL:
             self.findings.add("finals", job, f"job {job} is {record['status']}, its final events are {finals}")
+        return [event["data"].get("message", event["status"]) for _, event in events]
 
-    def check_calls(self, job, record):
+    def check_calls(self, job, record, history):
         calls, attempts = self.calls[job], self.attempts.get(job, [])
         crashes = self.crashes - (self.jobs[job].crashes if job in self.jobs else 0)
         if calls > 1 + crashes:
             self.findings.add("calls", job, f"job {job} was called {calls} times in {crashes} crashes")
         elif len(attempts) != len(set(attempts)) or max(attempts, default=0) > record["attempt"]:
-            self.findings.add("calls", job, f"job {job}: called as {attempts}, its record says {record['attempt']}")
+            words = f"called as {attempts}, its record says {record['attempt']}, its events {history}"
+            self.findings.add("calls", job, f"job {job}: {words}")
         elif record["status"] == "COMPLETED" and not calls:
             self.findings.add("calls", job, f"job {job} is COMPLETED and was never called")
 

@@ -1,0 +1,52 @@
+import NIOCore
+import NIOEmbedded
+import NIOHTTP1
+import Testing
+
+@testable import InferqHTTP
+
+struct ModelExchangeTests {
+    private let channel = EmbeddedChannel()
+
+    private func exchange() throws -> ModelExchange {
+        try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+        let exchange = ModelExchange(
+            head: HTTPRequestHead(version: .http1_1, method: .POST, uri: "/"), body: ByteBuffer()
+        )
+        #expect(exchange.begins(on: channel))
+        return exchange
+    }
+
+    @Test
+    func anAbortClosesTheConnectionOfItsCall() throws {
+        let exchange = try exchange()
+        exchange.abort()
+        channel.embeddedEventLoop.run()
+        #expect(!channel.isActive)
+        #expect(!exchange.begins(on: channel), "there is nothing to send any more")
+    }
+
+    @Test
+    func anAbortThatMeetsTheEndOfTheAnswerLeavesTheConnectionToTheNextCall() throws {
+        let exchange = try exchange()
+        exchange.abort()
+        exchange.ended()
+        channel.embeddedEventLoop.run()
+        #expect(channel.isActive)
+    }
+
+    @Test
+    func aCallIsRepeatedOnce() throws {
+        let exchange = try exchange()
+        #expect(exchange.mayRepeat())
+        #expect(!exchange.mayRepeat())
+        #expect(try !self.exchange().isRepeatedAfterAbort)
+    }
+}
+
+extension ModelExchange {
+    fileprivate var isRepeatedAfterAbort: Bool {
+        abort()
+        return mayRepeat()
+    }
+}
