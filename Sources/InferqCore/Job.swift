@@ -47,47 +47,6 @@ package struct Job: Sendable, Equatable, Identifiable {
     /// The id of the newest event.
     package internal(set) var lastEvent: Int64 = 0
 
-    /// What the client asked for; never changes.
-    package struct Options: Sendable, Equatable {
-        package var priority = 0
-        package var expiry: Expiry?
-        /// Nil: the model's own.
-        package var timeout: Duration?
-        package var maxAttempts: Int
-        /// A JSON object as it came.
-        package var metadata: [UInt8] = []
-        package var retryOf: UUIDv7?
-        /// The W3C trace context that the attempt is called with.
-        package var traceparent: String?
-
-        package init(maxAttempts: Int) {
-            self.maxAttempts = maxAttempts
-        }
-    }
-
-    /// When a job expires whose first attempt has not begun.
-    package struct Expiry: Sendable, Equatable {
-        /// As it is shown.
-        package var at: Timestamp
-        /// What counts.
-        package var elapsed: Elapsed
-
-        package init(in duration: Duration, from now: Moment) {
-            self.init(at: now.wall + duration, elapsed: now.elapsed + duration)
-        }
-
-        init(at: Timestamp, elapsed: Elapsed) {
-            self.at = at
-            self.elapsed = elapsed
-        }
-    }
-
-    /// When an attempt may begin.
-    package enum Start: Sendable, Equatable {
-        case at(Timestamp)
-        case after(Duration)
-    }
-
     /// A number that one claim of one job has and no other.
     package struct Lease: Sendable, Hashable {
         package let number: Int64
@@ -182,31 +141,6 @@ package struct Job: Sendable, Equatable, Identifiable {
 
     static let crashesOfSuspect = 2
     static let crashesOfPoison = 3
-}
-
-/// What a client sees of a job's state.
-package enum Status: Int, Sendable, CaseIterable {
-    case pending, running, completed, failed, cancelled
-
-    package var isFinal: Bool {
-        switch self {
-        case .pending, .running: false
-        case .completed, .failed, .cancelled: true
-        }
-    }
-}
-
-/// A change that the job's state does not allow.
-package struct IllegalTransition: Error, Equatable {
-    package let id: UUIDv7
-    package let status: Status
-    package let change: String
-
-    init(_ job: Job, _ change: String) {
-        id = job.id
-        status = job.status
-        self.change = change
-    }
 }
 
 // MARK: Transitions
@@ -443,25 +377,5 @@ extension Job {
             text: text,
             error: status.isFinal ? nil : error
         )
-    }
-}
-
-/// How an attempt ended.
-package enum Outcome: Sendable, Equatable {
-    case answered(Answer)
-    /// - Parameter retryAfter: the pause that the model server asked for.
-    case failed(Failure, retryAfter: Duration?)
-    /// The model server did not take the call: the job goes back to its place.
-    case refused(Refusal)
-
-    /// A model server's answer.
-    package struct Answer: Sendable, Equatable {
-        package var payload: Payload
-        package var layers: Job.Layers
-
-        package init(payload: Payload, layers: Job.Layers) {
-            self.payload = payload
-            self.layers = layers
-        }
     }
 }

@@ -1,0 +1,42 @@
+extension Job {
+    /// What the client asked for; never changes.
+    package struct Options: Sendable, Equatable {
+        package var priority = 0
+        package var expiry: Expiry?
+        /// Nil: the model's own.
+        package var timeout: Duration?
+        package var maxAttempts: Int
+        /// A JSON object as it came.
+        package var metadata: [UInt8] = []
+        package var retryOf: UUIDv7?
+        /// The W3C trace context that the attempt is called with.
+        package var traceparent: String?
+
+        package init(maxAttempts: Int) {
+            self.maxAttempts = maxAttempts
+        }
+    }
+
+    /// When a job expires whose first attempt has not begun.
+    package struct Expiry: Sendable, Equatable {
+        /// As it is shown.
+        package var at: Timestamp
+        /// What counts.
+        package var elapsed: Elapsed
+
+        package init(in duration: Duration, from now: Moment) {
+            self.init(at: now.wall + duration, elapsed: now.elapsed + duration)
+        }
+
+        init(at: Timestamp, elapsed: Elapsed) {
+            self.at = at
+            self.elapsed = elapsed
+        }
+    }
+
+    /// When an attempt may begin.
+    package enum Start: Sendable, Equatable {
+        case at(Timestamp)
+        case after(Duration)
+    }
+}
