@@ -28,12 +28,13 @@ struct Line {
     /// What workers on other hosts say of model servers that are away.
     var awayElsewhere: Availability.Summary?
 
-    /// Up if anybody's model server is.
+    /// Up if anybody's model server is; then what is known of others that are away is the newest trouble.
     func summary(now: Availability.Instant) -> Availability.Summary {
-        let here = server.summary(now: now)
-        guard concurrency > 0 else { return slotsElsewhere > 0 ? here : awayElsewhere ?? here }
-        guard here.state != .up, slotsElsewhere > 0 else { return here }
-        return Availability.Summary(state: .up, since: here.since, trouble: here.trouble)
+        var summary = server.summary(now: now)
+        if concurrency == 0, slotsElsewhere == 0, let awayElsewhere { return awayElsewhere }
+        if slotsElsewhere > 0 { summary.state = .up }
+        if summary.state == .up, summary.trouble == nil { summary.trouble = awayElsewhere?.trouble }
+        return summary
     }
 
     private var freeHere: Int { max(concurrency - running, 0) }

@@ -35,11 +35,12 @@ struct WorkerHeartbeat: Codable, Sendable, Equatable, Heartbeat {
             at = summary.trouble?.at.milliseconds ?? summary.since.milliseconds
         }
 
-        var summary: Availability.Summary {
+        /// - Parameter worker: its name, which goes before the reason.
+        func summary(of worker: String) -> Availability.Summary {
             Availability.Summary(
                 state: Availability.State(rawValue: state) ?? .down,
                 since: Timestamp(milliseconds: since),
-                trouble: Availability.Trouble(text: reason, at: Timestamp(milliseconds: at))
+                trouble: Availability.Trouble(text: "worker \(worker): \(reason)", at: Timestamp(milliseconds: at))
             )
         }
 

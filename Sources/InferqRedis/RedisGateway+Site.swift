@@ -116,7 +116,7 @@ extension RedisGateway {
         }
         await compare(alive)
         let usable = alive.filter { isUsable($0.value) }
-        let away = usable.mapValues { ($0.away ?? [:]).mapValues(\.summary) }
+        let away = usable.mapValues { told in (told.away ?? [:]).mapValues { $0.summary(of: told.name) } }
         // Of several that are away, the one that has been so for the shortest time.
         let newest = away.values.reduce(into: [:]) { all, one in
             all.merge(one) { $0.since > $1.since ? $0 : $1 }

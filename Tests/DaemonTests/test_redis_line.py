@@ -62,7 +62,9 @@ def test_a_worker_without_its_server_takes_nothing_from_one_that_has_one(far, ma
     records = [far.ended(job) for job in jobs]
     assert {(record["status"], record["attempt"]) for record in records} == {("COMPLETED", 1)}
     assert len(model_server.route("/w2/far").calls) == 30
-    assert model(far)["state"] == "up", "somebody's server is"
+    shown = model(far)
+    assert shown["state"] == "up", "somebody's server is"
+    assert shown["last_error"].startswith("worker w1: no connection"), "and the page shows whose is not"
 
 
 def test_a_slot_of_the_gateway_goes_on_beside_a_worker_without_its_server(redis_gateway, make_worker, absent, model_server):
