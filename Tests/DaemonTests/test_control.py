@@ -245,7 +245,8 @@ def test_a_paused_model_takes_no_jobs_until_it_is_resumed_across_restarts(make_g
 
 def test_a_model_shows_its_trouble(make_gateway):
     gateway = make_gateway({"ocr": {"url": "http://127.0.0.1:1/predict", "max_attempts": 1}})
-    gateway.ended(gateway.submit("ocr"))
+    gateway.submit("ocr")
+    until(lambda: gateway.get("/v1/models/ocr").json()["state"] == "down", "the refused call")
     figures = gateway.get("/v1/models").json()["results"]
     assert [figure["name"] for figure in figures] == ["ocr"]
     assert figures[0]["state"] == "down" and "connection" in figures[0]["last_error"]

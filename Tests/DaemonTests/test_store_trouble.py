@@ -85,7 +85,7 @@ class Filled:
                 found[target] = (BROKEN, b"")
                 connection.close()
                 continue
-            if target == "/v1/models":
+            if target == "/v1/models" and answer.status == 200:
                 body = b""          # it tells of ages
             found[target] = (answer.status, body)
             if answer.will_close:
