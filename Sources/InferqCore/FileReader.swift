@@ -4,7 +4,8 @@ import Dispatch
     import Glibc
 #endif
 #if canImport(SwiftOverlayShims)
-    // Which of the two modules owns `timespec` depends on the order in which the compiler meets them.
+    // Which of the two modules owns `stat` and `timespec` depends on the order in which the compiler meets them, and that
+    // changes with the files of the module.
     import SwiftOverlayShims
 #endif
 

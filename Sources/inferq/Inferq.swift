@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 
 @main
 struct Inferq: AsyncParsableCommand {
@@ -17,9 +18,12 @@ struct Inferq: AsyncParsableCommand {
 
     static func main() async {
         let command = CommandLine.arguments.dropFirst().first ?? ""
-        if ["serve", "worker"].contains(command) { StartSignals.take() }
+        let isService = ["serve", "worker"].contains(command)
+        if isService { StartSignals.take() }
         OpenFiles.prepare(for: command)
         await main(nil)
+        // All is stored and told. Event loops run to the very end, and `exit` would take apart under them what they use.
+        if isService { _exit(0) }
     }
 }
 
