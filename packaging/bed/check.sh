@@ -23,6 +23,7 @@ status_of() { curl -sS -m 10 -o /dev/null -w '%{http_code}' "$@"; }
 ready() { [ "$(status_of $at/readyz)" = 200 ]; }
 another_than() { [ "$(property MainPID)" != "$1" ]; }
 job_story() { journalctl -q INFERQ_JOB_ID="$1" INFERQ_MODEL=nobody INFERQ_ATTEMPT=1 -o cat --no-pager | grep -q 'attempt failed'; }
+model_is_down() { curl -sS "$at/v1/models/away" | grep -q '"state":"down"'; }
 journal_says() { journalctl -u inferq -b --no-pager -o cat | grep -q "$1"; }
 property() { systemctl show -P "$1" "${2:-inferq.service}"; }
 status_line() { property StatusText | grep -q "$1"; }
@@ -312,10 +313,16 @@ journal() {
     journalctl -u inferq -o json --no-pager | grep -q '"INFERQ_LISTEN"' || fail 'no fields of our own'
     journalctl -u inferq -o json --no-pager | grep '"INFERQ_REASON"' | grep -q '"MESSAGE_ID"' || fail 'no MESSAGE_ID'
     journalctl -u inferq -p err --no-pager -o cat | grep -q 'degraded' || fail 'priorities'
-    printf '[models.nobody]\nurl = "http://127.0.0.1:9/"\nmax_attempts = 1\n' >/etc/inferq/conf.d/nobody.toml
+    # One model whose server answers 404, and one whose server is away: its job waits.
+    printf '[models.nobody]\nurl = "%s/nowhere"\n[models.away]\nurl = "http://127.0.0.1:9/"\n' "$at" >/etc/inferq/conf.d/nobody.toml
     systemctl reload inferq
     id=$(inferq submit nobody '{}')
     within 10 job_story "$id" || fail "no story of job $id"
+    id=$(inferq submit away '{}')
+    within 10 model_is_down || fail 'a model without a server is not down'
+    curl -sS "$at/v1/inference/$id" | grep -q '"status":"PENDING"' || fail "job $id does not wait for its model server"
+    journal_says 'model server is away' || fail 'no word of the model server that is away'
+    inferq jobs cancel "$id" || fail "job $id cannot be cancelled"
     rm /etc/inferq/conf.d/nobody.toml; systemctl reload inferq
 }
 
