@@ -375,3 +375,18 @@ package struct Availability: Sendable, Equatable {
         if resets.count > Self.memory { resets = [:] }
     }
 }
+
+extension TimerWheel {
+    /// Waits until a model server has had a call for so long that it would have refused it.
+    ///
+    /// - Parameter sent: rung once the call has gone out, and with ``Bell/Rings/stop`` when it is over.
+    /// - Returns: false when it was over before.
+    package func isWorkedOn(_ sent: Bell) async -> Bool {
+        guard await !sent.wait().contains(.stop) else { return false }
+        let deadline = ring(sent, after: Availability.timeToRefuse)
+        var rings = Bell.Rings()
+        while rings.isDisjoint(with: [.deadline, .stop]) { rings = await sent.wait() }
+        cancel(deadline)
+        return !rings.contains(.stop)
+    }
+}

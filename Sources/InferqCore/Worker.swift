@@ -149,10 +149,16 @@ package final class Worker: Service {
     private func attempt(_ claim: Claim, _ log: Logger) async -> Ending {
         guard let settings = queue.model(claim.job.model) else { return .modelRemoved }
         log.debug("attempt started")
-        async let start = show(claim)
-        let outcome = await confirmed(await call(claim, settings), of: claim)
-        claim.sent?.ring(.stop)
-        let isShown = await start
+        var isShown = true
+        let outcome: Outcome
+        if let sent = claim.sent {
+            async let start = show(claim, sent)
+            outcome = await confirmed(await call(claim, settings), of: claim)
+            sent.ring(.stop)
+            isShown = await start
+        } else {
+            outcome = await confirmed(await call(claim, settings), of: claim)
+        }
         if let reason = claim.stop.reason { return .stopped(reason, outcome, isShown: isShown) }
         let judged = queue.scheduler.judge(outcome, of: claim.offer)
         return .called(judged, settings.retryPolicy(of: claim.job), isShown: isShown)
@@ -169,14 +175,8 @@ package final class Worker: Service {
     /// Lets clients see a probe once the model server works on it: it has the call, and has not refused it for a while.
     ///
     /// - Returns: whether clients have seen the attempt start.
-    private func show(_ claim: Claim) async -> Bool {
-        guard let sent = claim.sent else { return true }
-        guard await !sent.wait().contains(.stop) else { return false }
-        let deadline = wheel.ring(sent, after: Availability.timeToRefuse)
-        var rings = Bell.Rings()
-        while rings.isDisjoint(with: [.deadline, .stop]) { rings = await sent.wait() }
-        wheel.cancel(deadline)
-        guard !rings.contains(.stop) else { return false }
+    private func show(_ claim: Claim, _ sent: Bell) async -> Bool {
+        guard await wheel.isWorkedOn(sent) else { return false }
         queue.scheduler.accepted(claim.offer)
         do {
             return try await queue.show(claim)

@@ -32,12 +32,7 @@ extension RedisWorker: ServerWatch {
 
     /// Tells the gateway that the model server works on a probe, once it has had the call for a while.
     func show(_ delivery: Delivery, _ sent: Bell?) async {
-        guard let sent, await !sent.wait().contains(.stop) else { return }
-        let deadline = wheel.ring(sent, after: Availability.timeToRefuse)
-        var rings = Bell.Rings()
-        while rings.isDisjoint(with: [.deadline, .stop]) { rings = await sent.wait() }
-        wheel.cancel(deadline)
-        guard !rings.contains(.stop) else { return }
+        guard let sent, await wheel.isWorkedOn(sent) else { return }
         if servers.accepted(delivery.offer.job.key, of: delivery.offer.model) { serversChanged() }
         say(.shown, delivery.name)
     }
