@@ -32,6 +32,17 @@ class Findings:
     def add(self, kind, key, words):
         self.by_kind[kind].setdefault(key, words)
 
+    def counts(self, kinds):
+        return ", ".join(f"{len(self.by_kind[kind])} {words}" for kind, words in kinds.items())
+
+    def report(self, kinds, line):
+        """Prints the line and what was found, ten of a kind; returns the exit code."""
+        print(line)
+        for kind, words in kinds.items():
+            for text in list(self.by_kind[kind].values())[:10]:
+                print(f"  {words}: {text}")
+        return 1 if self.total() else 0
+
     def total(self):
         return sum(map(len, self.by_kind.values()))
 

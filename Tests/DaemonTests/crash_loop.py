@@ -312,15 +312,11 @@ def main(arguments=None):
         loop = CrashLoop(options, folder, disk)
         begun = time.monotonic()
         cycles = loop.run()
-    found = loop.findings.by_kind
-    counts = ", ".join(f"{len(found[kind])} {words}" for kind, words in KINDS.items())
-    print(f"{len(loop.jobs)} acknowledged, {cycles} cycles, {loop.crashes} crashes ({options.mode}, synchronous "
+    counts = loop.findings.counts(KINDS)
+    line = (f"{len(loop.jobs)} acknowledged, {cycles} cycles, {loop.crashes} crashes ({options.mode}, synchronous "
           f"{options.synchronous}): {counts}; answers {dict(sorted(loop.answers.items()))}, slowest start "
           f"{loop.slowest:.2f} s, {time.monotonic() - begun:.0f} s, seed {options.seed}")
-    for kind, words in KINDS.items():
-        for text in list(found[kind].values())[:10]:
-            print(f"  {words}: {text}")
-    return 1 if loop.findings.total() else 0
+    return loop.findings.report(KINDS, line)
 
 
 if __name__ == "__main__":

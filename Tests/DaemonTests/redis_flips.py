@@ -265,15 +265,11 @@ def main(arguments=None):
         loop = FlipLoop(options, pathlib.Path(folder))
         begun = time.monotonic()
         flips = loop.run()
-    found = loop.findings.by_kind
-    counts = ", ".join(f"{len(found[kind])} {words}" for kind, words in KINDS.items())
-    print(f"{len(loop.jobs)} acknowledged, {flips} flips, {options.workers} workers, {len(loop.heard)} listeners: "
+    counts = loop.findings.counts(KINDS)
+    line = (f"{len(loop.jobs)} acknowledged, {flips} flips, {options.workers} workers, {len(loop.heard)} listeners: "
           f"{counts}; answers {dict(sorted(loop.answers.items()))}, readyz {dict(loop.brokers)}, "
           f"{time.monotonic() - begun:.0f} s, seed {options.seed}")
-    for kind, words in KINDS.items():
-        for text in list(found[kind].values())[:10]:
-            print(f"  {words}: {text}")
-    return 1 if loop.findings.total() else 0
+    return loop.findings.report(KINDS, line)
 
 
 if __name__ == "__main__":

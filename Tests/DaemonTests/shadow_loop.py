@@ -277,16 +277,12 @@ def main(arguments=None):
         loop = ShadowLoop(options, folder, disk)
         begun = time.monotonic()
         cycles = loop.run()
-    found = loop.findings.by_kind
-    counts = ", ".join(f"{len(found[kind])} {words}" for kind, words in KINDS.items())
-    print(f"{len(loop.jobs)} acknowledged, {cycles} cycles, {loop.crashes} crashes, {loop.failures} failed syncs, "
+    counts = loop.findings.counts(KINDS)
+    line = (f"{len(loop.jobs)} acknowledged, {cycles} cycles, {loop.crashes} crashes, {loop.failures} failed syncs, "
           f"{loop.past_cuts} cuts in the past, {loop.looked} looks, {disk.compared} comparisons: {counts}; "
           f"answers {dict(sorted(loop.answers.items()))}, slowest start {loop.slowest:.2f} s, "
           f"{time.monotonic() - begun:.0f} s, seed {options.seed}")
-    for kind, words in KINDS.items():
-        for text in list(found[kind].values())[:10]:
-            print(f"  {words}: {text}")
-    return 1 if loop.findings.total() else 0
+    return loop.findings.report(KINDS, line)
 
 
 if __name__ == "__main__":
