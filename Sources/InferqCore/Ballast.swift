@@ -13,6 +13,8 @@ import Synchronization
 final class Ballast: Sendable {
     private struct State {
         var isHeld = false
+        /// Given up, by this process or an earlier one, and not taken again.
+        var isOwed = false
         /// Not taken again before it: whatever filled the disk is likely to go on for a while.
         var rest: ContinuousClock.Instant?
     }
@@ -31,8 +33,9 @@ final class Ballast: Sendable {
         self.path = path
         self.size = size
         var status = stat()
-        let isThere = size > 0 && lstat(path, &status) == 0 && Int(status.st_blocks) * 512 >= size
-        state = Mutex(State(isHeld: isThere && Int(status.st_size) == size))
+        let isThere = size > 0 && lstat(path, &status) == 0
+        let isHeld = isThere && Int(status.st_size) == size && Int(status.st_blocks) * 512 >= size
+        state = Mutex(State(isHeld: isHeld, isOwed: isThere && status.st_size == 0))
     }
 
     var isHeld: Bool { state.withLock { $0.isHeld } }
@@ -40,11 +43,15 @@ final class Ballast: Sendable {
     /// What is missing of it, in bytes.
     var missing: Int { isHeld ? 0 : size }
 
+    /// What was given up of it, in bytes.
+    var owed: Int { state.withLock { $0.isOwed } ? size : 0 }
+
     /// Frees the room; true if there was any to free. Blocks for a moment.
     func giveUp() -> Bool {
         state.withLock { state in
             guard state.isHeld else { return false }
             state.isHeld = false
+            state.isOwed = true
             state.rest = ContinuousClock.now + Self.pause
             // To cut it needs no new block of the folder, not even on file systems that copy on write.
             return truncate(path, 0) == 0
@@ -59,7 +66,12 @@ final class Ballast: Sendable {
                 self.state.withLock { state in
                     guard !state.isHeld, state.rest.map({ $0 <= ContinuousClock.now }) ?? true else { return }
                     state.isHeld = self.allocate()
-                    if !state.isHeld { state.rest = ContinuousClock.now + Self.pause }
+                    if state.isHeld {
+                        state.isOwed = false
+                    } else {
+                        if !state.isOwed { unlink(self.path) }
+                        state.rest = ContinuousClock.now + Self.pause
+                    }
                 }
                 continuation.resume()
             }

@@ -50,16 +50,17 @@ package final class DiskGuard: Sendable {
 
     /// What is missing; nil while there is room. A file system that cannot be asked is not short.
     package var shortage: Shortage? {
-        let missing = ballast.missing
+        let (missing, owed) = (ballast.missing, ballast.owed)
         return state.withLock { state in
             let now = ContinuousClock.now
             if state.looked.map({ now - $0 > Self.freshness }) ?? true {
                 state.free = Self.statistics(folder)?.free
                 state.looked = now
             }
-            guard state.minFree > 0, let free = state.free else { return nil }
-            // What was in reserve and is not is owed to the reserve first.
-            let needed = state.minFree + missing
+            guard let free = state.free else { return nil }
+            // What was given up is for what has been accepted, and then owed to the reserve: new jobs come after both,
+            // even where nothing else is to be left free.
+            let needed = state.minFree > 0 ? state.minFree + missing : owed
             return free < needed ? Shortage(free: free, needed: needed) : nil
         }
     }

@@ -61,6 +61,8 @@ final class GroupCommit: Sendable {
     /// At most so many operations share a transaction, so that the first of them does not wait long for the last.
     private static let largestBatch = 512
     private static let pageSize = 4096
+    /// Bytes of a log that are worth a checkpoint on a full disk: some ten outcomes.
+    private static let worthReuse = 1 << 20
 
     /// Makes room on a full disk for what must get through, and says whether it did; called on the writer.
     private let onFull: @Sendable () -> Bool
@@ -191,7 +193,13 @@ final class GroupCommit: Sendable {
 
     private func oneByOne(_ batch: [Operation], _ db: Database) {
         var rest = batch.sorted { $0.rank.rawValue < $1.rank.rawValue }[...]
+        var hasMadeRoom = false
         while let operation = rest.popFirst() {
+            // The room that was made is for what was accepted before.
+            guard !hasMadeRoom || operation.rank != .submit else {
+                operation.fail(StoreError.full)
+                continue
+            }
             do {
                 try db.beginTransaction(.immediate)
                 let done = try operation.run(db)
@@ -201,7 +209,9 @@ final class GroupCommit: Sendable {
             } catch {
                 rollBack(db)
                 if let fatal = StoreError.fatal(error) { return abandon([operation] + rest, fatal) }
-                if operation.rank != .submit, StoreError.wrapped(error) as? StoreError == .full, onFull() {
+                let isFull = StoreError.wrapped(error) as? StoreError == .full
+                if isFull, operation.rank != .submit, onFull() || reuseLog(db) {
+                    hasMadeRoom = true
                     rest.insert(operation, at: rest.startIndex)
                     continue
                 }
@@ -277,6 +287,15 @@ final class GroupCommit: Sendable {
             walEstimate.withLock { $0 = walLimit / 2 }
             if let fatal = StoreError.fatal(error) { abandon([], fatal) }
         }
+    }
+
+    /// Lets the log begin anew on a full disk, which it would otherwise go on to grow on.
+    ///
+    /// - Returns: whether there was enough in it to try again.
+    private func reuseLog(_ db: Database) -> Bool {
+        guard walEstimate.withLock({ $0 >= Self.worthReuse }) else { return false }
+        checkpoint(db, .passive)
+        return walEstimate.withLock { $0 == 0 }
     }
 
     /// The store changes at a checkpoint alone, so this is when its note changes; after one that has emptied the log, with

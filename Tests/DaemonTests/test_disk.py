@@ -106,11 +106,12 @@ def test_the_reserve_is_a_sixteenth_of_the_disk_at_most_and_really_there(disk, m
 
 
 def test_jobs_end_on_a_full_disk_with_what_was_held_in_reserve(disk, make_gateway, model_server):
-    gateway = make_gateway({"ocr": {"concurrency": 8}}, store=store(disk, min_free="0B"))
+    gateway = make_gateway({"ocr": {"concurrency": 8}, "bulk": {}}, store=store(disk, min_free="0B"))
     gateway.errors_expected = True
     until(lambda: ballast(disk), "the reserve")
     route = model_server.route("/ocr")
     route.hold()
+    model_server.route("/bulk").hold()
     body = b'{"text": "' + b"x" * (100 * KIB) + b'"}'
     route.answer_with(answers.ok(body))
     jobs = [gateway.submit("ocr") for _ in range(16)]
@@ -120,10 +121,10 @@ def test_jobs_end_on_a_full_disk_with_what_was_held_in_reserve(disk, make_gatewa
     def load():
         """Submits that use up all that is left, whoever frees it, and clients that read meanwhile."""
         while not stop.is_set():
-            assert gateway.post(SUBMIT, {"model": "ocr", "input": "y" * (30 * KIB)}).status in (202, 507)
+            assert gateway.post(SUBMIT, {"model": "bulk", "input": "y" * (30 * KIB)}).status in (202, 507)
             assert gateway.get(jobs[0]["urls"]["self"]).status == 200
 
-    clients = [threading.Thread(target=load) for _ in range(2)]
+    clients = [threading.Thread(target=load) for _ in range(8)]
     for client in clients:
         client.start()
     disk.fill()

@@ -1,4 +1,5 @@
 import GRDB
+import Synchronization
 import Testing
 
 @testable import InferqCore
@@ -43,6 +44,29 @@ struct GroupCommitSpaceTests {
             { _ = try await $0.perform(.outcome, CommitBed.insert("outcome", byteCount: 10 * 4096)) },
         ])
         #expect(outcomes.map { $0.error as? StoreError } == [.full, .full, nil])
+        #expect(try await bed.texts() == ["outcome"])
+    }
+
+    @Test
+    func theRoomThatWasMadeForAnOutcomeIsNotForASubmitBesideIt() async throws {
+        let hasMadeRoom = Mutex(false)
+        let bed = try CommitBed(onFull: {
+            hasMadeRoom.withLock { had in
+                defer { had = true }
+                return !had
+            }
+        })
+        try await bed.leave(pages: 4)
+        let outcomes = try await bed.together([
+            { _ = try await $0.perform(.submit, CommitBed.insert("submit")) },
+            {
+                _ = try await $0.perform(.outcome) { db in
+                    if hasMadeRoom.withLock({ $0 }) { try db.execute(sql: "PRAGMA max_page_count = 1000") }
+                    return try CommitBed.insert("outcome", byteCount: 10 * 4096)(db)
+                }
+            },
+        ])
+        #expect(outcomes.map { $0.error as? StoreError } == [.full, nil])
         #expect(try await bed.texts() == ["outcome"])
     }
 
