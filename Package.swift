@@ -47,6 +47,8 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
+            path: "Sources",
+            sources: ["InferqCore", "InferqStore", "InferqQueue"],
             swiftSettings: settings
         ),
         .target(
@@ -136,11 +138,10 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(
-            name: "SettingsTests",
+            name: "inferqTests",
             dependencies: ["inferq", "InferqCore", .product(name: "Logging", package: "swift-log")],
             swiftSettings: settings
         ),
-        .testTarget(name: "ClientTests", dependencies: ["inferq", "InferqCore"], swiftSettings: settings),
     ]
 )
 

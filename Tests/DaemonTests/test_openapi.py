@@ -56,7 +56,7 @@ def test_a_client_that_has_it_is_told_so(gateway):
 
 def test_every_problem_code_of_the_source_is_described(document):
     codes = set(document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"])
-    source = "".join(path.read_text() for path in (ROOT / "Sources/InferqHTTP").glob("*.swift"))
+    source = "".join(path.read_text() for path in (ROOT / "Sources/InferqHTTP").rglob("*.swift"))
     used = set(re.findall(r'APIError\(\s*(?:\.init\([^)]*\)|\.\w+),\s*"(\w+)"', source))
     assert len(used) > 30
     assert used - codes == set(), "add them to docs/openapi.yaml"

@@ -7,8 +7,7 @@ import Testing
 /// The file that the package installs says what the program does.
 struct PackagedFileTests {
     private static let text: String = {
-        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        let file = root.deletingLastPathComponent().appending(path: "packaging/inferq.toml")
+        let file = URL(filePath: #filePath).appending(path: "../../../../packaging/inferq.toml").standardized
         // An empty text fails every test below.
         return (try? String(contentsOf: file, encoding: .utf8)) ?? ""
     }()
