@@ -5,11 +5,13 @@ import PackageDescription
 import class Foundation.ProcessInfo
 
 /// Applied to every target of ours: warnings are errors, and imports say what they expose.
+///
+/// Not `MemberImportVisibility`: structures of the kernel (`stat`, `timespec`) belong to whichever module of C the compiler
+/// meets first, which changes with the names of the files.
 let settings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("InternalImportsByDefault"),
-    .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
 let package = Package(

@@ -1,9 +1,6 @@
 #if canImport(Glibc)
     import Glibc
 #endif
-#if canImport(SwiftOverlayShims)
-    import SwiftOverlayShims  // See FileReader.
-#endif
 
 /// A moment of the wall clock in whole milliseconds since 1970-01-01T00:00:00Z: what the store keeps and clients see.
 package struct Timestamp: Sendable, Hashable, Comparable {

@@ -4,9 +4,6 @@ import Synchronization
 #if canImport(Glibc)
     import Glibc
 #endif
-#if canImport(SwiftOverlayShims)
-    import SwiftOverlayShims  // See FileReader.
-#endif
 
 /// A file that holds room on the disk in reserve: given up when the disk is full, so that what runs can end and the
 /// retention can work (SQLite needs room to delete rows, too).

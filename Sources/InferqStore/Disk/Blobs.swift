@@ -5,9 +5,6 @@ import Synchronization
 #if canImport(Glibc)
     import Glibc
 #endif
-#if canImport(SwiftOverlayShims)
-    import SwiftOverlayShims  // See FileReader.
-#endif
 
 /// The files of bodies that are too large for a row: written and synced before the row that names them, removed with it.
 package final class Blobs: Sendable {

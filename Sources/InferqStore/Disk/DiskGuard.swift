@@ -4,9 +4,6 @@ import Synchronization
 #if canImport(Glibc)
     import Glibc
 #endif
-#if canImport(SwiftOverlayShims)
-    import SwiftOverlayShims  // See FileReader.
-#endif
 
 /// Watches the room that is left on the store's disk: refuses new jobs while there is too little, and holds a reserve.
 ///

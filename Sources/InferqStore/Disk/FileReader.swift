@@ -3,11 +3,6 @@ import Dispatch
 #if canImport(Glibc)
     import Glibc
 #endif
-#if canImport(SwiftOverlayShims)
-    // Which of the two modules owns `stat` and `timespec` depends on the order in which the compiler meets them, and that
-    // changes with the files of the module.
-    import SwiftOverlayShims
-#endif
 
 /// A file that is read piece by piece, on threads that may block.
 final class FileReader: Sendable {

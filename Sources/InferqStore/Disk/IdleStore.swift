@@ -4,9 +4,6 @@ import GRDB
 #if canImport(Glibc)
     import Glibc
 #endif
-#if canImport(SwiftOverlayShims)
-    import SwiftOverlayShims  // See FileReader.
-#endif
 
 /// A store that no gateway serves, held so that none begins to: for a check or a copy without one. Changes nothing.
 package final class IdleStore: Sendable {

@@ -3,9 +3,6 @@ import GRDB
 #if canImport(Glibc)
     import Glibc
 #endif
-#if canImport(SwiftOverlayShims)
-    import SwiftOverlayShims  // See FileReader.
-#endif
 
 /// Makes durable what a start is going to build on: the log that the process before has left.
 ///

@@ -5,9 +5,6 @@ import Synchronization
 #if canImport(Glibc)
     import Glibc
 #endif
-#if canImport(SwiftOverlayShims)
-    import SwiftOverlayShims  // See FileReader.
-#endif
 
 /// A consistent copy of the database in a file of its own, with the blobs that it names held where they are.
 ///

@@ -4,9 +4,6 @@ import Synchronization
 #if canImport(Glibc)
     import Glibc
 #endif
-#if canImport(SwiftOverlayShims)
-    import SwiftOverlayShims  // See FileReader.
-#endif
 
 /// Keeps a second process out of the store. The kernel drops the lock with the process, however that ends.
 ///

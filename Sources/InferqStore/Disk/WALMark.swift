@@ -1,9 +1,6 @@
 #if canImport(Glibc)
     import Glibc
 #endif
-#if canImport(SwiftOverlayShims)
-    import SwiftOverlayShims  // See FileReader.
-#endif
 
 /// Tells after a crash whether the WAL that lies beside a store is the one that the store was left with.
 ///

@@ -3,9 +3,6 @@ import Synchronization
 #if canImport(Glibc)
     import Glibc
 #endif
-#if canImport(SwiftOverlayShims)
-    import SwiftOverlayShims  // See FileReader.
-#endif
 
 /// The clock of a store. Measures time by the machine's monotonic clock, which nobody sets, and takes the wall clock's
 /// word for nothing but the times that are shown.

@@ -5,9 +5,6 @@ import GRDB
 #if canImport(Glibc)
     import Glibc
 #endif
-#if canImport(SwiftOverlayShims)
-    import SwiftOverlayShims  // See FileReader.
-#endif
 
 /// How a store is found, made, checked and recovered before anything may use it.
 enum StoreOpening {

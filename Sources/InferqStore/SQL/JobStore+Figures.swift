@@ -1,10 +1,6 @@
 import Foundation
 import GRDB
 
-#if canImport(SwiftOverlayShims)
-    import SwiftOverlayShims  // See FileReader.
-#endif
-
 /// What operators watch of the store.
 extension JobStore {
     /// Sizes on disk, in bytes; nil where the file system does not tell.

@@ -4,9 +4,6 @@ import GRDB
 #if canImport(Glibc)
     import Glibc
 #endif
-#if canImport(SwiftOverlayShims)
-    import SwiftOverlayShims  // See FileReader.
-#endif
 
 /// What a store takes of its disk, in bytes, and what is left there.
 package struct StoreSize: Sendable, Equatable {
