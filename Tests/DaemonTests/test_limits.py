@@ -362,7 +362,7 @@ def flood(gateway, model_server, first):
 
 def test_400_silent_connections_at_256_open_files(few_files, model_server):
     gateway = few_files(limits={"head_timeout": "3s"})
-    assert "the limit of open files lowers limits.connections" in gateway.log()
+    until(lambda: "the limit of open files lowers limits.connections" in gateway.log(), "a line that says so")
     for _ in range(2):
         flood(gateway, model_server, b"")
     assert gateway.is_running

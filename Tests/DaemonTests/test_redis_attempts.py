@@ -66,7 +66,8 @@ def test_an_answer_that_the_public_url_leads_astray_is_a_failure(redis_gateway, 
     record = gateway.ended(gateway.submit("far", max_attempts=1), timeout=20)
     assert (record["status"], record["attempt"], record["error"]["code"]) == ("ERROR", 1, "bad_response")
     assert stranger.url in record["error"]["message"] and str(status) in record["error"]["message"]
-    assert any(stranger.url in line and "public_url" in line for line in worker.log().splitlines())
+    until(lambda: [line for line in worker.log().splitlines() if stranger.url in line and "public_url" in line],
+          "a line that names the address")
     assert len(route.calls) == 1
 
 
@@ -206,5 +207,5 @@ def test_a_job_that_kills_its_worker_each_time_ends_poisoned_and_its_neighbour_c
         worker.start()
     record = far.ended(killer, timeout=30)
     assert (record["status"], record["error"]["code"], record["attempt"]) == ("ERROR", "poisoned", 3)
-    assert "its workers crashed while it ran" in far.log()
+    until(lambda: "its workers crashed while it ran" in far.log(), "a line that says so")
     assert far.record(neighbour)["status"] == "COMPLETED"

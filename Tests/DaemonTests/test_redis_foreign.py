@@ -63,7 +63,9 @@ def test_a_heartbeat_with_impossible_numbers_is_nobodys(redis, far, make_worker,
     until(lambda: refused(far, "heartbeat") >= 2, "the look at it, twice")
     assert workers(far).keys() == {"w1"}
     assert far.ended(far.submit("far"))["status"] == "COMPLETED"
-    assert len([line for line in far.log_lines("warning") if "heartbeat in redis is not understood" in line]) == 1
+    said = "heartbeat in redis is not understood"
+    until(lambda: [line for line in far.log_lines("warning") if said in line], "a line that says so")
+    assert far.log().count(said) == 1
     assert outages(far) == before
 
 
@@ -87,6 +89,7 @@ def test_words_that_nobody_of_ours_says_end_nothing(redis, far, make_worker):
     far.errors_expected = True  # one line, that a worker of another version speaks
     assert far.ended(far.submit("far"))["status"] == "COMPLETED"
     assert outages(far) == before
+    until(lambda: far.log_lines("error"), "a line that says so")
     assert len(far.log_lines("error")) == 1
     assert redis.command("XLEN", inbox) == 0
 

@@ -210,7 +210,7 @@ def test_a_job_that_kills_the_gateway_ends_poisoned_and_its_neighbours_complete(
         gateway.launch() if crash < 3 else gateway.start()
     record = gateway.ended(poison)
     assert (record["status"], record["error"]["code"]) == ("ERROR", "poisoned")
-    assert "crashed three times" in gateway.log() and record["id"] in gateway.log()
+    until(lambda: "crashed three times" in gateway.log() and record["id"] in gateway.log(), "a line that says so")
     assert {gateway.ended(job)["status"] for job in neighbours} == {"COMPLETED"}
     assert len(kills) == 3
     assert gateway.ended(gateway.submit("ocr"))["status"] == "COMPLETED"

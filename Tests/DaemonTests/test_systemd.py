@@ -63,7 +63,7 @@ def test_what_is_no_listening_socket_is_named_and_not_used(manager):
     manager.local = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     manager.start(names="stored:inferq.socket").wait_for("^READY=1$")
     assert is_ready(manager)
-    assert "stored from systemd is no listening stream socket" in manager.log()
+    until(lambda: "stored from systemd is no listening stream socket" in manager.log(), "a line that says so")
 
 
 def test_a_stop_is_said_at_once_and_asks_for_time_as_long_as_the_drain_takes(manager):
@@ -99,7 +99,7 @@ def test_a_reload_says_when_it_began_and_ended(manager):
         assert since <= at <= time.monotonic()
         said = [line for at, line in manager.notices if at >= since]
         assert said.index("RELOADING=1") < said.index("READY=1")
-    assert "the new configuration is refused" in manager.log()
+    until(lambda: "the new configuration is refused" in manager.log(), "a line that says so")
     manager.stop()
 
 
