@@ -27,8 +27,8 @@ help: ## list the targets
 .PHONY: run
 run: ## install what is missing, build, and show the main job; EXAMPLE=ocr (a scanned page) or flood (a map)
 	packaging/install-deps.sh $(RUN_PACKAGES)
-	$(RELEASE_BUILD)
-	INFERQ=.build/release/inferq examples/run.sh --example $(EXAMPLE)
+	packaging/build.sh --product inferq
+	examples/run.sh --example $(EXAMPLE)
 
 .PHONY: test
 test: test-setup test-unit test-daemon ## install what is missing, build, and run all tests
@@ -39,7 +39,7 @@ test-setup:
 
 .PHONY: test-unit
 test-unit:
-	swift build --build-tests
+	packaging/build.sh --build-tests
 	swift test --skip-build
 
 # The built binary from outside. Most tests wait most of the time, so several files run at a time; those that measure

@@ -5,11 +5,11 @@
 #     examples/run.sh [--example ocr|flood]
 #
 # What differs from example to example stands in its demo.sh. INFERQ names the binary (default:
-# .build/release/inferq).
+# .build/debug/inferq).
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-inferq=$(realpath -m -- "${INFERQ:-$root/.build/release/inferq}")
+inferq=$(realpath -m -- "${INFERQ:-$root/.build/debug/inferq}")
 readonly patience=30 job_patience=120 # seconds, for a start and for the job
 example=ocr
 export PYTHONDONTWRITEBYTECODE=1 NO_PROXY=127.0.0.1,localhost no_proxy=127.0.0.1,localhost

@@ -34,7 +34,8 @@ package final class AttemptsElsewhere: Sendable {
         for run in queue.store.recovery.elsewhere {
             let age = run.job.startedAt.map { max(now.wall - $0, .zero) } ?? .zero
             let claim = Claim(job: run.job, lease: run.lease, startedAt: now.elapsed - age, stop: StopSignal())
-            queue.resume(claim)
+            queue.running.begin(
+                RunningJobs.Attempt(lease: claim.lease, stop: claim.stop, isHere: false), of: claim.job.key)
             queue.scheduler.takenElsewhere(claim.offer)
             // Those of now are the best that there are; a model that was removed has none but the defaults.
             let settings = queue.model(run.job.model) ?? ModelSettings(name: run.job.model, url: "")
@@ -53,7 +54,7 @@ package final class AttemptsElsewhere: Sendable {
 
     /// The jobs of these offers that are still due, with their inputs as far as those lie in the rows.
     package func due(_ offers: [Offer]) async throws -> [Job] {
-        try await queue.store.due(offers)
+        try await queue.store.due(offers.map(\.job))
     }
 
     /// A worker asks for a job that it was offered: RUNNING is on disk when this returns the claim.
@@ -113,7 +114,7 @@ package final class AttemptsElsewhere: Sendable {
     package func watch(_ run: Run, _ onStop: @escaping @Sendable (Run) -> Void) {
         run.claim.stop.whenStopped {
             guard self.forget(run.claim) else { return }
-            self.queue.forget(run.claim)
+            self.queue.running.end(run.claim)
             self.logger.of(run.claim).info("attempt cancelled")
             onStop(run)
         }
@@ -218,7 +219,7 @@ package final class AttemptsElsewhere: Sendable {
                 try await change()
                 _ = forget(claim)
                 return true
-            } catch StoreError.full where !queue.isInterrupting {
+            } catch StoreError.full where !queue.running.isInterrupting {
                 throttle.log(
                     log, .error, "the disk is full: the outcome of an attempt waits to be stored"
                 )

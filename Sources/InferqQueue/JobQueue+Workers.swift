@@ -1,5 +1,3 @@
-import Synchronization
-
 /// What workers take and bring back.
 extension JobQueue {
     /// Looks again at what is due: now and then, in case something was missed.
@@ -18,33 +16,24 @@ extension JobQueue {
         let now = now ?? store.clock.now
         guard !scheduler.isPaused(offer.model) else { return nil }
         let stop = StopSignal()
-        state.withLock { $0.taking += 1 }
-        defer { tookOne() }
+        running.beginTaking()
+        defer { running.endTaking() }
         do {
             let change = try await store.change(
                 offer.job,
                 rank: .change,
                 now: now,
                 readsInput: place == .here,
-                then: { change in
-                    if case .running(let lease) = change.job.state {
-                        let isInterrupting = self.state.withLock { state in
-                            state.begin(Running(lease: lease, stop: stop, isHere: place == .here), of: offer.job)
-                            return state.isInterrupting && place == .here
-                        }
-                        if isInterrupting { stop.stop(.serviceStops) }
-                    }
-                    self.applied(change)
+                elsewhere: place.worker,
+                first: { [running] change in
+                    guard case .running(let lease) = change.job.state else { return }
+                    running.begin(RunningJobs.Attempt(lease: lease, stop: stop, isHere: place == .here), of: offer.job)
                 },
                 { job in
                     // What comes from another host may name another model than the job's.
                     guard job.model == offer.model else { throw IllegalTransition(job, "claim") }
                     if job.isExpired(now) { return try job.expire(now: now) }
                     return try job.claim(promised: place.lease, isProbe: isProbe, now: now)
-                },
-                also: { db, job in
-                    guard case .elsewhere(let worker, _) = place, case .running(let lease) = job.state else { return }
-                    try SQL.insertElsewhere(db, job.key, lease, worker)
                 }
             )
             guard let job = change?.job, case .running(let lease) = job.state else { return nil }
@@ -81,9 +70,8 @@ extension JobQueue {
     func show(_ claim: Claim) async throws -> Bool {
         do {
             return try await store.change(
-                claim.job.key, rank: .change, now: store.clock.now, then: { self.applied($0) },
-                { job in try job.show(claim.lease) }
-            ) != nil
+                claim.job.key, rank: .change, now: store.clock.now
+            ) { job in try job.show(claim.lease) } != nil
         } catch is IllegalTransition {
             return false
         }
@@ -99,7 +87,7 @@ extension JobQueue {
         _ report: Report,
         limit: Int
     ) async throws -> JobEvent? {
-        try await store.change(token.job, rank: .change, now: store.clock.now, then: { self.applied($0) }) { job in
+        try await store.change(token.job, rank: .change, now: store.clock.now) { job in
             try job.report(token.lease, report, limit: limit)
         }?.events.first
     }
@@ -132,9 +120,8 @@ extension JobQueue {
         do {
             stored = try await store.change(
                 claim.job.key, rank: .outcome, now: now,
-                then: { change in
-                    if let outcome, outcome.isAttempt { self.metrics.attemptEnded(claim, at: now.elapsed) }
-                    self.applied(change)
+                first: { [metrics] _ in
+                    if let outcome, outcome.isAttempt { metrics.attemptEnded(claim, at: now.elapsed) }
                 },
                 transition
             )?.job
@@ -143,73 +130,9 @@ extension JobQueue {
                 await store.blobs.remove(name)
             }
         }
-        forget(claim)
+        running.end(claim)
         return stored
     }
-
-    /// Attempts that run in this process at this moment.
-    var runningHereCount: Int { state.withLock { $0.hereCount } }
-
-    /// Whether what still runs is being cut short, since the service must go.
-    var isInterrupting: Bool { state.withLock { $0.isInterrupting } }
-
-    /// Takes up an attempt that was running on another host when this process began.
-    func resume(_ claim: Claim) {
-        state.withLock { state in
-            state.begin(Running(lease: claim.lease, stop: claim.stop, isHere: false), of: claim.job.key)
-        }
-    }
-
-    /// The attempt is over; it is no longer told to stop.
-    func forget(_ claim: Claim) {
-        let idle = state.withLock { state -> Bell? in
-            if state.running[claim.job.key]?.lease == claim.lease { state.end(claim.job.key) }
-            return state.isIdle ? state.idle : nil
-        }
-        idle?.ring(.event)
-    }
-
-    private func tookOne() {
-        let idle = state.withLock { state -> Bell? in
-            state.taking -= 1
-            return state.isIdle ? state.idle : nil
-        }
-        idle?.ring(.event)
-    }
-
-    /// Rings `bell` once no attempt runs in this process any more: at once, or when the last one has ended.
-    func ringWhenIdle(_ bell: Bell) {
-        let isIdle = state.withLock { state in
-            state.idle = bell
-            return state.isIdle
-        }
-        if isIdle { bell.ring(.event) }
-    }
-
-    /// Tells all attempts of this process to stop, and those that are just beginning; their workers put them back.
-    func interruptAll() {
-        let signals = state.withLock { state in
-            state.isInterrupting = true
-            return state.running.values.filter(\.isHere).map(\.stop)
-        }
-        for signal in signals { signal.stop(.serviceStops) }
-    }
-}
-
-/// A job that a worker has taken: the right to end this one attempt.
-package struct Claim: Sendable {
-    /// As it was committed, with its input as far as it lies in the row.
-    package let job: Job
-    package let lease: Job.Lease
-    let startedAt: Elapsed
-    /// Tells the attempt to stop.
-    package let stop: StopSignal
-    /// Of a probe: rings once its call has been sent, and with ``Bell/Rings/stop`` when it is over.
-    var sent: Bell?
-
-    /// The model server was away: this call shows whether it is back.
-    var isProbe: Bool { sent != nil }
-    var offer: Offer { Offer(model: job.model, job: job.key) }
 }
 
 extension Outcome {
@@ -222,5 +145,9 @@ extension JobQueue.Place {
     /// The lease that the claim must come to; nil: whichever is next.
     fileprivate var lease: Job.Lease? {
         if case .elsewhere(_, let lease) = self { lease } else { nil }
+    }
+
+    fileprivate var worker: String? {
+        if case .elsewhere(let worker, _) = self { worker } else { nil }
     }
 }

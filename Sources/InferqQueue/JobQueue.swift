@@ -20,38 +20,8 @@ package final class JobQueue: Sendable {
         case elsewhere(worker: String, lease: Job.Lease)
     }
 
-    struct Running {
-        let lease: Job.Lease
-        let stop: StopSignal
-        let isHere: Bool
-    }
-
-    struct State {
-        var models: [String: ModelSettings] = [:]
-        var running: [JobKey: Running] = [:]
-        /// How many of them run in this process.
-        var hereCount = 0
-        /// Offers that a worker has taken and not yet claimed.
-        var taking = 0
-        /// Attempts are told to stop as soon as they begin: the service must go.
-        var isInterrupting = false
-        /// Rung once nothing runs any more.
-        var idle: Bell?
-
-        var isIdle: Bool { hereCount == 0 && taking == 0 }
-
-        mutating func begin(_ run: Running, of job: JobKey) {
-            end(job)
-            running[job] = run
-            if run.isHere { hereCount += 1 }
-        }
-
-        mutating func end(_ job: JobKey) {
-            if running.removeValue(forKey: job)?.isHere == true { hereCount -= 1 }
-        }
-    }
-
-    let state = Mutex(State())
+    private let settings = Mutex<[String: ModelSettings]>([:])
+    let running = RunningJobs()
 
     /// - Throws: ``StoreError`` when the queue's depth cannot be read.
     package init(store: JobStore, broker: any Broker, models: [ModelSettings]) throws {
@@ -62,6 +32,7 @@ package final class JobQueue: Sendable {
         for row in try store.pendingCounts() {
             backlog.add(row.count, of: row.model, priority: row.priority, isDue: row.isDue)
         }
+        store.onCommit { [weak self] in self?.applied($0) }
         configure(models)
         for model in try store.pausedModels() { scheduler.setPaused(true, model) }
         for run in store.recovery.elsewhere { backlog.addRunning(of: run.job.model) }
@@ -72,7 +43,7 @@ package final class JobQueue: Sendable {
     ///
     /// Call ``JobStore/add(models:)`` first.
     package func configure(_ models: [ModelSettings]) {
-        state.withLock { $0.models = Dictionary(uniqueKeysWithValues: models.map { ($0.name, $0) }) }
+        settings.withLock { $0 = Dictionary(uniqueKeysWithValues: models.map { ($0.name, $0) }) }
         for model in models {
             backlog.setLimit(model.queueLimit, of: model.name)
             _ = metrics.of(model.name)
@@ -81,11 +52,11 @@ package final class JobQueue: Sendable {
     }
 
     package func model(_ name: String) -> ModelSettings? {
-        state.withLock { $0.models[name] }
+        settings.withLock { $0[name] }
     }
 
     package var models: [ModelSettings] {
-        state.withLock { $0.models.values.sorted { $0.name < $1.name } }
+        settings.withLock { $0.values.sorted { $0.name < $1.name } }
     }
 
     // MARK: Clients
@@ -142,19 +113,19 @@ package final class JobQueue: Sendable {
         }
         guard backlog.reserve(model.name) else {
             // A repeated request is answered even now: it starts nothing.
-            guard let key = submission.key, let known = try await store.jobOf(key) else { throw full(model) }
+            guard let known = try await known(submission.key) else { throw full(model) }
             return .replayed(known)
         }
         guard !store.disk.isShort else {
             backlog.release(model.name)
-            guard let key = submission.key, let known = try await store.jobOf(key) else { throw StoreError.full }
+            guard let known = try await known(submission.key) else { throw StoreError.full }
             return .replayed(known)
         }
         let issue = store.ids.next { now ?? store.clock.now }
         let job = submission.job(issue, maxAttempts: model.maxAttempts)
         do {
             let insertion = try await store.insert(
-                job, key: submission.key, at: issue.moment, leads: issue.leads, then: { self.applied($0) }
+                job, key: submission.key, at: issue.moment, leads: issue.leads
             )
             switch insertion {
             case .inserted(let change): return .stored(change.job)
@@ -162,9 +133,21 @@ package final class JobQueue: Sendable {
                 backlog.release(model.name)
                 return .replayed(id)
             }
+        } catch is KeyReused {
+            backlog.release(model.name)
+            throw Refusal.keyReused
         } catch {
             backlog.release(model.name)
             throw error
+        }
+    }
+
+    private func known(_ key: IdempotencyKey?) async throws -> UUIDv7? {
+        guard let key else { return nil }
+        do {
+            return try await store.jobOf(key)
+        } catch is KeyReused {
+            throw Refusal.keyReused
         }
     }
 
@@ -182,14 +165,17 @@ package final class JobQueue: Sendable {
     package func cancel(_ id: UUIDv7, now: Moment? = nil) async throws -> Job? {
         let now = now ?? store.clock.now
         guard try await store.head(id) != nil else { return nil }
-        return try await store.change(id.key, rank: .change, now: now, then: applied) { job in
+        return try await store.change(id.key, rank: .change, now: now) { job in
             job.cancel(now: now)
         }?.job
     }
 
     /// How many jobs are taken before this pending one; an estimate past a thousand.
     package func ahead(of job: Job) async throws -> Int {
-        try await store.ahead(of: job, backlog: backlog)
+        let counts = backlog.due(of: job.model, priority: job.options.priority)
+        let limit = 1000
+        let older = try await store.older(than: job, limit: limit)
+        return counts.higher + (older < limit ? older : max(limit, counts.same / 2))
     }
 
     /// How many jobs are taken before one that was stored this moment: from counters alone.
@@ -204,10 +190,15 @@ package final class JobQueue: Sendable {
         return (figures.pending, figures.running, figures.rate)
     }
 
+    /// Jobs of a model that ended per second, averaged over about the last half minute.
+    package func rate(of model: String) -> Double {
+        backlog.figures(of: model, now: .now).rate
+    }
+
     // MARK: After each commit
 
     /// On the writer, in commit order.
-    func applied(_ change: JobStore.Change) {
+    private func applied(_ change: JobStore.Change) {
         let job = change.job
         backlog.apply(change, now: .now)
         metrics.apply(change)
@@ -219,7 +210,7 @@ package final class JobQueue: Sendable {
         case .pending(isDue: false): deadlines.ring(.event)
         case .cancelled:
             if case .running = change.before {
-                state.withLock { $0.running[job.key]?.stop }?.stop(.cancelled)
+                running.cancel(job.key)
             } else {
                 withdraw(job)
             }
@@ -232,60 +223,5 @@ package final class JobQueue: Sendable {
     private func withdraw(_ job: Job) {
         let offer = Offer(model: job.model, job: job.key)
         if broker.withdraw(offer) { scheduler.withdrawn(offer) }
-    }
-
-    /// After a commit that made many jobs due.
-    func applied(_ changes: [JobStore.Change]) {
-        for change in changes { applied(change) }
-    }
-}
-
-/// What a client asks for, checked and complete.
-package struct Submission: Sendable {
-    package var model: String
-    package var options: Options
-    package var input: Payload
-    package var key: IdempotencyKey?
-
-    package struct Options: Sendable, Equatable {
-        package var priority = 0
-        /// Nil: at once, or after ``delay``.
-        package var runAt: Timestamp?
-        package var delay: Duration?
-        package var expiresIn: Duration?
-        package var timeout: Duration?
-        /// Nil: the model's own.
-        package var maxAttempts: Int?
-        package var metadata: [UInt8] = []
-        package var traceparent: String?
-        package var retryOf: UUIDv7?
-
-        package init() {}
-    }
-
-    package init(model: String, options: Options, input: Payload) {
-        self.model = model
-        self.options = options
-        self.input = input
-    }
-
-    fileprivate func job(_ issue: IDGenerator.Issue, maxAttempts: Int) -> Job {
-        let now = issue.moment
-        var chosen = Job.Options(maxAttempts: options.maxAttempts ?? maxAttempts)
-        chosen.priority = options.priority
-        chosen.expiry = options.expiresIn.map { Job.Expiry(in: $0, from: now) }
-        chosen.timeout = options.timeout
-        chosen.metadata = options.metadata
-        chosen.traceparent = options.traceparent
-        chosen.retryOf = options.retryOf
-        return Job(
-            id: issue.id,
-            eventID: issue.eventID,
-            model: model,
-            options: chosen,
-            input: input,
-            start: options.delay.map { .after($0) } ?? .at(options.runAt ?? now.wall),
-            now: now
-        )
     }
 }

@@ -8,24 +8,9 @@ import Synchronization
 /// they take a fifth of the writer's time, and more only if jobs end faster than that. Files of bodies are removed once
 /// the rows that name them are gone on disk; what a crash leaves of them, the next start sweeps.
 package struct Retention: Service {
-    package struct Settings: Sendable, Equatable {
-        /// How long ended jobs are kept; zero: for ever.
-        package var age: Duration
-        /// Bytes of ended jobs.
-        package var maxBytes: Int
-        /// Free bytes of the disk below which submits are refused.
-        package var minFree: Int
-
-        package init(age: Duration, maxBytes: Int, minFree: Int) {
-            self.age = age
-            self.maxBytes = maxBytes
-            self.minFree = minFree
-        }
-    }
-
     private let store: JobStore
     private let wheel: TimerWheel
-    private let settings: @Sendable () -> Settings
+    private let settings: @Sendable () -> RetentionSettings
     private let logger: Logger
     private let bell = Bell()
     /// What the log was told last.
@@ -48,7 +33,7 @@ package struct Retention: Service {
         store: JobStore,
         wheel: TimerWheel,
         logger: Logger,
-        settings: @escaping @Sendable () -> Settings
+        settings: @escaping @Sendable () -> RetentionSettings
     ) {
         self.store = store
         self.wheel = wheel

@@ -56,29 +56,12 @@ package struct Sweeper: Service {
     }
 
     private func becomeDue() async throws -> Int {
-        let now = queue.store.clock.now
-        return try await queue.store.changeAll(
-            .change,
-            now: now,
-            then: { queue.applied($0) },
-            which: { try SQL.waitingJobs($0, until: now, limit: Self.step) },
-            { job in
-                try job.becomeDue()
-                return []
-            }
-        ).count
+        try await queue.store.makeDue(at: queue.store.clock.now, limit: Self.step)
     }
 
     private func expire() async throws -> Int {
-        let now = queue.store.clock.now
-        let expired = try await queue.store.changeAll(
-            .change,
-            now: now,
-            then: { queue.applied($0) },
-            which: { try SQL.expiredJobs($0, at: now, limit: Self.step) },
-            { try $0.expire(now: now) }
-        )
-        for job in expired.map(\.job) {
+        let expired = try await queue.store.expire(at: queue.store.clock.now, limit: Self.step)
+        for job in expired {
             throttle.log(
                 logger, .notice, "job expired before its first attempt",
                 of: job.model, metadata: ["job_id": "\(job.id)", "model": "\(job.model)"]

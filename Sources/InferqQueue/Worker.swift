@@ -75,19 +75,20 @@ package final class Worker: Service {
         logger.notice(
             "stopping: no job is taken any more, running attempts may go on for a while",
             metadata: [
-                "running": .stringConvertible(queue.runningHereCount), "drain_timeout": "\(DurationText.format(limit))",
+                "running": .stringConvertible(queue.running.hereCount),
+                "drain_timeout": "\(DurationText.format(limit))",
             ]
         )
         let deadline = wheel.ring(bell, after: limit)
-        queue.ringWhenIdle(bell)
+        queue.running.ringWhenIdle(bell)
         if await bell.wait().contains(.deadline) {
             logger.notice(
                 "drain timeout passed, interrupting running attempts",
-                metadata: ["running": .stringConvertible(queue.runningHereCount)]
+                metadata: ["running": .stringConvertible(queue.running.hereCount)]
             )
         }
         wheel.cancel(deadline)
-        queue.interruptAll()
+        queue.running.interruptAll()
     }
 
     // MARK: One slot
@@ -195,7 +196,7 @@ package final class Worker: Service {
             attempts.ended(with: outcome, job ?? nil, log, of: claim.job.model)
         case .stopped(.cancelled, let outcome, _):
             await queue.drop(outcome)
-            queue.forget(claim)
+            queue.running.end(claim)
             log.info("attempt cancelled")
         case .stopped(.serviceStops, let outcome, let isShown):
             await queue.drop(outcome)
@@ -220,7 +221,7 @@ package final class Worker: Service {
         while true {
             do {
                 return try await change()
-            } catch StoreError.full where !Task.isCancelled && !queue.isInterrupting {
+            } catch StoreError.full where !Task.isCancelled && !queue.running.isInterrupting {
                 throttle.log(log, .error, "the disk is full: the outcome of an attempt waits to be stored")
                 await pause(.seconds(1))
             } catch StoreError.full {

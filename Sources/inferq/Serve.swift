@@ -239,8 +239,8 @@ extension Settings {
         models.values.sorted { $0.name < $1.name }
     }
 
-    var retention: Retention.Settings {
-        Retention.Settings(age: store.retention, maxBytes: store.maxBytes, minFree: store.minFree)
+    var retention: RetentionSettings {
+        RetentionSettings(age: store.retention, maxBytes: store.maxBytes, minFree: store.minFree)
     }
 
     var http: HTTPSettings {

@@ -150,11 +150,12 @@ struct JobStoreTests {
     @Test
     func theSameKeyGivesTheSameJob() async throws {
         try await withStore { store in
-            _ = try await store.insert(.sample(0), key: key(), at: .at(Job.submitted)) { _ in }
-            let second = try await store.insert(.sample(1), key: key(), at: .at(Job.submitted)) { _ in
-                Issue.record("told of a new job")
-            }
+            let told = Record<JobKey>()
+            store.onCommit { told.add($0.job.key) }
+            _ = try await store.insert(.sample(0), key: key(), at: .at(Job.submitted))
+            let second = try await store.insert(.sample(1), key: key(), at: .at(Job.submitted))
             #expect(id(second) == Job.sample(0).id)
+            #expect(told.entries == [Job.sample(0).key], "one job is new")
             #expect(try await store.jobs(JobFilter()).count == 1)
         }
     }
@@ -162,9 +163,9 @@ struct JobStoreTests {
     @Test
     func aKeyOfAnotherRequestIsRefusedAndStoresNothing() async throws {
         try await withStore { store in
-            _ = try await store.insert(.sample(0), key: key(), at: .at(Job.submitted)) { _ in }
-            await #expect(throws: JobQueue.Refusal.keyReused) {
-                try await store.insert(.sample(1), key: key(body: [1]), at: .at(Job.submitted)) { _ in }
+            _ = try await store.insert(.sample(0), key: key(), at: .at(Job.submitted))
+            await #expect(throws: KeyReused.self) {
+                try await store.insert(.sample(1), key: key(body: [1]), at: .at(Job.submitted))
             }
             #expect(try await store.jobs(JobFilter()).count == 1)
         }
@@ -174,10 +175,10 @@ struct JobStoreTests {
     func aKeyIsKnownAfterARestart() async throws {
         let folder = try TemporaryFolder()
         try await withStore(in: folder) { store in
-            _ = try await store.insert(.sample(0), key: key(), at: .at(Job.submitted)) { _ in }
+            _ = try await store.insert(.sample(0), key: key(), at: .at(Job.submitted))
         }
         try await withStore(in: folder) { store in
-            let second = try await store.insert(.sample(1), key: key(), at: .at(Job.submitted)) { _ in }
+            let second = try await store.insert(.sample(1), key: key(), at: .at(Job.submitted))
             #expect(id(second) == Job.sample(0).id)
         }
     }
@@ -188,7 +189,7 @@ struct JobStoreTests {
             let ids = try await withThrowingTaskGroup(of: UUIDv7.self) { group in
                 for number in 0..<16 {
                     group.addTask {
-                        id(try await store.insert(.sample(Int64(number)), key: key(), at: .at(Job.submitted)) { _ in })
+                        id(try await store.insert(.sample(Int64(number)), key: key(), at: .at(Job.submitted)))
                     }
                 }
                 return try await group.reduce(into: Set<UUIDv7>()) { $0.insert($1) }
@@ -201,10 +202,10 @@ struct JobStoreTests {
     @Test
     func aKeyGoesWithItsJob() async throws {
         try await withStore { store in
-            _ = try await store.insert(.sample(0), key: key(), at: .at(Job.submitted)) { _ in }
+            _ = try await store.insert(.sample(0), key: key(), at: .at(Job.submitted))
             try await store.pool.write { try $0.execute(sql: "DELETE FROM job") }
             #expect(
-                id(try await store.insert(.sample(1), key: key(), at: .at(Job.submitted)) { _ in }) == Job.sample(1).id)
+                id(try await store.insert(.sample(1), key: key(), at: .at(Job.submitted))) == Job.sample(1).id)
         }
     }
 }

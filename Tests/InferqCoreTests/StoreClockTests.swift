@@ -185,12 +185,12 @@ struct StoreClockTests {
     private func ended(in store: JobStore, _ number: Int64) async throws -> Job {
         let now = store.clock.now
         let job = try await store.insert(.sample(number, at: now.wall))
-        _ = try await store.change(job.key, rank: .outcome, now: now, then: { _ in }, { $0.cancel(now: now) })
+        _ = try await store.change(job.key, rank: .outcome, now: now, { $0.cancel(now: now) })
         return job
     }
 
     private func removeDue(_ store: JobStore) async throws -> Int {
-        let week = Retention.Settings(age: Self.day * 7, maxBytes: 1 << 40, minFree: 0)
+        let week = RetentionSettings(age: Self.day * 7, maxBytes: 1 << 40, minFree: 0)
         return try await store.removeEnded(week, now: store.clock.now.certain).0.jobs
     }
 

@@ -183,7 +183,7 @@ struct StoreFailureTests {
             // A claim whose outcome found no room is given back first, as its worker would not do: it waits instead.
             if let id = course.id, case .running(let lease) = try await store.head(id)?.state {
                 _ = try await store.change(
-                    id.key, rank: .outcome, now: .at(.now), then: { queue.applied($0) },
+                    id.key, rank: .outcome, now: .at(.now),
                     { try $0.interrupt(lease, reason: "test", now: .at(.now)) }
                 )
             }

@@ -61,7 +61,7 @@ extension JobStore {
     /// Stores a job and returns it as it was committed; for tests without idempotency keys.
     @discardableResult
     func insert(_ job: Job) async throws -> Job {
-        switch try await insert(job, key: nil, at: .at(job.createdAt), then: { _ in }) {
+        switch try await insert(job, key: nil, at: .at(job.createdAt)) {
         case .inserted(let change): return change.job
         case .known(let id): throw StoreError.corrupt(path: "\(id)", reason: "known without a key")
         }
@@ -74,7 +74,7 @@ extension JobStore {
         _ rank: GroupCommit.Rank = .change,
         _ transition: @escaping @Sendable (inout Job) throws -> [JobEvent.Draft]
     ) async throws -> Job? {
-        try await change(job.key, rank: rank, now: .at(Job.submitted), then: { _ in }, transition)?.job
+        try await change(job.key, rank: rank, now: .at(Job.submitted), transition)?.job
     }
 
     @discardableResult

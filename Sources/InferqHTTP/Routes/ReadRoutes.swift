@@ -220,7 +220,7 @@ struct ReadRoutes: Sendable {
             }
             let record = Wire.record(job, bodies: bodies, ahead: gateway.queue.aheadOfNewest(job))
             return .json(record, status: .accepted, headers: [.location: "/v1/inference/\(job.id)"])
-        } catch let error as JobQueue.WrongState {
+        } catch let error as WrongState {
             throw APIError.wrongState(id, error.status, "retried")
         } catch let refusal as JobQueue.Refusal {
             throw APIError.refused(refusal, model: try await gateway.store.head(id)?.model ?? "")
@@ -233,7 +233,7 @@ struct ReadRoutes: Sendable {
         do {
             guard try await gateway.queue.delete(id) else { throw try await gateway.missing(id) }
             return Response(status: .noContent)
-        } catch let error as JobQueue.WrongState {
+        } catch let error as WrongState {
             throw APIError.wrongState(id, error.status, "deleted")
         }
     }

@@ -75,15 +75,14 @@ extension JobStore {
         }
     }
 
-    /// How many due jobs are taken before this one. Exact up to a thousand of its own priority, an estimate past that.
-    func ahead(of job: Job, backlog: Backlog) async throws -> Int {
-        let counts = backlog.due(of: job.model, priority: job.options.priority)
-        guard let model = names.id(of: job.model) else { return counts.higher }
-        let limit = 1000
-        let older = try await reads.perform { db in
+    /// How many due jobs of its model and priority are older than this one.
+    ///
+    /// - Parameter limit: the most that are counted.
+    func older(than job: Job, limit: Int) async throws -> Int {
+        guard let model = names.id(of: job.model) else { return 0 }
+        return try await reads.perform { db in
             try SQL.olderDueJobs(db, model: model, priority: job.options.priority, key: job.key, limit: limit)
         }
-        return counts.higher + (older < limit ? older : max(limit, counts.same / 2))
     }
 
     /// Jobs, newest first, their bodies unread. One more than the limit may be asked for to see whether there are more.

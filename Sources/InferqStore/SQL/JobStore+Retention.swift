@@ -16,7 +16,7 @@ extension JobStore {
     /// Removes what is due, as far as one step goes, and its files.
     ///
     /// - Returns: what was removed, and how much of the writer's time that took, its sync aside.
-    func removeEnded(_ settings: Retention.Settings, now: Elapsed) async throws -> (RetentionStep, Duration) {
+    func removeEnded(_ settings: RetentionSettings, now: Elapsed) async throws -> (RetentionStep, Duration) {
         let rule = RetentionRule(
             before: settings.age > .zero ? now - settings.age : nil, maxBytes: settings.maxBytes
         )

@@ -8,7 +8,7 @@ import GRDB
 extension SQL {
     /// The job that a key belongs to, if need be one that the retention has removed.
     ///
-    /// - Throws: ``JobQueue/Refusal/keyReused`` when it belongs to another request.
+    /// - Throws: ``KeyReused`` when it belongs to another request.
     static func jobOf(_ db: Database, _ key: IdempotencyKey) throws -> UUIDv7? {
         let statement = try db.cachedStatement(
             sql: """
@@ -18,7 +18,7 @@ extension SQL {
                 """
         )
         return try Row.fetchCursor(statement, arguments: [key.text]).first { row in
-            guard row[0] as Data == Data(key.digest) else { throw JobQueue.Refusal.keyReused }
+            guard row[0] as Data == Data(key.digest) else { throw KeyReused() }
             return UUIDv7(data: row[1])
         } ?? nil
     }

@@ -2,10 +2,11 @@ package import Crypto
 import Foundation
 import GRDB
 import Logging
+import Synchronization
 
 /// The jobs and their events in one SQLite file: the truth that everything else can be rebuilt from.
 ///
-/// All changes go through ``change(_:rank:then:_:)`` or ``insert(_:then:)``, so that no change lacks its event. Reads see the last
+/// All changes go through ``change(_:rank:now:readsInput:elsewhere:first:_:)`` or ``insert(_:key:at:leads:)``, so that no change lacks its event. Reads see the last
 /// commit and hold no transaction beyond their call.
 package final class JobStore: Sendable {
     package struct Settings: Sendable, Equatable {
@@ -58,6 +59,9 @@ package final class JobStore: Sendable {
         package let before: Job.State?
         package let events: [JobEvent]
     }
+
+    /// Hears of each change after its commit.
+    private let observer = Observer()
 
     package let blobs: Blobs
     package let disk: DiskGuard
@@ -139,6 +143,13 @@ package final class JobStore: Sendable {
         files.watch { [weak commits] in commits?.abandon($0) }
     }
 
+    /// Has `observe` called with each change of a job, on the writer, after the commit and in commit order.
+    ///
+    /// Called once, before the first change: whoever keeps counters of jobs misses none.
+    package func onCommit(_ observe: @escaping @Sendable (Change) -> Void) {
+        observer.begin(observe)
+    }
+
     /// Refuses new work, waits for what was accepted, empties the WAL and closes.
     package func close() async {
         do {
@@ -177,14 +188,12 @@ package final class JobStore: Sendable {
     ///
     /// - Parameters:
     ///   - leads: what the generator of its id wants to be stored.
-    ///   - then: called on the writer after the commit of a new job, in commit order.
-    /// - Throws: ``JobQueue/Refusal/keyReused``, or ``StoreError``.
+    /// - Throws: ``KeyReused``, or ``StoreError``.
     func insert(
         _ job: Job,
         key: IdempotencyKey?,
         at now: Moment,
-        leads: ArraySlice<IDLead> = [],
-        then: @escaping @Sendable (Change) -> Void
+        leads: ArraySlice<IDLead> = []
     ) async throws -> Insertion {
         guard let model = names.id(of: job.model) else {
             throw StoreError.corrupt(path: job.model, reason: "the model was not announced")
@@ -192,10 +201,10 @@ package final class JobStore: Sendable {
         return try await commits.perform(
             .submit,
             byteCount: job.inlineByteCount,
-            then: { [ids] insertion in
+            then: { [ids, observer] insertion in
                 guard case .inserted(let change) = insertion else { return }
                 if !leads.isEmpty { ids.stored(leads) }
-                then(change)
+                observer.tell(change)
             },
             { db in
                 for lead in leads { try SQL.insertLead(db, lead) }
@@ -215,7 +224,7 @@ package final class JobStore: Sendable {
 
     /// The job of a key that was used before with the same request; nil when it was not used.
     ///
-    /// - Throws: ``JobQueue/Refusal/keyReused``, or ``StoreError``.
+    /// - Throws: ``KeyReused``, or ``StoreError``.
     func jobOf(_ key: IdempotencyKey) async throws -> UUIDv7? {
         try await reads.perform { db in try SQL.jobOf(db, key) }
     }
@@ -223,9 +232,9 @@ package final class JobStore: Sendable {
     /// Changes one job and appends the events that say so, in one transaction.
     ///
     /// - Parameters:
+    ///   - worker: on another host, which runs the attempt that the change begins; nil: none.
+    ///   - first: called on the writer after the commit, in commit order, before the observer.
     ///   - transition: a pure function; it may be run more than once.
-    ///   - then: called on the writer after the commit, in commit order.
-    ///   - write: what is written beside the job, in the same transaction.
     /// - Returns: nil when there is no such job.
     /// - Throws: what `transition` throws, or ``StoreError``.
     func change(
@@ -233,27 +242,37 @@ package final class JobStore: Sendable {
         rank: GroupCommit.Rank,
         now: Moment,
         readsInput: Bool = false,
-        then: @escaping @Sendable (Change) -> Void,
-        _ transition: @escaping @Sendable (inout Job) throws -> [JobEvent.Draft],
-        also write: (@Sendable (Database, Job) throws -> Void)? = nil
+        elsewhere worker: String? = nil,
+        first: (@Sendable (Change) -> Void)? = nil,
+        _ transition: @escaping @Sendable (inout Job) throws -> [JobEvent.Draft]
     ) async throws -> Change? {
-        try await commits.perform(rank, then: { (change: Change?) in change.map(then) }) { [names] db in
-            let change = try Self.apply(transition, to: key, readsInput: readsInput, db, names, now)
-            if let write, let change { try write(db, change.job) }
-            return change
-        }
+        try await commits.perform(
+            rank,
+            then: { [observer] (change: Change?) in
+                guard let change else { return }
+                first?(change)
+                observer.tell(change)
+            },
+            { [names] db in
+                let change = try Self.apply(transition, to: key, readsInput: readsInput, db, names, now)
+                if let worker, let change, case .running(let lease) = change.job.state {
+                    try SQL.insertElsewhere(db, change.job.key, lease, worker)
+                }
+                return change
+            }
+        )
     }
 
-    /// As ``change(_:rank:now:readsInput:then:_:)`` for several jobs in one step; those that are gone or refuse are
+    /// As ``change(_:rank:now:readsInput:elsewhere:first:_:)`` for several jobs in one step; those that are gone or refuse are
     /// left out.
     func changeAll(
         _ rank: GroupCommit.Rank,
         now: Moment,
-        then: @escaping @Sendable ([Change]) -> Void,
         which: @escaping @Sendable (Database) throws -> [JobKey],
         _ transition: @escaping @Sendable (inout Job) throws -> [JobEvent.Draft]
     ) async throws -> [Change] {
-        try await commits.perform(rank, then: then) { [names] db in
+        let tell = { @Sendable [observer] (changes: [Change]) in changes.forEach(observer.tell) }
+        return try await commits.perform(rank, then: tell) { [names] db in
             try which(db).compactMap { key in
                 do {
                     return try Self.apply(transition, to: key, readsInput: false, db, names, now)
@@ -303,6 +322,24 @@ package final class JobStore: Sendable {
     package var commitFigures: (commits: Int, operations: Int, largest: Int, checkpoints: Int) {
         let figures = commits.figures
         return (figures.commits, figures.operations, figures.largestCommit, figures.checkpoints)
+    }
+}
+
+extension JobStore {
+    /// The one that hears of changes; nobody before it is there.
+    private final class Observer: Sendable {
+        private let observe = Mutex<(@Sendable (Change) -> Void)?>(nil)
+
+        func begin(_ observe: @escaping @Sendable (Change) -> Void) {
+            self.observe.withLock { known in
+                precondition(known == nil, "the store has its observer already")
+                known = observe
+            }
+        }
+
+        func tell(_ change: Change) {
+            observe.withLock { $0 }?(change)
+        }
     }
 }
 

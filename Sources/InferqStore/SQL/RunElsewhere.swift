@@ -27,10 +27,10 @@ extension SQL {
 }
 
 extension JobStore {
-    /// The jobs of these offers that are still due, with their inputs as far as those lie in the rows.
-    func due(_ offers: [Offer]) async throws -> [Job] {
+    /// Those of these jobs that are still due, with their inputs as far as those lie in the rows.
+    package func due(_ jobs: [JobKey]) async throws -> [Job] {
         try await reads.perform { [names] db in
-            try offers.compactMap { try SQL.selectWholeJob(db, $0.job, names) }.filter(\.isDue)
+            try jobs.compactMap { try SQL.selectWholeJob(db, $0, names) }.filter(\.isDue)
         }
     }
 }

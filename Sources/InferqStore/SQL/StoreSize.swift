@@ -36,10 +36,3 @@ extension JobStore {
         return stat(path, &status) == 0 ? Int(status.st_size) : 0
     }
 }
-
-extension JobQueue {
-    /// Jobs of a model that ended per second, averaged over about the last half minute.
-    package func rate(of model: String) -> Double {
-        backlog.figures(of: model, now: .now).rate
-    }
-}

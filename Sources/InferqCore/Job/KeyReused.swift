@@ -1,0 +1,4 @@
+/// The idempotency key was used before with another request.
+package struct KeyReused: Error, Sendable, Equatable {
+    package init() {}
+}

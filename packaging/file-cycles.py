@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""Finds files of a target that use each other in a circle, and uses from a lower target of one above it.
+
+An edge is the name of a top-level type of another file, as a whole word, with comments and strings left out. Members
+that extensions add are not seen, nor names that two files declare.
+
+    packaging/file-cycles.py            what there is, and which cycles are not known
+    packaging/file-cycles.py --edges    each edge as well
+"""
+
+import collections
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+# From the lowest on: a target may use those before it.
+TARGETS = ["InferqCore", "InferqStore", "InferqQueue", "InferqRedis", "InferqHTTP", "inferq"]
+# One idea in two files: a reader would not take them apart.
+ONE_IDEA = [{"Job", "JobEvent"}, {"JSONError", "JSONLexer"}]
+
+COMMENT_OR_STRING = re.compile(r'/\*.*?\*/|//[^\n]*|"""(?:\\.|.)*?"""|"(?:\\.|[^"\\\n])*"', re.S)
+DECLARATION = re.compile(
+    r"^(?:(?:package|private|fileprivate|final|indirect|nonisolated)\s+)*"
+    r"(?:class|struct|enum|protocol|actor|typealias)\s+(\w+)", re.M
+)
+
+
+def read():
+    """The code of each file by its name, and its target."""
+    code, target = {}, {}
+    for name in TARGETS:
+        for path in sorted((ROOT / "Sources" / name).rglob("*.swift")):
+            key = f"{name}/{path.stem}"
+            code[key] = COMMENT_OR_STRING.sub(" ", path.read_text())
+            target[key] = name
+    return code, target
+
+
+def edges(code):
+    owners = collections.defaultdict(set)
+    for file, text in code.items():
+        for name in DECLARATION.findall(text):
+            owners[name].add(file)
+    found = collections.defaultdict(lambda: collections.defaultdict(set))
+    for file, text in code.items():
+        for word in set(re.findall(r"\b[A-Z]\w+", text)):
+            # A name that this file or several declare tells nothing.
+            if len(owners[word]) == 1 and (owner := next(iter(owners[word]))) != file:
+                found[file][owner].add(word)
+    return found
+
+
+def components(graph, nodes):
+    """Strongly connected ones of more than one file (Tarjan)."""
+    index, low, stack, on, out = {}, {}, [], set(), []
+
+    def visit(node):
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        on.add(node)
+        for other in graph[node]:
+            if other not in index:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in on:
+                low[node] = min(low[node], index[other])
+        if low[node] == index[node]:
+            part = []
+            while True:
+                part.append(stack.pop())
+                on.discard(part[-1])
+                if part[-1] == node:
+                    break
+            if len(part) > 1:
+                out.append(sorted(part))
+
+    for node in nodes:
+        if node not in index:
+            visit(node)
+    return out
+
+
+def main():
+    sys.setrecursionlimit(10_000)
+    code, target = read()
+    graph = edges(code)
+    rank = {name: number for number, name in enumerate(TARGETS)}
+    wrong = 0
+    if "--edges" in sys.argv:
+        for file in sorted(graph):
+            for other, words in sorted(graph[file].items()):
+                print(f"{file} -> {other}: {', '.join(sorted(words))}")
+    for file in sorted(graph):
+        for other, words in sorted(graph[file].items()):
+            if rank[target[other]] > rank[target[file]]:
+                print(f"upwards: {file} -> {other}: {', '.join(sorted(words))}")
+                wrong += 1
+    for part in components(graph, sorted(code)):
+        names = {file.split("/")[1].split("+")[0] for file in part}
+        if len(names) == 1 or any(names <= idea for idea in ONE_IDEA):
+            continue
+        print(f"a cycle of {len(part)} files: {', '.join(part)}")
+        wrong += 1
+    print(f"{len(code)} files, {sum(len(each) for each in graph.values())} edges, {wrong} findings")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
