@@ -1,6 +1,6 @@
 import NIOCore
 
-/// Tells the guard of the first byte of a head, which the decoder keeps to itself until the head is complete.
+/// Shows the guard every byte before the decoder reads it, which keeps a head to itself until that is complete.
 final class FirstByteWatch: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
