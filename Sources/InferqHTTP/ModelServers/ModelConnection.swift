@@ -14,10 +14,10 @@ final class ModelConnection: ChannelDuplexHandler {
 
     private enum Phase {
         case idle(since: NIODeadline)
+        /// No head has come.
         case waiting(ModelExchange)
-        case gathering(ModelExchange, HTTPResponseHead, ByteBuffer?)
-        /// The head was handed over, the body goes after it.
-        case streaming(ModelExchange, ModelAnswer.Parts.Source)
+        /// The answer's end has not come.
+        case answering(ModelExchange)
         case closed
     }
 
@@ -32,10 +32,7 @@ final class ModelConnection: ChannelDuplexHandler {
     private var phase = Phase.idle(since: .now())
     private var keepsAlive = true
     private var isRequestWritten = true
-    /// Of the body that is, or was last, handed over as it comes.
-    private var bodyNumber = 0
-    private var isBodyHeld = false
-    private var isReadHeld = false
+    private var gatherer = BodyGatherer<HTTPResponseHead>()
     private var timer: Scheduled<Void>?
 
     init(
@@ -84,24 +81,14 @@ final class ModelConnection: ChannelDuplexHandler {
         case (.head(let head), .waiting(let exchange)):
             // After 101 the connection speaks another protocol.
             keepsAlive = head.isKeepAlive && head.status != .switchingProtocols
-            phase = .gathering(exchange, head, nil)
-        case (.body(let bytes), .gathering(let exchange, let head, nil)):
-            phase = .gathering(exchange, head, bytes)
-        case (.body(var bytes), .gathering(let exchange, let head, var gathered?)):
-            phase = .closed
-            gathered.writeBuffer(&bytes)
-            phase = .gathering(exchange, head, gathered)
-        case (.body(let bytes), .streaming(_, let source)):
-            if case .stopProducing = source.yield(bytes) { isBodyHeld = true }
-        case (.end, .gathering(let exchange, let head, let gathered)):
+            phase = .answering(exchange)
+            gatherer.head(head)
+        case (.body(let bytes), .answering): gatherer.body(bytes)
+        case (.end, .answering(let exchange)):
             exchange.ended()
+            let message = gatherer.end()
             becomeIdle()
-            exchange.resume(with: .success(Self.answer(head, .whole(gathered ?? ByteBuffer()))))
-        case (.end, .streaming(let exchange, let source)):
-            exchange.ended()
-            isBodyHeld = false
-            becomeIdle()
-            source.finish()
+            if let (head, body) = message { exchange.resume(with: .success(Self.answer(head, .whole(body)))) }
         default: context.close(promise: nil)
         }
     }
@@ -112,45 +99,23 @@ final class ModelConnection: ChannelDuplexHandler {
 
     func channelReadComplete(context: ChannelHandlerContext) {
         // The rest of the answer takes longer: whoever waits is told the head, and reads the body as it comes.
-        if case .gathering(let exchange, let head, let gathered) = phase { stream(exchange, head, gathered, context) }
+        if gatherer.isGathering { handOver(context) }
     }
 
-    private func stream(
-        _ exchange: ModelExchange,
-        _ head: HTTPResponseHead,
-        _ gathered: ByteBuffer?,
-        _ context: ChannelHandlerContext
-    ) {
-        bodyNumber += 1
-        let number = bodyNumber
+    private func handOver(_ context: ChannelHandlerContext) {
+        guard case .answering(let exchange) = phase else { return }
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        let demand = BodyDemand(eventLoop: context.eventLoop) { isWanted in
+        let message = gatherer.handOver(on: context.eventLoop) { change in
             let (connection, context) = bound.value
-            // That a body was taken may be told when the answer to the next call is on its way already.
-            if number == connection.bodyNumber { connection.demandChanged(isWanted, context) }
+            if connection.gatherer.demandChanged(change) { return context.close(promise: nil) }
+            if connection.gatherer.isReadHeld, connection.gatherer.mayRead() { context.read() }
         }
-        let parts = ModelAnswer.Parts.makeSequence(
-            elementType: ByteBuffer.self,
-            failureType: (any Error).self,
-            backPressureStrategy: .init(lowWatermark: 2, highWatermark: 8),
-            finishOnDeinit: true,
-            delegate: demand
-        )
-        phase = .streaming(exchange, parts.source)
-        if let gathered, case .stopProducing = parts.source.yield(gathered) { isBodyHeld = true }
-        exchange.resume(with: .success(Self.answer(head, .parts(parts.sequence))))
-    }
-
-    private func demandChanged(_ isWanted: Bool, _ context: ChannelHandlerContext) {
-        isBodyHeld = false
-        if !isWanted, case .streaming = phase { return context.close(promise: nil) }
-        guard isReadHeld else { return }
-        isReadHeld = false
-        context.read()
+        guard let (head, parts) = message else { return }
+        exchange.resume(with: .success(Self.answer(head, .parts(parts))))
     }
 
     func read(context: ChannelHandlerContext) {
-        if isBodyHeld { isReadHeld = true } else { context.read() }
+        if gatherer.mayRead() { context.read() }
     }
 
     // MARK: Ends
@@ -173,8 +138,9 @@ final class ModelConnection: ChannelDuplexHandler {
             return sendAnew(exchange)
         case .waiting(let exchange):
             exchange.resume(with: .failure(hasServed ? error : Self.explained(error)))
-        case .gathering(let exchange, _, _): exchange.resume(with: .failure(error))
-        case .streaming(_, let source): source.finish(error)
+        case .answering(let exchange):
+            gatherer.close(error)
+            exchange.resume(with: .failure(error))
         case .idle, .closed: break
         }
         phase = .closed
@@ -219,7 +185,7 @@ final class ModelConnection: ChannelDuplexHandler {
         case .idle(let since):
             let rest = since + idleLimit - .now()
             if rest > .zero { schedule(rest) } else { close() }
-        case .waiting, .gathering, .streaming: schedule(idleLimit)
+        case .waiting, .answering: schedule(idleLimit)
         case .closed: break
         }
     }

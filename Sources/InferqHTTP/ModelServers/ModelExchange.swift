@@ -100,13 +100,9 @@ final class ModelExchange: Sendable {
 
 /// A model server's answer: its head, and its body whole or as it comes.
 struct ModelAnswer: Sendable {
-    typealias Parts = NIOThrowingAsyncSequenceProducer<
-        ByteBuffer, any Error, NIOAsyncSequenceProducerBackPressureStrategies.HighLowWatermark, BodyDemand
-    >
-
     enum Body: Sendable {
         case whole(ByteBuffer)
-        case parts(Parts)
+        case parts(BodyParts)
     }
 
     let status: Int
@@ -130,18 +126,4 @@ enum ModelExchangeError: Error {
     /// A new connection was reset before a byte of an answer.
     case reset
     case closedEarly
-}
-
-/// Tells a pipeline, on its event loop, whether more of a body is wanted.
-struct BodyDemand: NIOAsyncSequenceProducerDelegate {
-    let eventLoop: any EventLoop
-    let changed: @Sendable (_ isWanted: Bool) -> Void
-
-    func produceMore() {
-        eventLoop.execute { changed(true) }
-    }
-
-    func didTerminate() {
-        eventLoop.execute { changed(false) }
-    }
 }
