@@ -141,7 +141,13 @@ let package = Package(
         ),
         .testTarget(
             name: "inferqTests",
-            dependencies: ["inferq", "InferqCore", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "inferq",
+                "InferqCore",
+                "InferqHTTP",
+                "InferqRedis",
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: settings
         ),
     ]

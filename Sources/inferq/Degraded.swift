@@ -18,7 +18,7 @@ struct PreparedGateway: Sendable {
 final class Degraded: Service {
     private enum Wake: Sendable { case signal, timer }
 
-    private let listeners: [Listener]
+    private let endpoints: [Endpoint]
     private let prepare: @Sendable () async throws -> PreparedGateway
     private let logger: Logger
     private let reason: Mutex<String>
@@ -28,9 +28,9 @@ final class Degraded: Service {
     private static let pause: Duration = .seconds(10)
 
     /// - Returns: what `prepare` has made, at once or after a time as a degraded gateway; nil when a stop came first.
-    /// - Throws: ``Listener/Unusable``.
+    /// - Throws: ``Endpoint/Unusable``.
     static func untilPrepared(
-        listeners: [Listener],
+        endpoints: [Endpoint],
         logs: LogSetup,
         _ prepare: @escaping @Sendable () async throws -> PreparedGateway
     ) async throws -> PreparedGateway? {
@@ -38,7 +38,7 @@ final class Degraded: Service {
             return try await prepare()
         } catch {
             logs.start(format: .auto, level: .info)
-            let degraded = Degraded(listeners: listeners, reason: Self.text(of: error), prepare)
+            let degraded = Degraded(endpoints: endpoints, reason: Self.text(of: error), prepare)
             let group = ServiceGroup(
                 configuration: ServiceGroupConfiguration(
                     services: [
@@ -54,18 +54,18 @@ final class Degraded: Service {
     }
 
     private init(
-        listeners: [Listener],
+        endpoints: [Endpoint],
         reason: String,
         _ prepare: @escaping @Sendable () async throws -> PreparedGateway
     ) {
-        self.listeners = listeners
+        self.endpoints = endpoints
         self.prepare = prepare
         self.reason = Mutex(reason)
         logger = Logger(label: "inferq")
     }
 
     func run() async throws {
-        let server = DegradedServer(listeners: listeners, reason: current, version: Inferq.version)
+        let server = DegradedServer(endpoints: endpoints, reason: current, version: Inferq.version)
         try await server.start()
         announce()
         Systemd.notify("READY=1\nSTATUS=\(status)")

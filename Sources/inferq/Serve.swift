@@ -13,7 +13,7 @@ struct Serve {
     let flags: SettingsFlags
     let environment: [String: String]
     /// Sockets from systemd; they replace the setting.
-    let inherited: [Listener]
+    let inherited: [Endpoint]
     let logs: LogSetup
 
     /// Opens what may be refused: the log, the store, the queue.
@@ -40,7 +40,7 @@ struct Serve {
 
     /// Runs until SIGTERM or SIGINT has been obeyed.
     ///
-    /// - Throws: ``Listener/Unusable``.
+    /// - Throws: ``Endpoint/Unusable``.
     func run(_ opened: OpenedQueue) async throws {
         let queue = opened.queue
         let store = queue.store
@@ -67,7 +67,7 @@ struct Serve {
         let elsewhere = opened.redis.map { _ in AttemptsElsewhere(queue: queue, wheel: wheel, logger: logger) }
         let http = LiveHTTPSettings(settings.http)
         let server = HTTPServer(
-            listeners: listeners(),
+            endpoints: inherited.isEmpty ? settings.listen : inherited,
             gateway: Gateway(
                 queue: queue, wheel: wheel, settings: http, version: Inferq.version, site: site, elsewhere: elsewhere,
                 droppedLogLines: logs.writer.dropped
@@ -181,17 +181,6 @@ struct Serve {
         case nil: break
         }
     }
-
-    /// Sockets from systemd replace the setting.
-    private func listeners() -> [Listener] {
-        guard inherited.isEmpty else { return inherited }
-        return settings.listen.map { address in
-            switch address {
-            case .tcp(let host, let port): .tcp(host: host, port: port)
-            case .unix(let path): .unix(path: path)
-            }
-        }
-    }
 }
 
 /// The queue on its store, and the way to Redis if there is one.
@@ -215,7 +204,7 @@ final class LiveSettings: Sendable {
     }
 }
 
-/// How model servers reach the gateway: as configured, or the first TCP listener once that is known.
+/// How model servers reach the gateway: as configured, or the first TCP endpoint once that is known.
 private final class PublicURL: Sendable {
     private let value: Mutex<String>
 

@@ -5,10 +5,10 @@ import NIOHTTP1
 import NIOPosix
 import Synchronization
 
-/// Holds the listeners while the gateway itself cannot work: 503 with the reason for all but `/livez`.
+/// Holds the endpoints while the gateway itself cannot work: 503 with the reason for all but `/livez`.
 ///
 /// Nothing of a request is looked at but its path, and no connection is used twice: as soon as the gateway can work, it
-/// takes the listeners over.
+/// takes the endpoints over.
 package final class DegradedServer: Sendable {
     private struct State {
         var reason: String
@@ -16,7 +16,7 @@ package final class DegradedServer: Sendable {
         var open: [ObjectIdentifier: any Channel] = [:]
     }
 
-    private let listeners: [Listener]
+    private let endpoints: [Endpoint]
     private let version: String
     private let group: any EventLoopGroup
     private let state: Mutex<State>
@@ -28,12 +28,12 @@ package final class DegradedServer: Sendable {
 
     /// - Parameter reason: one sentence without a full stop, for people, without secrets.
     package init(
-        listeners: [Listener],
+        endpoints: [Endpoint],
         reason: String,
         version: String,
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
     ) {
-        self.listeners = listeners
+        self.endpoints = endpoints
         self.version = version
         self.group = group
         state = Mutex(State(reason: reason))
@@ -47,7 +47,7 @@ package final class DegradedServer: Sendable {
 
     /// Accepts from now on.
     ///
-    /// - Throws: ``Listener/Unusable``.
+    /// - Throws: ``Endpoint/Unusable``.
     package func start() async throws {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 4096)
@@ -55,8 +55,8 @@ package final class DegradedServer: Sendable {
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try self.setUp(channel) }
             }
-        for listener in listeners {
-            let channel = try await listener.bind(bootstrap)
+        for endpoint in endpoints {
+            let channel = try await endpoint.bind(bootstrap)
             state.withLock { $0.channels.append(channel) }
         }
     }
@@ -68,7 +68,7 @@ package final class DegradedServer: Sendable {
             defer { state.channels = [] }
             return state.channels
         }
-        // As in ``HTTPServer``: a listener is closed only when no accept is in flight.
+        // As in ``HTTPServer``: an endpoint is closed only when no accept is in flight.
         for channel in channels { try await channel.setOption(.autoRead, value: false).get() }
         for _ in 0..<2 {
             try await EventLoopFuture.andAllComplete(group.makeIterator().map { $0.submit {} }, on: group.any()).get()

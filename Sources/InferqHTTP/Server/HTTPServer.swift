@@ -25,7 +25,7 @@ package final class HTTPServer: Service {
     /// A connection that is closed without an answer.
     private struct Refused: Error {}
 
-    private let listeners: [Listener]
+    private let endpoints: [Endpoint]
     private let settings: LiveHTTPSettings
     private let responder: GatewayResponder
     private let hub: EventHub
@@ -35,18 +35,18 @@ package final class HTTPServer: Service {
     private let executors: [EventLoopExecutor]
     private let logger: Logger
     private let state = Mutex(State())
-    /// Told the addresses once every listener accepts.
+    /// Told the addresses once every endpoint accepts.
     private let onReady: @Sendable ([String]) async -> Void
 
     package init(
-        listeners: [Listener],
+        endpoints: [Endpoint],
         gateway: Gateway,
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         executors: [EventLoopExecutor],
         logger: Logger,
         onReady: @escaping @Sendable ([String]) async -> Void
     ) {
-        self.listeners = listeners
+        self.endpoints = endpoints
         self.settings = gateway.settings
         self.group = group
         self.executors = executors
@@ -60,7 +60,7 @@ package final class HTTPServer: Service {
 
     /// Serves until the graceful shutdown, and returns when every request that was accepted is answered.
     ///
-    /// - Throws: ``Listener/Unusable``.
+    /// - Throws: ``Endpoint/Unusable``.
     package func run() async throws {
         let (connections, accepted) = AsyncStream.makeStream(of: AcceptedConnection.self)
         let channels = try await bindAll(accepted)
@@ -86,9 +86,9 @@ package final class HTTPServer: Service {
             channel.eventLoop.makeCompletedFuture { try self.setUp(channel, accepted) }
         }
         var channels: [any Channel] = []
-        for listener in listeners {
+        for endpoint in endpoints {
             do {
-                let channel = try await listener.bind(bootstrap)
+                let channel = try await endpoint.bind(bootstrap)
                 channels.append(channel)
                 try await watchPeers(channel)
             } catch {
@@ -116,7 +116,7 @@ package final class HTTPServer: Service {
 
     /// A peer that vanished without a word is found within three times the setting, also when data waits for it: after
     /// 45 s of silence, or 40 s after the first byte that it did not confirm, so that a heartbeat keeps it within a
-    /// minute. Accepted sockets take these over from the listener (tcp(7), Linux): it costs nothing per connection.
+    /// minute. Accepted sockets take these over from the endpoint (tcp(7), Linux): it costs nothing per connection.
     private func watchPeers(_ channel: any Channel) async throws {
         guard let address = channel.localAddress, address.protocol != .unix else { return }
         let idle = max(1, settings.current.keepalive.milliseconds / 1000)
@@ -186,9 +186,9 @@ package final class HTTPServer: Service {
 
     /// No new connection is accepted; every request on one that was accepted is answered; streams and waits end.
     private func stop(_ channels: [any Channel], _ accepted: Accepted) {
-        // Closing a listener while an accept is in flight resets that client. So it is taken out of the poll first; then
-        // every loop has its turn, which sets up what was accepted before, and once more, which hands it on; only a
-        // listener with nothing in flight is closed.
+        // Closing an endpoint while an accept is in flight resets that client. So it is taken out of the poll first;
+        // then every loop has its turn, which sets up what was accepted before, and once more, which hands it on; only
+        // an endpoint with nothing in flight is closed.
         let loop = group.any()
         EventLoopFuture.andAllComplete(channels.map { $0.setOption(.autoRead, value: false) }, on: loop)
             .flatMap { self.turnOfEveryLoop() }

@@ -1,4 +1,5 @@
 import Foundation
+import InferqHTTP
 
 /// Where a command that needs the Unix socket looks for it, and the configuration that names the store.
 struct LocalGateways {

@@ -27,21 +27,21 @@ struct ServeCommand: AsyncParsableCommand {
         let logs = LogSetup(environment: environment)
         defer { logs.writer.flush() }
         do {
-            let listeners = Systemd.listeners(complain: logs.say)
+            let endpoints = Systemd.endpoints(complain: logs.say)
             let flags = SettingsFlags(
-                config: config, listen: listen, sockets: listeners.isEmpty ? .own : .given
+                config: config, listen: listen, sockets: endpoints.isEmpty ? .own : .given
             )
             let prepare: @Sendable () async throws -> PreparedGateway = {
                 let settings = try Settings.load(environment: environment, flags: flags)
                 let serve = Serve(
-                    settings: settings, flags: flags, environment: environment, inherited: listeners, logs: logs
+                    settings: settings, flags: flags, environment: environment, inherited: endpoints, logs: logs
                 )
                 return PreparedGateway(serve: serve, queue: try await serve.open())
             }
             let prepared =
-                listeners.isEmpty
+                endpoints.isEmpty
                 ? try await prepare()
-                : try await Degraded.untilPrepared(listeners: listeners, logs: logs, prepare)
+                : try await Degraded.untilPrepared(endpoints: endpoints, logs: logs, prepare)
             if let prepared { try await prepared.serve.run(prepared.queue) }
         } catch let problems as SettingsProblems {
             for problem in problems.all { logs.say("inferq: \(problem)") }
@@ -49,7 +49,7 @@ struct ServeCommand: AsyncParsableCommand {
         } catch let error as StoreError {
             logs.say("inferq: \(error)")
             throw error.exitCode
-        } catch let error as Listener.Unusable {
+        } catch let error as Endpoint.Unusable {
             logs.say("inferq: \(error)")
             throw Exit.unavailable
         }

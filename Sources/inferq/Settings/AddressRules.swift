@@ -1,12 +1,49 @@
+import InferqHTTP
+
 /// The rules of settings that hold addresses.
 enum AddressRules {
-    static var listen: SettingRule<ListenAddress> {
+    static var listen: SettingRule<Endpoint> {
         SettingRule { value throws(Refusal) in
             guard case .text(let text) = value else {
                 throw Refusal("expected an address, found \(value.found)", "write for example \"127.0.0.1:8484\"")
             }
-            return try ListenAddress(text)
+            return try endpoint(text)
         }
+    }
+
+    /// Reads `"127.0.0.1:8484"`, `"[::1]:8484"`, `"localhost:8484"` or `"unix:/path"`.
+    static func endpoint(_ text: String) throws(Refusal) -> Endpoint {
+        let example = "write for example \"127.0.0.1:8484\", \"[::1]:8484\" or \"unix:/run/inferq/inferq.sock\""
+        if text.hasPrefix("unix:") {
+            let path = String(text.dropFirst(5))
+            guard path.hasPrefix("/"), !path.hasSuffix("/") else {
+                throw Refusal("\(text.quoted()) names no absolute path", example)
+            }
+            guard path.utf8.count <= HostText.longestSocketPath else {
+                let limit = HostText.longestSocketPath
+                throw Refusal("\(text.quoted()) is too long for a Unix socket", "use at most \(limit) bytes")
+            }
+            return .unix(path: path)
+        }
+        guard let colon = text.lastIndex(of: ":") else {
+            throw Refusal("\(text.quoted()) has no port", example)
+        }
+        guard let port = HostText.port(text[text.index(after: colon)...], in: 0...65_535) else {
+            throw Refusal("\(text.quoted()) has no port from 0 to 65535", example)
+        }
+        let host = String(text[..<colon])
+        if host.hasPrefix("["), host.hasSuffix("]"), HostText.isIPv6(String(host.dropFirst().dropLast())) {
+            return .tcp(host: String(host.dropFirst().dropLast()), port: port)
+        }
+        if HostText.isIPv4(host) || host == "localhost" { return .tcp(host: host, port: port) }
+        if host.isEmpty || host == "*" {
+            throw Refusal("\(text.quoted()) has no address", "write \"0.0.0.0:\(port)\" for every IPv4 address")
+        }
+        if HostText.isIPv6(host) {
+            throw Refusal("\(text.quoted()) lacks brackets", "write \"[\(host)]:\(port)\"")
+        }
+        // A name would have to be resolved before anything else works, and may mean several addresses.
+        throw Refusal("\(text.quoted()) is not an IP address and a port", example)
     }
 
     /// How model servers reach the gateway; without a slash at the end, so that paths can be appended.

@@ -1,4 +1,5 @@
 import InferqCore
+import InferqHTTP
 import Logging
 
 extension Settings {

@@ -1,11 +1,12 @@
 import InferqCore
+import InferqHTTP
 import Logging
 
 /// Everything that the operator decides, checked; the defaults are those of the documentation.
 struct Settings: Sendable, Equatable {
     /// Sockets from systemd replace this list.
-    var listen: [ListenAddress] = [.tcp(host: "127.0.0.1", port: 8484)]
-    /// How model servers reach the gateway, without a slash at the end; empty: the first TCP listener.
+    var listen: [Endpoint] = [.tcp(host: "127.0.0.1", port: 8484)]
+    /// How model servers reach the gateway, without a slash at the end; empty: the first TCP endpoint.
     var publicURL = ""
     /// Names accepted in Host beside IP addresses and localhost, in lower case.
     var hosts: [String] = []

@@ -18,17 +18,17 @@ enum Systemd {
         }
     }
 
-    /// The sockets as listeners, in an order of our own: model servers are told of the first that speaks TCP.
+    /// The sockets as endpoints, in an order of our own: model servers are told of the first that speaks TCP.
     ///
     /// What is no listening stream socket is told to `complain` and left alone.
-    static func listeners(complain: (String) -> Void) -> [Listener] {
+    static func endpoints(complain: (String) -> Void) -> [Endpoint] {
         let known = ["inferq.socket", "inferq-ipv6.socket", "inferq-local.socket"]
         let sockets = inheritedSockets().filter { socket in
-            let isListener = sd_is_socket(socket.descriptor, AF_UNSPEC, CInt(SOCK_STREAM.rawValue), 1) > 0
-            if !isListener {
+            let isListening = sd_is_socket(socket.descriptor, AF_UNSPEC, CInt(SOCK_STREAM.rawValue), 1) > 0
+            if !isListening {
                 complain("inferq: \(socket.name) from systemd is no listening stream socket: not used")
             }
-            return isListener
+            return isListening
         }
         let rank = { (name: String) in known.firstIndex(of: name) ?? known.count }
         return sockets.sorted { (rank($0.name), $0.descriptor) < (rank($1.name), $1.descriptor) }

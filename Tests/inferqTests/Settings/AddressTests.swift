@@ -1,3 +1,4 @@
+import InferqHTTP
 import Testing
 
 @testable import inferq
@@ -5,7 +6,7 @@ import Testing
 struct AddressTests {
     @Test(arguments: ["127.0.0.1:8484", "[::1]:8484", "0.0.0.0:0", "localhost:8484", "[::]:1", "unix:/run/x.sock"])
     func anAddressReadsBackAsItWasWritten(_ text: String) throws {
-        #expect(try ListenAddress(text).description == text)
+        #expect(try AddressRules.endpoint(text).description == text)
     }
 
     @Test(arguments: [
@@ -16,7 +17,7 @@ struct AddressTests {
         "unix:/" + String(repeating: "x", count: 107),
     ])
     func anythingElseIsNoAddressToListenOn(_ text: String) {
-        #expect(throws: Refusal.self) { try ListenAddress(text) }
+        #expect(throws: Refusal.self) { try AddressRules.endpoint(text) }
     }
 
     @Test(arguments: [

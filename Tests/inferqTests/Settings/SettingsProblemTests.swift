@@ -1,4 +1,5 @@
 import Foundation
+import InferqHTTP
 import Testing
 
 @testable import inferq

@@ -1,5 +1,6 @@
 import Foundation
 import InferqCore
+import InferqHTTP
 import Logging
 import Testing
 

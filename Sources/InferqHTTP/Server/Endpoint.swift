@@ -6,8 +6,10 @@ import NIOPosix
 #endif
 
 /// Where the server accepts connections: an address of its own, or a socket that it was given.
-package enum Listener: Sendable, Equatable {
+package enum Endpoint: Sendable, Equatable {
+    /// An IP address without brackets, or `localhost`. Port 0: the kernel chooses one.
     case tcp(host: String, port: Int)
+    /// A path from the root.
     case unix(path: String)
     /// A listening socket that somebody else opened, and keeps open when this process is gone. It is never closed here.
     case inherited(descriptor: CInt)
@@ -37,7 +39,7 @@ package enum Listener: Sendable, Equatable {
                 return try await bootstrap.withBoundSocket(copy).get()
             }
         } catch {
-            throw Unusable(listener: self, reason: Self.reason(error), isInUse: Self.isInUse(error))
+            throw Unusable(endpoint: self, reason: Self.reason(error), isInUse: Self.isInUse(error))
         }
     }
 
@@ -56,23 +58,24 @@ package enum Listener: Sendable, Equatable {
 
     /// An address that cannot be listened on.
     package struct Unusable: Error, CustomStringConvertible {
-        let listener: Listener
+        let endpoint: Endpoint
         let reason: String
         let isInUse: Bool
 
         package var description: String {
-            switch listener {
+            switch endpoint {
             case .unix where !isInUse:
-                "cannot listen on \(listener) (\(reason)): make its folder, remove what is in its place, or correct the "
+                "cannot listen on \(endpoint) (\(reason)): make its folder, remove what is in its place, or correct the "
                     + "setting listen"
             case .unix, .tcp, .inherited:
-                "cannot listen on \(listener) (\(reason)): stop the program that is there, or correct the setting listen"
+                "cannot listen on \(endpoint) (\(reason)): stop the program that is there, or correct the setting listen"
             }
         }
     }
 }
 
-extension Listener: CustomStringConvertible {
+extension Endpoint: CustomStringConvertible {
+    /// As the setting `listen` has it.
     package var description: String {
         switch self {
         case .tcp(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
