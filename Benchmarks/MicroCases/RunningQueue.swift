@@ -72,7 +72,8 @@ struct RunningQueue: Sendable {
         _ body: @Sendable (RunningQueue) async throws -> Void
     ) async throws {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        let settings = JobStore.Settings(path: folder.appending(component: "inferq.db").path)
+        var settings = StoreSettings(path: folder.appending(component: "inferq.db").path)
+        (settings.minFree, settings.ballast) = (0, 0)
         let store = try JobStore(settings, models: ["m"], bootID: "") { fatalError("\($0)") }
         var model = ModelSettings(name: "m", url: "http://127.0.0.1:1/")
         model.queueLimit = 10_000_000
@@ -116,7 +117,7 @@ struct RunningQueue: Sendable {
     }
 
     var gateway: Gateway {
-        Gateway(queue: queue, wheel: wheel, settings: LiveHTTPSettings(HTTPSettings()), version: "micro")
+        Gateway(queue: queue, wheel: wheel, settings: Live(HTTPSettings()), version: "micro")
     }
 
     /// Jobs that wait.

@@ -86,7 +86,7 @@ package struct Retention: Service {
     /// Does all that is due and returns the time to the next deadline.
     private func round() async -> Duration {
         do {
-            await store.disk.tend(minFree: settings().minFree)
+            await store.disk.tend()
             tellOfDisk()
             let next = try await removeAll()
             return next.map { max($0 - store.clock.now.certain, Self.pause) } ?? Self.lookWhileIdle

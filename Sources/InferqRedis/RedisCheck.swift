@@ -17,9 +17,13 @@ package enum RedisCheck {
     ///
     /// - Parameter id: of this look: part of the keys, which expire or are deleted.
     /// - Throws: ``RedisError``, which holds no secrets.
-    package static func examine(_ settings: RedisSettings, id: String) throws(RedisError) -> Finding {
+    package static func examine(
+        _ address: RedisAddress,
+        _ settings: RedisSettings,
+        id: String
+    ) throws(RedisError) -> Finding {
         // Commands that wait in Redis do so for a moment.
-        let connection = try RedisConnection(settings, patience: .milliseconds(10))
+        let connection = try RedisConnection(address, settings, patience: .milliseconds(10))
         var finding = Finding()
         for (command, place) in commands(RedisKeys(prefix: settings.prefix), id) {
             try connection.append(command)

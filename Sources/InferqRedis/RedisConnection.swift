@@ -34,9 +34,9 @@ final class RedisConnection {
     ///
     /// - Parameter patience: how long an answer may take beyond the command timeout: for commands that wait.
     /// - Throws: ``RedisError``.
-    init(_ settings: RedisSettings, patience: Duration = .zero) throws(RedisError) {
+    init(_ address: RedisAddress, _ settings: RedisSettings, patience: Duration = .zero) throws(RedisError) {
         let made =
-            switch settings.place {
+            switch address.place {
             case .tcp(let host, let port): try Self.connect(host, port, settings.connectTimeout)
             case .unix(let path): redisConnectUnixWithTimeout(path, timeval(settings.connectTimeout))
             }
@@ -46,12 +46,12 @@ final class RedisConnection {
         timeout = settings.commandTimeout + patience
         guard made.pointee.err == 0 else { throw .unreachable(Self.reason(made)) }
         redisSetTimeout(made, timeval(timeout))
-        if case .tcp = settings.place { redisEnableKeepAlive(made) }
-        if let password = settings.password {
-            let words = settings.user.map { ["AUTH", $0, password] } ?? ["AUTH", password]
+        if case .tcp = address.place { redisEnableKeepAlive(made) }
+        if let password = address.password {
+            let words = address.user.map { ["AUTH", $0, password] } ?? ["AUTH", password]
             try expectOK(RedisCommand(words), "AUTH")
         }
-        if settings.database != 0 { try expectOK(RedisCommand("SELECT", String(settings.database)), "SELECT") }
+        if address.database != 0 { try expectOK(RedisCommand("SELECT", String(address.database)), "SELECT") }
     }
 
     deinit {

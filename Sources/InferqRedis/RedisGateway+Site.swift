@@ -42,9 +42,9 @@ extension RedisGateway {
         }
         let heartbeat = GatewayHeartbeat(
             url: publicURL(), models: queue.models.map(\.name), session: link.id,
-            patience: Int(link.settings.deadAfter.milliseconds)
+            patience: Int(link.settings.workerTimeout.milliseconds)
         )
-        let lifetime = String(link.settings.deadAfter.milliseconds)
+        let lifetime = String(link.settings.workerTimeout.milliseconds)
         link.send(RedisCommand("SET", key, heartbeat.text, "PX", lifetime))
         link.send(RedisCommand("SADD", link.keys.gateways, instance))
     }
@@ -162,7 +162,7 @@ extension RedisGateway {
 
     /// Whether this gateway can tell in time that the worker lives; both announce how often and how long.
     private func isUsable(_ told: WorkerHeartbeat) -> Bool {
-        let patience = Int(link.settings.deadAfter.milliseconds)
+        let patience = Int(link.settings.workerTimeout.milliseconds)
         if told.fits(patience) { return true }
         onceAnHour.log(
             logger, .warning,

@@ -148,7 +148,7 @@ package final class RedisGateway: Service {
         case .up(let session):
             state.withLock { state in
                 let isFirst = state.session == 0 && !link.wasAway
-                let patience = isFirst ? link.settings.deadAfter : link.settings.grace
+                let patience = isFirst ? link.settings.workerTimeout : link.settings.workerGrace
                 state.workers.beginSession(patience: patience, now: .now)
                 state.session = session
                 state.isShown = false

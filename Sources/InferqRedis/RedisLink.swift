@@ -70,6 +70,7 @@ package final class RedisLink: Sendable {
         }
     }
 
+    let address: RedisAddress
     let settings: RedisSettings
     let keys: RedisKeys
     let logger: Logger
@@ -101,8 +102,14 @@ package final class RedisLink: Sendable {
     ///   - outage: what is done without Redis, for the log.
     ///   - patienceWhenFull: how long others have to make room in a Redis that is full, before it counts as away.
     package init(
-        _ settings: RedisSettings, id: String, outage: RedisOutage, patienceWhenFull: Duration = .zero, logger: Logger
+        _ address: RedisAddress,
+        _ settings: RedisSettings,
+        id: String,
+        outage: RedisOutage,
+        patienceWhenFull: Duration = .zero,
+        logger: Logger
     ) {
+        self.address = address
         self.settings = settings
         self.id = id
         self.outage = outage
@@ -221,7 +228,7 @@ package final class RedisLink: Sendable {
         while !isStopped {
             var began: ContinuousClock.Instant?
             do throws(RedisError) {
-                let connection = try RedisConnection(settings)
+                let connection = try RedisConnection(address, settings)
                 keep(connection.handle)
                 defer { forget(connection.handle) }
                 try probe(connection)
@@ -247,7 +254,7 @@ package final class RedisLink: Sendable {
 
     /// Whether it answers and takes writes: one that is full, read-only or still loading does not.
     private func probe(_ connection: RedisConnection) throws(RedisError) {
-        let lifetime = String(max(1, settings.deadAfter.milliseconds))
+        let lifetime = String(max(1, settings.workerTimeout.milliseconds))
         guard case .status = try connection.run(RedisCommand("SET", keys.probe(id), "1", "PX", lifetime)) else {
             throw .unexpected("SET")
         }
@@ -373,7 +380,7 @@ package final class RedisLink: Sendable {
                     continue
                 }
                 do throws(RedisError) {
-                    let connection = try RedisConnection(self.settings, patience: patience)
+                    let connection = try RedisConnection(self.address, self.settings, patience: patience)
                     self.keep(connection.handle)
                     defer { self.forget(connection.handle) }
                     while !self.isStopped, self.session == session {

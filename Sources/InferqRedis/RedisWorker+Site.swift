@@ -37,7 +37,7 @@ extension RedisWorker {
             interval: Int(link.settings.heartbeat.milliseconds), beat: number, boot: bootID,
             away: servers.away.mapValues(WorkerHeartbeat.Away.init)
         )
-        let lifetime = String(link.settings.deadAfter.milliseconds)
+        let lifetime = String(link.settings.workerTimeout.milliseconds)
         link.send(RedisCommand("SET", link.keys.worker(link.id), heartbeat.text, "PX", lifetime))
         link.send(RedisCommand("SADD", link.keys.workers, link.id))
         for gateway in gateways {
@@ -74,7 +74,7 @@ extension RedisWorker {
             return .now - since
         }
         // Those that use Redis tell of themselves for as long as that.
-        if let lonely, lonely > link.settings.deadAfter {
+        if let lonely, lonely > link.settings.workerTimeout {
             if !isAnyoneThere { sayAlone() } else if !found.isEmpty { sayUnwanted() }
         }
         wakeReaders()
@@ -104,7 +104,7 @@ extension RedisWorker {
             logger, .warning,
             "no gateway is seen in this redis: compare broker.redis, its database and broker.prefix with the gateways'",
             metadata: [
-                "redis": "\(link.settings.place)", "database": .stringConvertible(link.settings.database),
+                "redis": "\(link.address.place)", "database": .stringConvertible(link.address.database),
                 "prefix": "\(link.settings.prefix)",
             ]
         )

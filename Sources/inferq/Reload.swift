@@ -8,9 +8,9 @@ import ServiceLifecycle
 struct Reload: Service {
     let flags: SettingsFlags
     let environment: [String: String]
-    let live: LiveSettings
+    let live: Live<Settings>
     let queue: JobQueue
-    let http: LiveHTTPSettings
+    let http: Live<HTTPSettings>
     let worker: Worker
     let redis: RedisBroker?
     let threshold: LogThreshold
@@ -40,15 +40,16 @@ struct Reload: Service {
             try await queue.store.add(models: new.modelList.map(\.name))
             live.current = new
             threshold.level = new.logLevel
-            http.current = new.http
+            http.current = new.affordableHTTP
+            queue.store.disk.minFree = new.store.minFree
             queue.configure(new.modelList)
             worker.modelsChanged()
             redis?.modelsChanged()
-            let fixed = new.changesNeedingRestart(from: old)
+            let fixed = Settings.rows.filter { $0.effect == .restart && $0.hasChanged(from: old, to: new) }
             if !fixed.isEmpty {
                 logger.warning(
                     "some changed settings take effect at the next start only",
-                    metadata: ["settings": "\(fixed.joined(separator: ", "))"]
+                    metadata: ["settings": "\(fixed.map(\.key).joined(separator: ", "))"]
                 )
             }
             for warning in new.warnings { logger.warning("\(warning)") }

@@ -26,7 +26,7 @@ struct Serve {
         Systemd.notify(Systemd.extending(by: .seconds(300)))
         let store = try openStore(logger)
         let site = Site()
-        let redis = RedisParts(settings.broker, instance: store.instance, site: site, logger: logger)
+        let redis = RedisParts(settings, instance: store.instance, site: site, logger: logger)
         let broker: any Broker = redis?.broker ?? RingBroker(capacity: settings.broker.ringCapacity)
         do {
             return OpenedQueue(
@@ -47,13 +47,14 @@ struct Serve {
         let logger = Logger(label: "inferq")
         let threshold = logs.start(format: settings.logFormat, level: settings.logLevel)
         for warning in settings.warnings { logger.warning("\(warning)") }
-        if settings.http.connections < settings.limits.connections {
+        let affordable = settings.affordableHTTP
+        if affordable.connections < settings.http.connections {
             logger.warning(
                 "the limit of open files lowers limits.connections; raise it (LimitNOFILE of systemd, or ulimit -n)",
-                metadata: ["connections": "\(settings.http.connections)", "open_files": "\(OpenFiles.limit)"]
+                metadata: ["connections": "\(affordable.connections)", "open_files": "\(OpenFiles.limit)"]
             )
         }
-        let live = LiveSettings(settings)
+        let live = Live(settings)
         let wheel = TimerWheel()
         let publicURL = PublicURL(settings)
         let modelServer = ModelServer(wheel: wheel)
@@ -65,7 +66,7 @@ struct Serve {
         )
         let site = opened.site
         let elsewhere = opened.redis.map { _ in AttemptsElsewhere(queue: queue, wheel: wheel, logger: logger) }
-        let http = LiveHTTPSettings(settings.http)
+        let http = Live(affordable)
         let server = HTTPServer(
             endpoints: inherited.isEmpty ? settings.listen : inherited,
             gateway: Gateway(
@@ -83,7 +84,7 @@ struct Serve {
                 metadata: [
                     "version": "\(Inferq.version)", "listen": .array(addresses.map { "\($0)" }),
                     "models": .array(queue.models.map { "\($0.name)" }),
-                    "broker": settings.broker.usesRedis ? "redis" : "ring",
+                    "broker": settings.redisInUse != nil ? "redis" : "ring",
                 ]
             )
             StartupCode.release()
@@ -122,15 +123,9 @@ struct Serve {
     }
 
     private func openStore(_ logger: Logger) throws -> JobStore {
-        var chosen = JobStore.Settings(path: settings.store.path)
-        chosen.synchronous = settings.store.synchronous == .full ? .full : .normal
-        chosen.readers = settings.store.readers
-        chosen.walLimit = settings.store.walLimit / 4
-        chosen.minFree = settings.store.minFree
-        chosen.ballast = settings.store.ballast
-        chosen.keepsElsewhere = settings.broker.usesRedis
         let store = try JobStore(
-            chosen, models: settings.modelList.map(\.name), bootID: KernelBoot.id
+            settings.store, models: settings.modelList.map(\.name), bootID: KernelBoot.id,
+            keepsElsewhere: settings.redisInUse != nil
         ) { [logs] error in
             logger.critical("the store cannot go on, ending the process", metadata: ["error": "\(error)"])
             logs.writer.flush()
@@ -190,20 +185,6 @@ struct OpenedQueue: Sendable {
     let site: Site
 }
 
-/// The settings in force; a reload replaces them.
-final class LiveSettings: Sendable {
-    private let value: Mutex<Settings>
-
-    init(_ settings: Settings) {
-        value = Mutex(settings)
-    }
-
-    var current: Settings {
-        get { value.withLock { $0 } }
-        set { value.withLock { $0 = newValue } }
-    }
-}
-
 /// How model servers reach the gateway: as configured, or the first TCP endpoint once that is known.
 private final class PublicURL: Sendable {
     private let value: Mutex<String>
@@ -220,37 +201,5 @@ private final class PublicURL: Sendable {
             let reachable = address.replacing("0.0.0.0:", with: "127.0.0.1:").replacing("[::]:", with: "[::1]:")
             value = "http://" + reachable
         }
-    }
-}
-
-extension Settings {
-    var modelList: [ModelSettings] {
-        models.values.sorted { $0.name < $1.name }
-    }
-
-    var retention: RetentionSettings {
-        RetentionSettings(age: store.retention, maxBytes: store.maxBytes, minFree: store.minFree)
-    }
-
-    var http: HTTPSettings {
-        var http = HTTPSettings()
-        http.hosts = hosts.map { $0.lowercased() }
-        http.origins = origins
-        http.syncWait = syncWait
-        http.maxBody = maxBody
-        http.heartbeat = heartbeat
-        (http.connections, http.refusals) = OpenFiles.share(of: limits.connections, beside: modelList)
-        http.keepalive = limits.keepalive
-        http.headTimeout = limits.headTimeout
-        http.head = limits.head
-        http.headerFields = limits.headerFields
-        http.target = limits.target
-        http.bodyMinRate = limits.bodyMinRate
-        http.idleTimeout = limits.idleTimeout
-        http.listenerTimeout = limits.listenerTimeout
-        http.bodiesInFlight = limits.bodiesInFlight
-        http.eventsPerJob = limits.eventsPerJob
-        http.minFree = store.minFree
-        return http
     }
 }

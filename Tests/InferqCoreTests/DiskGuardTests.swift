@@ -12,8 +12,8 @@ struct DiskGuardTests {
         folder = try TemporaryFolder()
     }
 
-    private func settings(minFree: Int, ballast: Int = 0) -> JobStore.Settings {
-        var settings = JobStore.Settings(path: folder.store)
+    private func settings(minFree: Int, ballast: Int = 0) -> StoreSettings {
+        var settings = StoreSettings(path: folder.store)
         settings.minFree = minFree
         settings.ballast = ballast
         return settings
@@ -36,7 +36,7 @@ struct DiskGuardTests {
     func theReserveIsReallyAllocatedAndGivenUpOnce() async throws {
         let disk = DiskGuard(settings(minFree: 1, ballast: 1 << 20))
         #expect(!disk.giveUpBallast())
-        await disk.tend(minFree: 1)
+        await disk.tend()
         #expect(try blocks() >= 1 << 20)
         #expect(disk.giveUpBallast())
         #expect(try blocks() == 0)
@@ -45,14 +45,14 @@ struct DiskGuardTests {
 
     @Test
     func theReserveOfAnEarlierProcessIsHeld() async throws {
-        await DiskGuard(settings(minFree: 1, ballast: 1 << 20)).tend(minFree: 1)
+        await DiskGuard(settings(minFree: 1, ballast: 1 << 20)).tend()
         #expect(DiskGuard(settings(minFree: 1, ballast: 1 << 20)).giveUpBallast())
     }
 
     @Test
     func theReserveIsNotTakenFromADiskThatIsShort() async throws {
         let disk = DiskGuard(settings(minFree: 1 << 50, ballast: 1 << 20))
-        await disk.tend(minFree: 1 << 50)
+        await disk.tend()
         #expect(!FileManager.default.fileExists(atPath: folder.store + ".ballast"))
     }
 
@@ -65,7 +65,7 @@ struct DiskGuardTests {
         var known = Submission(model: "a", options: Submission.Options(), input: .json("1"))
         known.key = IdempotencyKey("key", contentType: nil, query: nil, body: [])
         let job = try #require(try await queue.submit(known).job)
-        await store.disk.tend(minFree: 1 << 50)
+        store.disk.minFree = 1 << 50
         guard case .replayed(job.id) = try await queue.submit(known) else {
             Issue.record("a known key was not answered")
             return
@@ -74,7 +74,7 @@ struct DiskGuardTests {
         await #expect(throws: StoreError.full) { try await queue.submit(new) }
         #expect(queue.depth(of: "a").pending == 1)
         _ = try #require(try await queue.claim(Offer(model: "a", job: job.key)), "an accepted job goes on")
-        await store.disk.tend(minFree: 0)
+        store.disk.minFree = 0
         #expect(try await queue.submit(new).job != nil)
         await store.close()
     }
@@ -84,7 +84,7 @@ struct DiskGuardTests {
         let store = try JobStore(
             settings(minFree: 0, ballast: 1 << 20), models: ["a"], bootID: "boot"
         ) { _ in }
-        await store.disk.tend(minFree: 0)
+        await store.disk.tend()
         let bed = try CommitBed(onFull: store.disk.giveUpBallast)
         try await bed.leave(pages: 0)
         await #expect(throws: StoreError.full) {

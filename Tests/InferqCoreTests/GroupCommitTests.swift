@@ -11,7 +11,7 @@ struct CommitBed: Sendable {
     let pool: DatabasePool
     let commits: GroupCommit
 
-    init(walLimit: Int = 16 << 20, onFull: @escaping @Sendable () -> Bool = { false }) throws {
+    init(checkpointBytes: Int = 16 << 20, onFull: @escaping @Sendable () -> Bool = { false }) throws {
         folder = try TemporaryFolder()
         pool = try DatabasePool(path: folder.path + "/test.db")
         try pool.write { db in
@@ -21,7 +21,7 @@ struct CommitBed: Sendable {
                     """
             )
         }
-        commits = GroupCommit(pool: pool, walLimit: walLimit, onFull: onFull) { _ in }
+        commits = GroupCommit(pool: pool, checkpointBytes: checkpointBytes, onFull: onFull) { _ in }
     }
 
     /// Writes one row and returns its number.
@@ -307,7 +307,7 @@ struct GroupCommitTests {
 
     @Test
     func aFullWALIsCheckpointed() async throws {
-        let bed = try CommitBed(walLimit: 1)
+        let bed = try CommitBed(checkpointBytes: 1)
         _ = try await bed.commits.perform(.change, CommitBed.insert("one"))
         await bed.commits.checkpointNow()
         #expect(bed.commits.figures.checkpoints == 2)

@@ -151,7 +151,7 @@ struct JobStoreOpeningTests {
     @Test
     func aFolderThatCannotBeMadeIsUnusable() throws {
         try write(Data())
-        let settings = JobStore.Settings(path: folder.store + "/below/a.db")
+        let settings = StoreSettings.sample(folder.store + "/below/a.db")
         do {
             _ = try JobStore(settings, models: [], bootID: "boot") { _ in }
             Issue.record("opened below a file")

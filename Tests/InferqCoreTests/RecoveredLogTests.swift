@@ -79,8 +79,8 @@ struct RecoveredLogTests {
 
     @Test
     func aLogThatIsInUseCountsForTheNextCheckpoint() async throws {
-        let bed = try CommitBed(walLimit: 1 << 20)
-        let commits = GroupCommit(pool: bed.pool, walLimit: 1 << 20, walByteCount: 1 << 20) { _ in }
+        let bed = try CommitBed(checkpointBytes: 1 << 20)
+        let commits = GroupCommit(pool: bed.pool, checkpointBytes: 1 << 20, walByteCount: 1 << 20) { _ in }
         _ = try await commits.perform(.submit, CommitBed.insert("one"))
         _ = try await commits.perform(.submit, CommitBed.insert("two"))
         #expect(commits.figures.checkpoints == 1)

@@ -8,7 +8,7 @@ import Testing
 @Suite(.timeLimit(.minutes(1)))
 struct RetentionTests {
     private static let day = Duration.seconds(86_400)
-    private static let week = RetentionSettings(age: .seconds(7 * 86_400), maxBytes: 1 << 40, minFree: 0)
+    private static let week = RetentionSettings(age: .seconds(7 * 86_400), maxBytes: 1 << 40)
 
     /// Stores jobs that end one second apart, the first one at `Job.submitted`.
     private func end(_ count: Int, in store: JobStore, byteCount: Int = 2) async throws -> [Job] {
@@ -67,7 +67,7 @@ struct RetentionTests {
     func anAgeOfZeroKeepsForEver() async throws {
         try await withStore { store in
             let jobs = try await end(2, in: store)
-            let settings = RetentionSettings(age: .zero, maxBytes: 1 << 40, minFree: 0)
+            let settings = RetentionSettings(age: .zero, maxBytes: 1 << 40)
             try await removeAll(settings, store, now: .at(.latest))
             #expect(try await ids(store) == jobs.map(\.id))
         }
@@ -79,7 +79,7 @@ struct RetentionTests {
             let pending = try await store.insert(.sample(0))
             let running = try await store.insert(.sample(1))
             try await store.claim(running)
-            try await removeAll(RetentionSettings(age: .seconds(1), maxBytes: 0, minFree: 0), store, now: .at(.latest))
+            try await removeAll(RetentionSettings(age: .seconds(1), maxBytes: 0), store, now: .at(.latest))
             #expect(try await ids(store) == [pending.id, running.id])
         }
     }
@@ -105,7 +105,7 @@ struct RetentionTests {
     func pastMaxBytesThoseThatEndedFirstGo() async throws {
         try await withStore { store in
             let jobs = try await end(10, in: store, byteCount: 10_000)
-            let settings = RetentionSettings(age: .zero, maxBytes: 50_000, minFree: 0)
+            let settings = RetentionSettings(age: .zero, maxBytes: 50_000)
             try await removeAll(settings, store, now: .at(Job.submitted))
             #expect(try await ids(store) == jobs.suffix(4).map(\.id))
             #expect(try await total(store)[1] <= 50_000)
@@ -212,7 +212,7 @@ struct RetentionTests {
             _ = try await store.change(
                 job.key, rank: .outcome, now: .at(begin), { $0.cancel(now: .at(begin)) }
             )
-            let settings = RetentionSettings(age: .seconds(60), maxBytes: 1 << 40, minFree: 0)
+            let settings = RetentionSettings(age: .seconds(60), maxBytes: 1 << 40)
             try await removeAll(settings, store, now: .at(begin + .seconds(3600)))
             #expect(try await store.head(job.id) == nil)
             #expect(try await store.jobOf(key) == job.id)

@@ -190,7 +190,7 @@ struct StoreClockTests {
     }
 
     private func removeDue(_ store: JobStore) async throws -> Int {
-        let week = RetentionSettings(age: Self.day * 7, maxBytes: 1 << 40, minFree: 0)
+        let week = RetentionSettings(age: Self.day * 7, maxBytes: 1 << 40)
         return try await store.removeEnded(week, now: store.clock.now.certain).0.jobs
     }
 

@@ -51,7 +51,7 @@ struct StoreFilesTests {
     @Test
     func aCommitIntoAFileWithoutItsNameIsNotAcknowledged() async throws {
         let above = folder.path + "/above"
-        let settings = JobStore.Settings(path: above + "/below/inferq.db")
+        let settings = StoreSettings.sample(above + "/below/inferq.db")
         let ends = Record<StoreError>()
         let store = try JobStore(settings, models: ["a", "b"], bootID: "boot") { ends.add($0) }
         try await store.insert(.sample(1))

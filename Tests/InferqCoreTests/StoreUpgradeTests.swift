@@ -25,7 +25,7 @@ struct StoreUpgradeTests {
     }
 
     private func upgrade(_ migrations: [Schema.Migration]) throws -> StoreUpgrade? {
-        let pool = try StoreOpening.open(JobStore.Settings(path: folder.store))
+        let pool = try StoreOpening.open(.sample(folder.store))
         return try StoreUpgrade.run(pool, path: folder.store, migrations: migrations)
     }
 
@@ -53,7 +53,7 @@ struct StoreUpgradeTests {
         #expect(try count("SELECT count(*) FROM job WHERE note = 'n' || key") == 300)
         #expect(!exists(draft))
         // The copy is a store of this version, with every job.
-        let kept = try JobStore(JobStore.Settings(path: copy), models: [], bootID: "") { _ in }
+        let kept = try JobStore(.sample(copy), models: [], bootID: "") { _ in }
         let jobs = try await kept.pool.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM job") }
         #expect(jobs == 300)
         await kept.close()
@@ -62,7 +62,7 @@ struct StoreUpgradeTests {
     @Test
     func aStepIsNotTakenTwice() async throws {
         try await leaveStore()
-        let pool = try StoreOpening.open(JobStore.Settings(path: folder.store))
+        let pool = try StoreOpening.open(.sample(folder.store))
         let older = try StoreUpgrade.run(pool, path: folder.store, migrations: [Self.addNote])
         let none = try StoreUpgrade.run(pool, path: folder.store, migrations: [Self.addNote])
         let newer = try StoreUpgrade.run(pool, path: folder.store, migrations: [Self.addNote, Self.numberNotes])
@@ -97,7 +97,7 @@ struct StoreUpgradeTests {
     func withoutRoomForTheCopyNothingIsDone() async throws {
         try await leaveStore()
         let disk = FaultyDisk(folder)
-        let pool = try StoreOpening.open(JobStore.Settings(path: folder.store))
+        let pool = try StoreOpening.open(.sample(folder.store))
         disk.fail(.full, at: 5)
         #expect(throws: StoreError.full) {
             _ = try StoreUpgrade.run(pool, path: folder.store, migrations: [Self.addNote])

@@ -28,7 +28,17 @@ final class TemporaryFolder: Sendable {
         source: StoreClock.Source = .system,
         onFatal: @escaping @Sendable (StoreError) -> Void = { _ in }
     ) throws -> JobStore {
-        try JobStore(JobStore.Settings(path: store), models: models, bootID: bootID, source: source, onFatal: onFatal)
+        try JobStore(.sample(store), models: models, bootID: bootID, source: source, onFatal: onFatal)
+    }
+}
+
+extension StoreSettings {
+    /// For a store that refuses nothing for want of room.
+    static func sample(_ path: String) -> StoreSettings {
+        var settings = StoreSettings(path: path)
+        settings.minFree = 0
+        settings.ballast = 0
+        return settings
     }
 }
 

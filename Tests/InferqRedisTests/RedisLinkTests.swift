@@ -27,7 +27,7 @@ struct RedisLinkTests {
 
     private func withLink(
         _ server: RedisServer,
-        _ prepare: (inout RedisSettings) -> Void = { _ in },
+        _ prepare: (inout RedisAddress, inout RedisSettings) -> Void = { _, _ in },
         _ body: (RedisLink, Turns) async throws -> Void
     ) async throws {
         let link = server.link(prepare)
@@ -74,7 +74,7 @@ struct RedisLinkTests {
     @Test
     func aFrozenServerIsAwayAndComesBack() async throws {
         let server = try RedisServer()
-        try await withLink(server, { $0.commandTimeout = .seconds(1) }) { link, turns in
+        try await withLink(server, { _, settings in settings.commandTimeout = .seconds(1) }) { link, turns in
             server.signal(SIGSTOP)
             await turns.next(isUp: false)
             server.signal(SIGCONT)
@@ -94,7 +94,7 @@ struct RedisLinkTests {
             #expect(await link.ask(RedisCommand(trouble)) == .status("OK"))
             link.send(RedisCommand("SET", "key", "value"))
             await turns.next(isUp: false)
-            let doctor = try RedisConnection(server.settings)
+            let doctor = try RedisConnection(server.address, server.settings)
             #expect(try doctor.run(RedisCommand(cure)) == .status("OK"))
             await turns.next(isUp: true)
             #expect(await link.ask(RedisCommand("SET", "key", "value")) == .status("OK"))
@@ -104,11 +104,11 @@ struct RedisLinkTests {
     @Test
     func aWrongPasswordIsRefusedWithoutBeingNamed() throws {
         let server = try RedisServer(["--requirepass", "right"])
-        var settings = server.settings
-        settings.password = "wrong-secret"
+        var address = server.address
+        address.password = "wrong-secret"
         while true {
             do throws(RedisError) {
-                _ = try RedisConnection(settings)
+                _ = try RedisConnection(address, server.settings)
                 Issue.record("it was let in")
                 return
             } catch {
@@ -130,10 +130,10 @@ struct RedisLinkTests {
         let server = try RedisServer(["--user", "worker", "on", ">secret", "~*", "&*", "+@all"])
         try await withLink(
             server,
-            { settings in
-                settings.user = "worker"
-                settings.password = "secret"
-                settings.database = 3
+            { address, _ in
+                address.user = "worker"
+                address.password = "secret"
+                address.database = 3
             }
         ) { link, _ in
             #expect(await link.ask(RedisCommand("ACL", "WHOAMI"))?.text == "worker")
@@ -144,9 +144,9 @@ struct RedisLinkTests {
 
     @Test
     func nobodyIsThereWhereNothingListens() {
-        let settings = RedisSettings(place: .unix(path: "/nowhere/redis.sock"))
+        let address = RedisAddress(.unix(path: "/nowhere/redis.sock"))
         do throws(RedisError) {
-            _ = try RedisConnection(settings)
+            _ = try RedisConnection(address, RedisSettings())
             Issue.record("connected to nothing")
         } catch {
             guard case .unreachable = error else {
@@ -214,23 +214,23 @@ struct RedisLinkTests {
         let server = try RedisServer([
             "--user", "some", "on", ">secret", "resetchannels", "~*", "+@all", "-xpending",
         ])
-        var settings = server.settings
-        settings.user = "some"
-        settings.password = "secret"
+        var address = server.address
+        address.user = "some"
+        address.password = "secret"
         var found: RedisCheck.Finding?
         while found == nil {
             do throws(RedisError) {
-                found = try RedisCheck.examine(settings, id: "id")
+                found = try RedisCheck.examine(address, server.settings, id: "id")
             } catch {
                 guard case .unreachable = error else { throw error }
             }
         }
         #expect(found?.refused.map(\.command) == ["XPENDING", "PUBLISH"])
         #expect(found?.refused.last?.place == "inferq:event:doctor")
-        settings.user = nil
-        settings.password = nil
-        #expect(try RedisCheck.examine(settings, id: "id").refused.isEmpty)
-        let left = try RedisConnection(settings).run(RedisCommand("KEYS", "*"))
+        address.user = nil
+        address.password = nil
+        #expect(try RedisCheck.examine(address, server.settings, id: "id").refused.isEmpty)
+        let left = try RedisConnection(address, server.settings).run(RedisCommand("KEYS", "*"))
         #expect(left.elements.compactMap(\.text) == ["inferq:gateway:id:published"] || left.elements.isEmpty)
     }
 

@@ -53,8 +53,10 @@ final class RedisServer: Sendable {
         kill(process.processIdentifier, number)
     }
 
+    var address: RedisAddress { RedisAddress(.unix(path: socket)) }
+
     var settings: RedisSettings {
-        var settings = RedisSettings(place: .unix(path: socket))
+        var settings = RedisSettings()
         settings.probeInterval = .milliseconds(50)
         // The suites run side by side: an answer may take its time.
         settings.connectTimeout = .seconds(20)
@@ -63,9 +65,9 @@ final class RedisServer: Sendable {
     }
 
     /// A link that looks for it, and so may begin before it listens.
-    func link(_ prepare: (inout RedisSettings) -> Void = { _ in }) -> RedisLink {
-        var settings = settings
-        prepare(&settings)
-        return RedisLink(settings, id: UUID().uuidString, outage: .jobsWait, logger: .silent)
+    func link(_ prepare: (inout RedisAddress, inout RedisSettings) -> Void = { _, _ in }) -> RedisLink {
+        var (address, settings) = (address, settings)
+        prepare(&address, &settings)
+        return RedisLink(address, settings, id: UUID().uuidString, outage: .jobsWait, logger: .silent)
     }
 }

@@ -6,7 +6,7 @@ import Synchronization
 package struct Gateway: Sendable {
     package let queue: JobQueue
     package let wheel: TimerWheel
-    package let settings: LiveHTTPSettings
+    package let settings: Live<HTTPSettings>
     package let version: String
     let site: Site
     /// Attempts at workers on other hosts; nil without a Redis.
@@ -23,7 +23,7 @@ package struct Gateway: Sendable {
     package init(
         queue: JobQueue,
         wheel: TimerWheel,
-        settings: LiveHTTPSettings,
+        settings: Live<HTTPSettings>,
         version: String,
         site: Site = Site(),
         elsewhere: AttemptsElsewhere? = nil,

@@ -101,7 +101,7 @@ struct StoreRoutes: Sendable {
 
     private func copy(_ context: GatewayContext) async throws -> StoreCopy {
         do {
-            return try await gateway.store.copy(leaving: context.settings.minFree)
+            return try await gateway.store.copy()
         } catch StoreCopy.Refusal.busy {
             throw APIError.copyInProgress
         } catch StoreCopy.Refusal.noRoom(let needed, let free) {

@@ -26,7 +26,7 @@ package final class HTTPServer: Service {
     private struct Refused: Error {}
 
     private let endpoints: [Endpoint]
-    private let settings: LiveHTTPSettings
+    private let settings: Live<HTTPSettings>
     private let responder: GatewayResponder
     private let hub: EventHub
     private let metrics: HTTPMetrics

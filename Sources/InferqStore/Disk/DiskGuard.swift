@@ -35,11 +35,17 @@ package final class DiskGuard: Sendable {
     /// What a start needs: the WAL, its index and one transaction.
     private static let roomToStart = 2 << 20
 
-    init(_ settings: JobStore.Settings) {
+    init(_ settings: StoreSettings) {
         folder = StoreOpening.folder(of: settings.path)
         let total = Self.statistics(folder)?.total ?? 0
         ballast = Ballast(path: settings.path + ".ballast", size: min(settings.ballast, total / 16))
         state = Mutex(State(minFree: settings.minFree))
+    }
+
+    /// Free bytes below which new jobs are refused.
+    package var minFree: Int {
+        get { state.withLock { $0.minFree } }
+        set { state.withLock { $0.minFree = newValue } }
     }
 
     /// Whether new jobs are refused.
@@ -78,10 +84,7 @@ package final class DiskGuard: Sendable {
     }
 
     /// Takes the reserve anew once there is room for it.
-    ///
-    /// - Parameter minFree: bytes, as they are set now.
-    func tend(minFree: Int) async {
-        state.withLock { $0.minFree = minFree }
+    package func tend() async {
         guard !ballast.isHeld, ballast.size > 0, let free = Self.statistics(folder)?.free else { return }
         guard free >= minFree + ballast.size + ballast.size / 8 else { return }
         await ballast.take()

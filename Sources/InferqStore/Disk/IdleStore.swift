@@ -58,7 +58,7 @@ package final class IdleStore: Sendable {
         return check
     }
 
-    /// As ``JobStore/copy(leaving:)``.
+    /// As ``JobStore/copy()``, but for what it leaves free, in bytes.
     package func copy(leaving reserve: Int) async throws -> StoreCopy {
         let bytes = try await database.read { db in
             (try Int.fetchOne(db, sql: "PRAGMA page_count") ?? 0) * (try Int.fetchOne(db, sql: "PRAGMA page_size") ?? 0)

@@ -170,12 +170,12 @@ package enum FreeSpace {
 extension JobStore {
     /// Takes a copy that holds every job that was acknowledged before this call, while the store goes on.
     ///
-    /// The pages go through the writer in steps, between its commits. Cancelling the calling task ends it.
+    /// The pages go through the writer in steps, between its commits. Cancelling the calling task ends it. It leaves
+    /// ``DiskGuard/minFree`` of the disk free.
     ///
-    /// - Parameter reserve: bytes of the disk that must stay free.
     /// - Throws: ``StoreCopy/Refusal``, ``StoreError``, or `CancellationError`.
-    package func copy(leaving reserve: Int) async throws -> StoreCopy {
-        try await StoreCopy.take(pool.path, blobs, byteCount: try await pageBytes(), leaving: reserve) { path in
+    package func copy() async throws -> StoreCopy {
+        try await StoreCopy.take(pool.path, blobs, byteCount: try await pageBytes(), leaving: disk.minFree) { path in
             let copy = try await commits.perform(.change) { db in try PageCopy(of: db, into: path) }
             defer { pool.asyncWriteWithoutTransaction { _ in copy.end() } }
             while try await !step(copy) { try Task.checkCancellation() }

@@ -68,7 +68,7 @@ enum StoreOpening {
     }
 
     /// Opens the file, after a look at its first bytes: GRDB would turn another program's database into a WAL one.
-    static func open(_ settings: JobStore.Settings) throws -> DatabasePool {
+    static func open(_ settings: StoreSettings) throws -> DatabasePool {
         PageSeal.install
         try inspect(settings.path)
         try RecoveredLog.writeAnew(settings.path)
@@ -90,7 +90,7 @@ enum StoreOpening {
         return pool
     }
 
-    private static func configuration(_ settings: JobStore.Settings) -> Configuration {
+    private static func configuration(_ settings: StoreSettings) -> Configuration {
         var configuration = Configuration()
         configuration.label = "inferq.store"
         configuration.maximumReaderCount = settings.readers
@@ -98,7 +98,7 @@ enum StoreOpening {
         configuration.prepareDatabase { db in
             // Checkpoints are the writer's own doing, beside the acknowledging path.
             try db.execute(sql: "PRAGMA wal_autocheckpoint = 0")
-            try db.execute(sql: "PRAGMA journal_size_limit = \(4 * settings.walLimit)")
+            try db.execute(sql: "PRAGMA journal_size_limit = \(settings.walLimit)")
             try db.execute(sql: "PRAGMA cache_size = -4096")
             try db.execute(sql: "PRAGMA temp_store = MEMORY")
         }
@@ -230,17 +230,18 @@ extension StoreOpening {
     /// Starts a new epoch: knows the models, puts back what ran in an earlier one, sweeps orphaned blobs.
     static func begin(
         _ pool: DatabasePool,
-        _ settings: JobStore.Settings,
+        path: String,
         models: [String],
         names: ModelNames,
         blobs: Blobs,
         disk: DiskGuard,
         bootID: String,
+        keepsElsewhere: Bool,
         source: StoreClock.Source
     ) throws -> Start {
         func attempt() throws -> Start? {
             try pool.writeWithoutTransaction { db in
-                try beginOnce(db, models, names, blobs, bootID, keepsElsewhere: settings.keepsElsewhere, source)
+                try beginOnce(db, models, names, blobs, bootID, keepsElsewhere: keepsElsewhere, source)
             }
         }
         let start: Start?
@@ -249,7 +250,7 @@ extension StoreOpening {
         } catch let error as DatabaseError where StoreError.isFull(error) && disk.giveUpBallast() {
             start = try attempt()
         }
-        guard let start else { throw StoreError.unusable(path: settings.path, reason: "the start did not commit") }
+        guard let start else { throw StoreError.unusable(path: path, reason: "the start did not commit") }
         return start
     }
 

@@ -49,7 +49,7 @@ final class GroupCommit: Sendable {
     private let state = Mutex(State())
     /// Called once, when nothing can be promised any more.
     private let onFatal: @Sendable (StoreError) -> Void
-    private let walLimit: Int
+    private let checkpointBytes: Int
     let metrics = CommitMetrics()
     /// Bytes that were added to the WAL since the last checkpoint, as far as can be told. Writer only.
     private let walEstimate: Mutex<Int>
@@ -68,11 +68,11 @@ final class GroupCommit: Sendable {
     private let onFull: @Sendable () -> Bool
 
     /// - Parameters:
-    ///   - walLimit: bytes of WAL after which a checkpoint runs, between two transactions.
+    ///   - checkpointBytes: bytes of WAL after which a checkpoint runs, between two transactions.
     ///   - walByteCount: bytes of WAL that are in use already.
     init(
         pool: DatabasePool,
-        walLimit: Int,
+        checkpointBytes: Int,
         walByteCount: Int = 0,
         files: StoreFiles? = nil,
         onFull: @escaping @Sendable () -> Bool = { false },
@@ -80,7 +80,7 @@ final class GroupCommit: Sendable {
     ) {
         self.pool = pool
         self.onFull = onFull
-        self.walLimit = walLimit
+        self.checkpointBytes = checkpointBytes
         walEstimate = Mutex(walByteCount)
         self.files = files
         self.onFatal = onFatal
@@ -270,7 +270,7 @@ final class GroupCommit: Sendable {
     /// Runs beside the acknowledging path: after the waiting tasks were told, before the next transaction begins.
     /// On the writer, since this SQLite must not write and checkpoint through two connections at once.
     private func checkpointWhenDue(_ db: Database) {
-        guard walEstimate.withLock({ $0 >= walLimit }) else { return }
+        guard walEstimate.withLock({ $0 >= checkpointBytes }) else { return }
         checkpoint(db, .passive)
     }
 
@@ -284,7 +284,7 @@ final class GroupCommit: Sendable {
             noteLogWhenDue()
         } catch {
             // A full disk or a reader stands in the way; the next transaction brings the next try.
-            walEstimate.withLock { $0 = walLimit / 2 }
+            walEstimate.withLock { $0 = checkpointBytes / 2 }
             if let fatal = StoreError.fatal(error) { abandon([], fatal) }
         }
     }

@@ -9,32 +9,6 @@ import Synchronization
 /// All changes go through ``change(_:rank:now:readsInput:elsewhere:first:_:)`` or ``insert(_:key:at:leads:)``, so that no change lacks its event. Reads see the last
 /// commit and hold no transaction beyond their call.
 package final class JobStore: Sendable {
-    package struct Settings: Sendable, Equatable {
-        package var path: String
-        package var synchronous = Synchronous.full
-        /// Connections for reading: more do not help on a small host, and each has a page cache of its own.
-        package var readers = 4
-        /// Bytes of WAL after which a checkpoint runs.
-        package var walLimit = 16 << 20
-        /// Free bytes of the disk below which submits are refused.
-        package var minFree = 0
-        /// Bytes held in reserve for a full disk, at most 1/16 of the file system.
-        package var ballast = 0
-        /// Whether attempts at workers on other hosts outlive this process: with a Redis, through which they come back.
-        package var keepsElsewhere = false
-
-        package enum Synchronous: String, Sendable {
-            /// Every commit is synced before it is acknowledged.
-            case full
-            /// A power cut may lose the last moments; a crash of the program never.
-            case normal
-        }
-
-        package init(path: String) {
-            self.path = path
-        }
-    }
-
     /// What the start found and did.
     package struct Recovery: Sendable, Equatable {
         package var epoch: Int64
@@ -88,13 +62,16 @@ package final class JobStore: Sendable {
     /// - Parameters:
     ///   - models: the configured models.
     ///   - bootID: the kernel's, to tell a crash of the program from one of the machine.
+    ///   - keepsElsewhere: whether attempts at workers on other hosts outlive this process: with a Redis, through which
+    ///     they come back.
     ///   - source: the machine's clocks.
     ///   - onFatal: called when the disk has failed or the store was taken away: the process must end.
     /// - Throws: ``StoreError``.
     package init(
-        _ settings: Settings,
+        _ settings: StoreSettings,
         models: [String],
         bootID: String,
+        keepsElsewhere: Bool = false,
         source: StoreClock.Source = .system,
         onFatal: @escaping @Sendable (StoreError) -> Void
     ) throws {
@@ -121,7 +98,8 @@ package final class JobStore: Sendable {
             try StoreOpening.syncFolder(of: settings.path)
             names = ModelNames()
             let start = try StoreOpening.begin(
-                pool, settings, models: models, names: names, blobs: blobs, disk: disk, bootID: bootID, source: source
+                pool, path: settings.path, models: models, names: names, blobs: blobs, disk: disk, bootID: bootID,
+                keepsElsewhere: keepsElsewhere, source: source
             )
             var recovery = start.recovery
             recovery.upgrade = upgrade
@@ -132,7 +110,7 @@ package final class JobStore: Sendable {
             ids = IDGenerator(after: start.lastKey, leads: start.leads, tag: instance.tag)
             files = try StoreFiles(path: settings.path, lock: lock, marksLog: settings.synchronous == .full)
             commits = GroupCommit(
-                pool: pool, walLimit: settings.walLimit, walByteCount: walByteCount, files: files,
+                pool: pool, checkpointBytes: settings.checkpointBytes, walByteCount: walByteCount, files: files,
                 onFull: disk.giveUpBallast, onFatal: onFatal
             )
         } catch let error as DatabaseError {

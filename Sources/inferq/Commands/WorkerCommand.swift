@@ -34,7 +34,7 @@ struct WorkerCommand: AsyncParsableCommand {
             for problem in error.all { logs.say("inferq: \(problem)") }
             throw Exit.configuration
         }
-        guard let redis = settings.broker.redisSettings else {
+        guard let redis = settings.redisInUse else {
             logs.say(
                 "inferq: a worker takes its jobs from a Redis, and none is configured: set broker.redis to the one that "
                     + "the gateways use"
@@ -56,7 +56,7 @@ struct WorkerCommand: AsyncParsableCommand {
 
     private func serve(
         _ settings: Settings,
-        _ redis: RedisSettings,
+        _ redis: RedisAddress,
         _ models: [ModelSettings],
         _ reload: WorkerReload
     ) async throws {
@@ -66,7 +66,7 @@ struct WorkerCommand: AsyncParsableCommand {
         // Its id is new at each start: what an earlier process of this name held is none of its business.
         let id = "\(name)-\(InstanceID.random().text.prefix(12))"
         let link = RedisLink(
-            redis, id: id, outage: .noJobsCome, patienceWhenFull: Self.patienceWhenFull, logger: logger)
+            redis, settings.redis, id: id, outage: .noJobsCome, patienceWhenFull: Self.patienceWhenFull, logger: logger)
         let wheel = TimerWheel()
         let server = ModelServer(wheel: wheel)
         let settingsOf = Dictionary(uniqueKeysWithValues: models.map { ($0.name, $0) })

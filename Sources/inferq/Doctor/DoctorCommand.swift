@@ -40,7 +40,7 @@ struct DoctorCommand: ClientCommand {
         }
         for finding in StoreExamination.files(settings.store) { try tell(finding) }
         for finding in try await StoreExamination.content(settings.store, gateways) { try tell(finding) }
-        if let finding = NeighbourExamination.redis(settings.broker) { try tell(finding) }
+        if let finding = NeighbourExamination.redis(settings) { try tell(finding) }
         for model in settings.modelList {
             for finding in await NeighbourExamination.model(model) { try tell(finding) }
         }

@@ -7,18 +7,18 @@ import NIOHTTP1
 /// What the doctor asks of the programs around the gateway.
 enum NeighbourExamination {
     /// Nil if none is used.
-    static func redis(_ broker: BrokerSettings) -> Finding? {
-        guard let settings = broker.redisSettings else { return nil }
-        let place = Settings.masked(broker.redis)
+    static func redis(_ settings: Settings) -> Finding? {
+        guard let place = settings.redisInUse else { return nil }
         do throws(RedisError) {
-            let found = try RedisCheck.examine(settings, id: InstanceID.random().text)
+            let found = try RedisCheck.examine(place, settings.redis, id: InstanceID.random().text)
             if let first = found.refused.first {
+                let prefix = settings.redis.prefix
                 let all = found.refused.map(\.command).joined(separator: ", ")
                 let reason = found.refused.count == 1 ? first.reason : "\(first.reason); also for \(all)"
                 return .wrong(
                     "redis",
                     "\(first.command) on \(first.place) cannot be used at \(place) (\(reason)); let its user do all that "
-                        + "inferq does: +@all on ~\(settings.prefix):* and &\(settings.prefix):*"
+                        + "inferq does: +@all on ~\(prefix):* and &\(prefix):*"
                 )
             }
             if let policy = found.riskyPolicy {
@@ -28,7 +28,8 @@ enum NeighbourExamination {
             return .ok("redis", "it answers, and does all that is asked of it, at \(place)")
         } catch {
             let sentence = "no Redis can be used at \(place) (\(error)); start it, or correct broker.redis"
-            return .wrong("redis", broker.kind == .redis ? sentence : sentence + "; the ring is used until then")
+            let isNeeded = settings.broker.kind == .redis
+            return .wrong("redis", isNeeded ? sentence : sentence + "; the ring is used until then")
         }
     }
 

@@ -5,42 +5,6 @@ import InferqRedis
 import Logging
 import ServiceLifecycle
 
-extension BrokerSettings {
-    /// Where Redis is; nil if none is used.
-    var redisSettings: RedisSettings? {
-        guard usesRedis, var found = Self.place(redis) else { return nil }
-        found.prefix = prefix
-        found.connectTimeout = connectTimeout
-        found.commandTimeout = commandTimeout
-        found.probeInterval = probeInterval
-        found.heartbeat = heartbeat
-        found.deadAfter = workerTimeout
-        found.grace = workerGrace
-        return found
-    }
-
-    /// Nil for a text that the configuration's reader refuses.
-    private static func place(_ text: String) -> RedisSettings? {
-        if let socket = AddressRules.RedisSocket(text) {
-            var settings = RedisSettings(place: .unix(path: socket.path))
-            settings.database = socket.database
-            return settings
-        }
-        // The reader has checked it.
-        guard let address = try? WebAddress(text, example: "") else { return nil }
-        let host = address.host.hasPrefix("[") ? String(address.host.dropFirst().dropLast()) : address.host
-        var settings = RedisSettings(place: .tcp(host: host, port: address.port ?? 6379))
-        if let credentials = address.credentials {
-            let parts = credentials.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-            let words = parts.map { String($0).percentDecoded ?? String($0) }
-            settings.password = words.last
-            if words.count == 2, let user = words.first, !user.isEmpty { settings.user = user }
-        }
-        settings.database = Int(address.path.dropFirst()) ?? 0
-        return settings
-    }
-}
-
 /// All of the gateway that speaks to Redis.
 struct RedisParts: Sendable {
     let broker: RedisBroker
@@ -48,12 +12,15 @@ struct RedisParts: Sendable {
     private let site: Site
 
     /// Nil if no Redis is used.
-    init?(_ settings: BrokerSettings, instance: InstanceID, site: Site, logger: Logger) {
-        guard let redis = settings.redisSettings else { return nil }
-        let outage: RedisOutage = settings.kind == .redis ? .jobsWait : .ringTakesOver
-        link = RedisLink(redis, id: InstanceID.random().text, outage: outage, logger: logger)
+    init?(_ settings: Settings, instance: InstanceID, site: Site, logger: Logger) {
+        guard let address = settings.redisInUse else { return nil }
+        let fallsBack = settings.broker.kind == .auto
+        link = RedisLink(
+            address, settings.redis, id: InstanceID.random().text, outage: fallsBack ? .ringTakesOver : .jobsWait,
+            logger: logger
+        )
         broker = RedisBroker(
-            link: link, instance: instance.text, capacity: settings.ringCapacity, fallsBack: settings.kind == .auto,
+            link: link, instance: instance.text, capacity: settings.broker.ringCapacity, fallsBack: fallsBack,
             logger: logger
         ) { site.count(refused: $0) }
         self.site = site

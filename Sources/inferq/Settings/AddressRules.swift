@@ -1,15 +1,20 @@
 import InferqHTTP
+import InferqRedis
 
 /// The rules of settings that hold addresses.
 enum AddressRules {
-    static var listen: SettingRule<Endpoint> {
-        SettingRule { value throws(Refusal) in
-            guard case .text(let text) = value else {
-                throw Refusal("expected an address, found \(value.found)", "write for example \"127.0.0.1:8484\"")
-            }
-            return try endpoint(text)
+    static let listen = SettingRule<Endpoint>(
+        example: "\"127.0.0.1:8484\"", write: { "\"\($0)\"" }
+    ) { value, context throws(Refusal) in
+        guard case .text(let text) = value else {
+            throw Refusal("expected an address, found \(value.found)", "write for example \(context.example)")
         }
+        return try endpoint(text)
     }
+
+    static let redis = SettingRule<RedisAddress?>.secret(
+        example: "redis://127.0.0.1:6379/0", write: { "\"\($0?.description ?? "")\"" }, read: redisAddress
+    )
 
     /// Reads `"127.0.0.1:8484"`, `"[::1]:8484"`, `"localhost:8484"` or `"unix:/path"`.
     static func endpoint(_ text: String) throws(Refusal) -> Endpoint {
@@ -82,45 +87,11 @@ enum AddressRules {
         }
     }
 
-    /// `unix:/path`, or `unix:/path?db=3`.
-    struct RedisSocket {
-        let path: String
-        let database: Int
-
-        /// Nil for what does not begin so, or does not end in a database's number after a question mark.
-        init?(_ text: String) {
-            guard text.hasPrefix("unix:") else { return nil }
-            let parts = text.dropFirst(5).split(separator: "?", omittingEmptySubsequences: false)
-            path = String(parts[0])
-            guard parts.count > 1 else {
-                database = 0
-                return
-            }
-            guard parts.count == 2, parts[1].hasPrefix("db="),
-                let number = HostText.port(parts[1].dropFirst(3), in: 0...65_535)
-            else { return nil }
-            database = number
-        }
-    }
-
-    /// `redis://[user:password@]host[:port][/database]` or `unix:/path[?db=database]`; no sentence quotes it.
-    static func redis(_ text: String) throws(Refusal) -> String {
-        if text.isEmpty { return text }
+    /// Reads `redis://[user:password@]host[:port][/database]` or `unix:/path[?db=database]`; no sentence quotes it.
+    static func redisAddress(_ text: String) throws(Refusal) -> RedisAddress? {
+        if text.isEmpty { return nil }
         let advice = "write for example \"redis://127.0.0.1:6379/0\" or \"unix:/run/redis/redis-server.sock\""
-        if text.hasPrefix("unix:") {
-            guard let path = RedisSocket(text)?.path else {
-                throw Refusal(
-                    "the part from ? on is not the number of a database",
-                    "write for example \"unix:/run/redis/redis-server.sock?db=3\""
-                )
-            }
-            guard path.hasPrefix("/"), !path.hasPrefix("//"), !path.hasSuffix("/"),
-                path.utf8.count <= HostText.longestSocketPath
-            else {
-                throw Refusal("the address names no absolute path of a Unix socket", advice)
-            }
-            return text
-        }
+        if text.hasPrefix("unix:") { return try redisSocket(text, advice) }
         if text.lowercased().hasPrefix("rediss:") {
             let advice = "use a Unix socket, a loopback address or a tunnel such as stunnel"
             throw Refusal("TLS to Redis is not available, since Debian's hiredis is used without it", advice)
@@ -128,14 +99,46 @@ enum AddressRules {
         let address = try WebAddress(text, example: "redis://127.0.0.1:6379/0")
         guard address.scheme == "redis" else { throw Refusal("the scheme is not redis or unix", advice) }
         guard address.query == nil else { throw Refusal("the URL has a query", advice) }
+        let host = address.host.hasPrefix("[") ? String(address.host.dropFirst().dropLast()) : address.host
+        var redis = RedisAddress(.tcp(host: host, port: address.port ?? 6379))
         if let credentials = address.credentials {
-            guard credentials.percentDecoded != nil else { throw Refusal("user or password is badly escaped", advice) }
+            let parts = credentials.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+            let words = parts.compactMap { String($0).percentDecoded }
+            guard words.count == parts.count else { throw Refusal("user or password is badly escaped", advice) }
+            redis.password = words.last
+            if words.count == 2, let user = words.first, !user.isEmpty { redis.user = user }
         }
         let database = address.path.dropFirst()
-        guard address.path.isEmpty || database.isEmpty || HostText.port(database, in: 0...65_535) != nil else {
-            throw Refusal("the path is not the number of a database", advice)
+        if !database.isEmpty {
+            guard let number = HostText.port(database, in: 0...65_535) else {
+                throw Refusal("the path is not the number of a database", advice)
+            }
+            redis.database = number
         }
-        return address.lowercasingScheme(of: text)
+        return redis
+    }
+
+    private static func redisSocket(_ text: String, _ advice: String) throws(Refusal) -> RedisAddress {
+        let parts = text.dropFirst(5).split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+        let path = String(parts[0])
+        var database = 0
+        if parts.count > 1 {
+            guard parts[1].hasPrefix("db="), let number = HostText.port(parts[1].dropFirst(3), in: 0...65_535) else {
+                throw Refusal(
+                    "the part from ? on is not the number of a database",
+                    "write for example \"unix:/run/redis/redis-server.sock?db=3\""
+                )
+            }
+            database = number
+        }
+        guard path.hasPrefix("/"), !path.hasPrefix("//"), !path.hasSuffix("/"),
+            path.utf8.count <= HostText.longestSocketPath
+        else {
+            throw Refusal("the address names no absolute path of a Unix socket", advice)
+        }
+        var redis = RedisAddress(.unix(path: path))
+        redis.database = database
+        return redis
     }
 
     /// What a browser sends as Origin; in the form in which it sends it.

@@ -1,8 +1,7 @@
 import InferqCore
 
-/// Reads `[models.*]`.
+/// Reads `[models.*]`, as ``InferqCore/ModelSettings/rows`` say.
 struct ModelReader {
-    let credentials: Credentials
     /// Names of the top of the file, for settings that landed in a model by mistake.
     let top: [String]
     /// Whether a missing address is missing, and not in a file that could not be read.
@@ -31,75 +30,60 @@ struct ModelReader {
     /// slash would be a second path segment to proxies that decode `%2F`.
     static func isName(_ text: String) -> Bool {
         guard let first = text.utf8.first, first.isLetterOrDigit, text.utf8.count <= 128 else { return false }
-        return text.utf8.allSatisfy { $0.isLetterOrDigit || "._:-".utf8.contains($0) }
+        return text.utf8.allSatisfy(\.isNamePart)
     }
 
     private func model(_ name: String, _ table: inout TableReader) -> ModelSettings {
         var model = ModelSettings(name: name, url: "")
-        let moment: Duration = .milliseconds(1)
-        let month: Duration = .seconds(30 * 86_400)
-        table.read(
-            "url", into: &model.url, .text(example: "http://127.0.0.1:9001/predict", check: AddressRules.modelURL))
+        let inner = table.read(ModelSettings.rows, into: &model)
         if !table.has("url") && filesAreComplete && !mayRunElsewhere {
             let advice = "set it to the model server's address, for example \"http://127.0.0.1:9001/predict\""
             table.report("url", Refusal("missing", advice))
         }
-        table.read("concurrency", into: &model.concurrency, .count(in: 1...4096, example: 1))
-        table.read("queue_limit", into: &model.queueLimit, .count(in: 1...1_000_000_000, example: 100_000))
-        table.read("timeout", into: &model.timeout, .duration(in: moment...month, example: "5m"))
-        table.read("ready_timeout", into: &model.readyTimeout, .duration(in: .zero...month, example: "10m"))
-        table.read("max_attempts", into: &model.maxAttempts, .count(in: 1...25, example: 3))
-        table.read("max_answer", into: &model.maxAnswer, .size(in: 1...(16 << 30), example: "64MiB"))
-        table.read("layers", into: &model.layers, .text(example: "/predicted_layers", check: Self.pointer))
-        table.read("health", into: &model.health, .text(example: "/health", check: Self.healthPath))
-        readBackoff(&table, &model)
-        readHeaders(&table, &model)
+        for backoff in inner {
+            backoff.refuseUnknown(elsewhere: top)
+            if model.backoffCap < model.backoffBase && filesAreComplete {
+                let (base, cap) = (DurationText.format(model.backoffBase), DurationText.format(model.backoffCap))
+                let advice = "raise cap or lower base"
+                backoff.report("cap", Refusal("the cap (\(cap)) is less than the base (\(base))", advice))
+            }
+        }
         return model
     }
 
-    private func readBackoff(_ table: inout TableReader, _ model: inout ModelSettings) {
-        guard var backoff = table.table("backoff", example: "{ base = \"1s\", cap = \"2m\" }") else { return }
-        let longest: Duration = .seconds(7 * 86_400)
-        backoff.read("base", into: &model.backoffBase, .duration(in: .milliseconds(1)...longest, example: "1s"))
-        backoff.read("cap", into: &model.backoffCap, .duration(in: .milliseconds(1)...longest, example: "2m"))
-        backoff.refuseUnknown(elsewhere: top)
-        if model.backoffCap < model.backoffBase && filesAreComplete {
-            let (base, cap) = (DurationText.format(model.backoffBase), DurationText.format(model.backoffCap))
-            let advice = "raise cap or lower base"
-            backoff.report("cap", Refusal("the cap (\(cap)) is less than the base (\(base))", advice))
-        }
-    }
-
-    private func readHeaders(_ table: inout TableReader, _ model: inout ModelSettings) {
-        guard var headers = table.table("headers", example: "{ NAME = \"value\" }") else { return }
+    /// The headers in a table, sorted by name.
+    @Sendable
+    static func headers(_ table: inout TableReader) -> [HeaderSetting] {
+        var headers: [HeaderSetting] = []
         var seen: Set<String> = []
-        for name in headers.keys {
+        for name in table.keys {
             var value = ""
-            headers.read(name, into: &value, headerValue)
+            table.read(name) { found, credentials throws(Refusal) in
+                value = try headerValue.value(found, default: "", credentials)
+            }
             do throws(Refusal) {
-                try Self.checkHeader(name)
+                try checkHeader(name)
                 guard seen.insert(name.lowercased()).inserted else {
                     throw Refusal("the header is given twice", "keep one of them")
                 }
-                model.headers.append(HeaderSetting(name: name, value: value))
+                headers.append(HeaderSetting(name: name, value: value))
             } catch {
-                headers.report(name, error)
+                table.report(name, error)
             }
         }
-        model.headers.sort { $0.name < $1.name }
+        return headers.sorted { $0.name < $1.name }
     }
 
-    private var headerValue: SettingRule<String> {
-        .text(example: "$CREDENTIAL:name", isSecret: true) { text throws(Refusal) in
-            let value = try credentials.resolve(text)
-            guard value.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) else {
-                throw Refusal("the header's value holds a character outside ASCII", "encode it")
-            }
-            guard value.first != " ", value.last != " " else {
-                throw Refusal("the header's value begins or ends with a space", "remove it")
-            }
-            return value
+    private static let headerValue = SettingRule<String>.secret(
+        example: "$CREDENTIAL:name", write: { "\"\($0)\"" }
+    ) { text throws(Refusal) in
+        guard text.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) else {
+            throw Refusal("the header's value holds a character outside ASCII", "encode it")
         }
+        guard text.first != " ", text.last != " " else {
+            throw Refusal("the header's value begins or ends with a space", "remove it")
+        }
+        return text
     }
 
     /// Set by the gateway for every call, or decided by the connection: a second one would contradict the first.
@@ -119,7 +103,7 @@ struct ModelReader {
         }
     }
 
-    private static func pointer(_ text: String) throws(Refusal) -> String {
+    static func pointer(_ text: String) throws(Refusal) -> String {
         do throws(JSONPointer.Malformed) {
             _ = try JSONPointer(text)
             return text
@@ -129,7 +113,7 @@ struct ModelReader {
         }
     }
 
-    private static func healthPath(_ text: String) throws(Refusal) -> String {
+    static func healthPath(_ text: String) throws(Refusal) -> String {
         if text.isEmpty { return text }
         guard text.hasPrefix("/"), (try? WebAddress("http://localhost\(text)", example: "")) != nil else {
             // The reason is lost on purpose: it would speak of a URL that nobody wrote.

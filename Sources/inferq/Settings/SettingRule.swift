@@ -1,33 +1,69 @@
 import InferqCore
 
-/// What a setting takes: turns a value of the file into the program's own, or says why it cannot.
-struct SettingRule<Value> {
-    let apply: (SettingsValue) throws(Refusal) -> Value
+/// What a setting takes: turns a value of the files into the program's own, or says why it cannot.
+struct SettingRule<Value>: Sendable {
+    /// What a rule may need beside the value.
+    struct Context {
+        /// A value that would be right, as the files write it.
+        let example: String
+        let credentials: Credentials
+    }
 
-    init(_ apply: @escaping (SettingsValue) throws(Refusal) -> Value) {
-        self.apply = apply
+    /// A value as the files write it.
+    let write: @Sendable (Value) -> String
+    /// The values that there are, as in `1 to 64`; nil where no few words say it.
+    let range: String?
+    let isList: Bool
+    /// For problems, where the default is no example.
+    private let example: String?
+    private let read: @Sendable (SettingsValue, Context) throws(Refusal) -> Value
+
+    init(
+        example: String? = nil,
+        range: String? = nil,
+        isList: Bool = false,
+        write: @escaping @Sendable (Value) -> String,
+        read: @escaping @Sendable (SettingsValue, Context) throws(Refusal) -> Value
+    ) {
+        self.example = example
+        self.range = range
+        self.isList = isList
+        self.write = write
+        self.read = read
+    }
+
+    /// - Parameter default: the example in a problem, unless the rule has its own.
+    func value(
+        _ value: SettingsValue,
+        default: Value,
+        _ credentials: Credentials
+    ) throws(Refusal) -> Value {
+        try read(value, Context(example: example ?? write(`default`), credentials: credentials))
     }
 }
 
 extension SettingRule where Value == Int {
-    static func count(in range: ClosedRange<Int>, example: Int) -> Self {
-        Self { value throws(Refusal) in
+    static func count(in bounds: ClosedRange<Int>) -> Self {
+        let range = "\(bounds.lowerBound) to \(bounds.upperBound)"
+        return Self(range: range, write: { "\($0)" }) { value, context throws(Refusal) in
             switch value {
-            case .whole(let number) where range.contains(number):
+            case .whole(let number) where bounds.contains(number):
                 return number
             case .whole(let number):
-                throw Refusal("\(number) is out of range", "choose \(range.lowerBound) to \(range.upperBound)")
+                throw Refusal("\(number) is out of range", "choose \(range)")
             case .text(let text) where Int(text) != nil:
                 throw Refusal("expected a whole number, found \(value.found)", "write it without quotation marks")
             default:
-                throw Refusal("expected a whole number, found \(value.found)", "write for example \(example)")
+                throw Refusal("expected a whole number, found \(value.found)", "write for example \(context.example)")
             }
         }
     }
 
     /// Bytes, as a text with a unit or as a plain number.
-    static func size(in range: ClosedRange<Int>, example: String) -> Self {
-        Self { value throws(Refusal) in
+    static func size(in bounds: ClosedRange<Int>) -> Self {
+        let write: @Sendable (Int) -> String = { "\"\(ByteSizeText.format($0))\"" }
+        let range = "\(write(bounds.lowerBound)) to \(write(bounds.upperBound))"
+        return Self(range: range, write: write) { value, context throws(Refusal) in
             let bytes: Int? =
                 switch value {
                 case .whole(let number): number
@@ -37,13 +73,10 @@ extension SettingRule where Value == Int {
             guard let bytes else {
                 throw Refusal(
                     "expected a size, found \(value.found)",
-                    "write for example \"\(example)\" (the units are B, KiB, MiB, GiB and TiB)"
+                    "write for example \(context.example) (the units are B, KiB, MiB, GiB and TiB)"
                 )
             }
-            guard range.contains(bytes) else {
-                let ends = (ByteSizeText.format(range.lowerBound), ByteSizeText.format(range.upperBound))
-                throw Refusal("\(value.plain) is out of range", "choose \"\(ends.0)\" to \"\(ends.1)\"")
-            }
+            guard bounds.contains(bytes) else { throw Refusal("\(value.plain) is out of range", "choose \(range)") }
             return bytes
         }
     }
@@ -51,8 +84,10 @@ extension SettingRule where Value == Int {
 
 extension SettingRule where Value == Duration {
     /// A text with a unit, or a number of seconds.
-    static func duration(in range: ClosedRange<Duration>, example: String) -> Self {
-        Self { value throws(Refusal) in
+    static func duration(in bounds: ClosedRange<Duration>) -> Self {
+        let write: @Sendable (Duration) -> String = { "\"\(DurationText.format($0))\"" }
+        let range = "\(write(bounds.lowerBound)) to \(write(bounds.upperBound))"
+        return Self(range: range, write: write) { value, context throws(Refusal) in
             let duration: Duration? =
                 switch value {
                 case .whole(let number): DurationText.duration(seconds: Double(number))
@@ -63,71 +98,73 @@ extension SettingRule where Value == Duration {
             guard let duration else {
                 throw Refusal(
                     "expected a duration, found \(value.found)",
-                    "write for example \"\(example)\" (the units are ms, s, m, h and d)"
+                    "write for example \(context.example) (the units are ms, s, m, h and d)"
                 )
             }
-            guard range.contains(duration) else {
-                let ends = (DurationText.format(range.lowerBound), DurationText.format(range.upperBound))
-                throw Refusal("\(value.plain) is out of range", "choose \"\(ends.0)\" to \"\(ends.1)\"")
-            }
+            guard bounds.contains(duration) else { throw Refusal("\(value.plain) is out of range", "choose \(range)") }
             return duration
         }
     }
 }
 
-extension SettingRule where Value: RawRepresentable & CaseIterable, Value.RawValue == String {
+extension SettingRule where Value: RawRepresentable & CaseIterable & Sendable, Value.RawValue == String {
     /// One of the words that `Value` has.
     static var word: Self {
-        Self { value throws(Refusal) in
+        let range = Value.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", ")
+        return Self(range: range, write: { "\"\($0.rawValue)\"" }) { value, _ throws(Refusal) in
             if case .text(let text) = value, let word = Value(rawValue: text) { return word }
-            let words = Value.allCases.map { "\"\($0.rawValue)\"" }
-            throw Refusal(
-                "expected one of a few words, found \(value.found)", "choose \(words.joined(separator: ", "))")
+            throw Refusal("expected one of a few words, found \(value.found)", "choose \(range)")
         }
     }
 }
 
 extension SettingRule where Value == String {
     /// One line of text that passes `check`.
-    ///
-    /// - Parameter isSecret: The value may hold a password: no problem quotes it.
-    static func text(
-        example: String,
-        isSecret: Bool = false,
-        check: @escaping (String) throws(Refusal) -> String
-    ) -> Self {
-        Self { value throws(Refusal) in
+    static func text(example: String? = nil, check: @escaping @Sendable (String) throws(Refusal) -> String) -> Self {
+        Self(example: example.map { "\"\($0)\"" }, write: { "\"\($0)\"" }) { value, context throws(Refusal) in
             guard case .text(let text) = value else {
-                let found = isSecret ? value.kind : value.found
-                throw Refusal("expected a text, found \(found)", "write for example \"\(example)\"")
+                throw Refusal("expected a text, found \(value.found)", "write for example \(context.example)")
             }
-            guard text.utf8.count <= 8192 else {
-                throw Refusal("a text of \(text.utf8.count) bytes is too long", "use at most 8192 bytes")
-            }
-            guard !text.unicodeScalars.contains(where: \.isInvisible) else {
-                throw Refusal("the text holds a control character or a line break", "remove it")
-            }
-            return try check(text)
+            return try check(text.asLine())
         }
     }
 }
 
 extension SettingRule {
-    /// A list whose items follow `rule`.
-    static func list<Item: Equatable>(of rule: SettingRule<Item>, example: String) -> SettingRule<[Item]>
-    where Value == [Item] {
-        SettingRule<[Item]> { value throws(Refusal) in
+    /// One line of text, or a credential of systemd, that `read` takes. It may hold a password: no problem quotes it.
+    static func secret(
+        example: String,
+        write: @escaping @Sendable (Value) -> String,
+        read: @escaping @Sendable (String) throws(Refusal) -> Value
+    ) -> Self {
+        Self(example: "\"\(example)\"", write: write) { value, context throws(Refusal) in
+            guard case .text(let text) = value else {
+                throw Refusal("expected a text, found \(value.kind)", "write for example \(context.example)")
+            }
+            return try read(context.credentials.resolve(text.asLine()))
+        }
+    }
+
+    /// A list whose items follow `rule`, which has an example.
+    static func list<Item: Equatable & Sendable>(of rule: SettingRule<Item>) -> Self where Value == [Item] {
+        let example = rule.example ?? ""
+        return Self(
+            example: "[\(example)]",
+            isList: true,
+            write: { "[\($0.map(rule.write).joined(separator: ", "))]" }
+        ) { value, context throws(Refusal) in
             guard case .list(let values) = value else {
-                throw Refusal("expected a list, found \(value.found)", "write for example [\"\(example)\"]")
+                throw Refusal("expected a list, found \(value.found)", "write for example \(context.example)")
             }
             guard values.count <= 1024 else {
                 throw Refusal("a list of \(values.count) items is too long", "use at most 1024 items")
             }
+            let inner = SettingRule<Item>.Context(example: example, credentials: context.credentials)
             var items: [Item] = []
             var refusals: [Refusal] = []
             for (index, value) in values.enumerated() {
                 do throws(Refusal) {
-                    let item = try rule.apply(value)
+                    let item = try rule.read(value, inner)
                     if !items.contains(item) { items.append(item) }
                 } catch {
                     refusals.append(Refusal("item \(index + 1): \(error.what)", error.advice))
@@ -136,6 +173,19 @@ extension SettingRule {
             guard let first = refusals.first else { return items }
             throw Refusal(refusals.map(\.what).joined(separator: "; "), first.advice)
         }
+    }
+}
+
+extension String {
+    /// The text itself: one line of at most 8192 bytes.
+    fileprivate func asLine() throws(Refusal) -> String {
+        guard utf8.count <= 8192 else {
+            throw Refusal("a text of \(utf8.count) bytes is too long", "use at most 8192 bytes")
+        }
+        guard !unicodeScalars.contains(where: \.isInvisible) else {
+            throw Refusal("the text holds a control character or a line break", "remove it")
+        }
+        return self
     }
 }
 

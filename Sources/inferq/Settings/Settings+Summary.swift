@@ -9,10 +9,10 @@ extension Settings {
             ("listen", listen.isEmpty ? "sockets from systemd" : listen.map(\.description).joined(separator: ", ")),
             ("public url", publicURL.isEmpty ? "that of the first TCP listener" : publicURL),
         ]
-        if !hosts.isEmpty { lines.append(("hosts", hosts.joined(separator: ", "))) }
-        if !origins.isEmpty { lines.append(("origins", origins.joined(separator: ", "))) }
+        if !http.hosts.isEmpty { lines.append(("hosts", http.hosts.joined(separator: ", "))) }
+        if !http.origins.isEmpty { lines.append(("origins", http.origins.joined(separator: ", "))) }
         lines += [
-            ("limits", "\(limits.connections) connections, \(bodies)"),
+            ("limits", "\(http.connections) connections, \(bodies)"),
             ("store", storeLine),
             ("broker", brokerLine),
             ("log", "\(logLevel.rawValue), \(logFormat.rawValue)"),
@@ -40,7 +40,7 @@ extension Settings {
                     + "which they reach this gateway"
             )
         }
-        if broker.kind == .ring && !broker.redis.isEmpty {
+        if broker.kind == .ring && broker.redis != nil {
             sentences.append(
                 "broker.redis is set and not used, since broker.kind is \"ring\"; choose \"auto\" to use it")
         }
@@ -49,22 +49,22 @@ extension Settings {
 
     private var bodies: String {
         let size = ByteSizeText.format
-        return "bodies up to \(size(maxBody)), \(size(limits.bodiesInFlight)) in flight"
+        return "bodies up to \(size(http.maxBody)), \(size(http.bodiesInFlight)) in flight"
     }
 
     private var storeLine: String {
-        let age = store.retention == .zero ? "for ever" : "for \(DurationText.format(store.retention))"
-        let size = ByteSizeText.format(store.maxBytes)
+        let age = retention.age == .zero ? "for ever" : "for \(DurationText.format(retention.age))"
+        let size = ByteSizeText.format(retention.maxBytes)
         return "\(store.path), synchronous \(store.synchronous.rawValue), keeps ended jobs \(age) and up to \(size)"
     }
 
     private var brokerLine: String {
         let ring = "ring of \(broker.ringCapacity) slots"
-        switch broker.kind {
-        case .auto where broker.redis.isEmpty: return "auto: \(ring), no Redis is configured"
-        case .auto: return "auto: \(Self.masked(broker.redis)), with a \(ring) in its place while it is away"
-        case .ring: return ring
-        case .redis: return Self.masked(broker.redis)
+        switch (broker.kind, broker.redis) {
+        case (.auto, nil): return "auto: \(ring), no Redis is configured"
+        case (.auto, let redis?): return "auto: \(redis), with a \(ring) in its place while it is away"
+        case (.redis, let redis?): return "\(redis)"
+        case (.ring, _), (.redis, nil): return ring
         }
     }
 
@@ -83,10 +83,8 @@ extension Settings {
 
     /// A URL without what may be secret in it: the password, or all before the @ if there is none, and the query.
     static func masked(_ url: String) -> String {
-        guard let address = try? WebAddress(url, example: "") else {
-            // Not a URL: a Unix socket's path, which holds no secret. The checks let nothing else through.
-            return url.hasPrefix("unix:") ? url : "***"
-        }
+        // Where it is not known what is what, all of it may be secret.
+        guard let address = try? WebAddress(url, example: "") else { return "***" }
         let user = address.credentials.map { credentials in
             let name = credentials.firstIndex(of: ":").map { credentials[..<$0] } ?? ""
             return "\(name):***@"

@@ -3,28 +3,30 @@ struct TableReader {
     /// Keys from the top of the file down to this table.
     let path: [String]
     let problems: ProblemList
+    let credentials: Credentials
     /// The last file that adds to this table.
     private let file: String
     private let nodes: [String: SettingsNode]
     private(set) var known: [String] = []
 
     /// - Parameter node: A table; anything else reads as an empty one.
-    init(_ node: SettingsNode, path: [String], problems: ProblemList) {
+    init(_ node: SettingsNode, path: [String], problems: ProblemList, credentials: Credentials) {
         if case .table(let nodes) = node.value { self.nodes = nodes } else { nodes = [:] }
         file = node.file
         self.path = path
         self.problems = problems
+        self.credentials = credentials
     }
 
     /// The keys as the file has them, sorted.
     var keys: [String] { nodes.keys.sorted() }
 
-    /// Sets `target` if the file has the key and its value is right; else `target` keeps its default.
-    mutating func read<Value>(_ key: String, into target: inout Value, _ rule: SettingRule<Value>) {
+    /// Hands the value at `key` to `take` if there is one; what `take` throws becomes a problem.
+    mutating func read(_ key: String, _ take: (SettingsValue, Credentials) throws(Refusal) -> Void) {
         known.append(key)
         guard let node = nodes[key] else { return }
         do throws(Refusal) {
-            target = try rule.apply(node.value)
+            try take(node.value, credentials)
         } catch {
             report(key, error)
         }
@@ -38,7 +40,7 @@ struct TableReader {
             report(key, Refusal("expected a table, found \(node.value.kind)", "write it as \(example)"))
             return nil
         }
-        return TableReader(node, path: path + [key], problems: problems)
+        return TableReader(node, path: path + [key], problems: problems, credentials: credentials)
     }
 
     func has(_ key: String) -> Bool {

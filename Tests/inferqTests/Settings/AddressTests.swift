@@ -1,4 +1,5 @@
 import InferqHTTP
+import InferqRedis
 import Testing
 
 @testable import inferq
@@ -20,22 +21,42 @@ struct AddressTests {
         #expect(throws: Refusal.self) { try AddressRules.endpoint(text) }
     }
 
-    @Test(arguments: [
-        "redis://127.0.0.1:6379/0", "redis://user:password@host:6379", "redis://h", "redis://h/",
-        "redis://:p@[::1]:1/15",
-        "unix:/run/redis/redis-server.sock", "",
-    ])
-    func aRedisAddressIsTaken(_ text: String) throws {
-        #expect(try AddressRules.redis(text) == text)
+    @Test(
+        arguments: [
+            ("redis://127.0.0.1:6379/0", .tcp(host: "127.0.0.1", port: 6379), nil, nil, 0),
+            ("redis://user:password@host:1", .tcp(host: "host", port: 1), "user", "password", 0),
+            ("redis://h", .tcp(host: "h", port: 6379), nil, nil, 0),
+            ("REDIS://h/", .tcp(host: "h", port: 6379), nil, nil, 0),
+            ("redis://:p%40@[::1]:1/15", .tcp(host: "::1", port: 1), nil, "p@", 15),
+            ("redis://p@h", .tcp(host: "h", port: 6379), nil, "p", 0),
+            ("unix:/run/redis/redis-server.sock", .unix(path: "/run/redis/redis-server.sock"), nil, nil, 0),
+            ("unix:/x?db=3", .unix(path: "/x"), nil, nil, 3),
+        ] as [(String, RedisAddress.Place, String?, String?, Int)])
+    func aRedisAddressIsTaken(
+        _ text: String,
+        _ place: RedisAddress.Place,
+        _ user: String?,
+        _ password: String?,
+        _ database: Int
+    ) throws {
+        var expected = RedisAddress(place)
+        (expected.user, expected.password, expected.database) = (user, password, database)
+        #expect(try AddressRules.redisAddress(text) == expected)
+    }
+
+    @Test
+    func anEmptyTextIsNoRedis() throws {
+        #expect(try AddressRules.redisAddress("") == nil)
     }
 
     @Test(arguments: [
         "rediss://h", "REDISS://h", "redis://", "redis:h", "h:6379", "redis://h/x", "redis://h/1/2", "redis://h:0",
         "redis://h?db=1",
-        "redis://h#1", "unix:x", "unix:///run/x", "redis://u:%ff@h", "redis://a b", "http://h",
+        "redis://h#1", "unix:x", "unix:///run/x", "unix:/x?db=", "unix:/x?db=1?db=2", "redis://u:%ff@h", "redis://a b",
+        "http://h",
     ])
     func anythingElseIsNoRedisAddress(_ text: String) {
-        #expect(throws: Refusal.self) { try AddressRules.redis(text) }
+        #expect(throws: Refusal.self) { try AddressRules.redisAddress(text) }
     }
 
     @Test(arguments: [

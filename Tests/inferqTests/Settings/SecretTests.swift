@@ -1,5 +1,6 @@
 import Foundation
 import InferqCore
+import InferqRedis
 import Testing
 
 @testable import inferq
@@ -16,7 +17,10 @@ struct SecretTests {
         ])
         let settings = try folder.load(environment: ["CREDENTIALS_DIRECTORY": folder.path])
         #expect(settings.models["a"]?.headers == [HeaderSetting(name: "Authorization", value: "Bearer abc")])
-        #expect(settings.broker.redis == "redis://:secret@h:1/2")
+        var redis = RedisAddress(.tcp(host: "h", port: 1))
+        redis.password = "secret"
+        redis.database = 2
+        #expect(settings.broker.redis == redis)
     }
 
     @Test(
@@ -101,11 +105,20 @@ struct SecretTests {
     }
 
     @Test(arguments: [
-        ("redis://:geheim@h", "redis://:***@h"), ("redis://geheim@h/1", "redis://:***@h/1"),
-        ("unix:/run/redis.sock", "unix:/run/redis.sock"), ("geheim", "***"),
+        ("http://user:geheim@h/p", "http://user:***@h/p"), ("http://geheim@h:1", "http://:***@h:1"),
+        ("http://h/p?geheim", "http://h/p?***"), ("geheim", "***"),
     ])
     func anAddressIsMasked(_ url: String, _ masked: String) {
         #expect(Settings.masked(url) == masked)
+    }
+
+    @Test(arguments: [
+        ("redis://:geheim@h", "redis://:***@h:6379/0"), ("redis://geheim@h/1", "redis://:***@h:6379/1"),
+        ("redis://user:geheim@[::1]:1/2", "redis://user:***@[::1]:1/2"), ("redis://h", "redis://h:6379/0"),
+        ("unix:/run/redis.sock", "unix:/run/redis.sock"), ("unix:/run/redis.sock?db=3", "unix:/run/redis.sock?db=3"),
+    ])
+    func theAddressOfARedisIsShownWithoutItsPassword(_ text: String, _ shown: String) throws {
+        #expect(try AddressRules.redisAddress(text)?.description == shown)
     }
 
     @Test
@@ -114,7 +127,7 @@ struct SecretTests {
         #expect(settings.warnings.count == 1)
         settings.models = ["a": ModelSettings(name: "a", url: "http://a/")]
         #expect(settings.warnings.isEmpty)
-        settings.broker.redis = "redis://h"
+        settings.broker.redis = RedisAddress(.unix(path: "/run/redis.sock"))
         settings.broker.kind = .ring
         #expect(settings.warnings.count == 1)
     }

@@ -1,6 +1,7 @@
 import Foundation
 import InferqCore
 import InferqHTTP
+import InferqRedis
 import Logging
 import Testing
 
@@ -78,23 +79,45 @@ struct SettingsTests {
             .unix(path: "/run/inferq/x.sock"),
         ]
         expected.publicURL = "https://gateway.example:8443/base"
-        expected.hosts = ["gateway.example"]
-        expected.origins = ["https://app.example", "http://localhost:3000"]
-        expected.syncWait = .milliseconds(1500)
-        expected.maxBody = 1024
-        expected.heartbeat = .seconds(20)
+        expected.http.hosts = ["gateway.example"]
+        expected.http.origins = ["https://app.example", "http://localhost:3000"]
+        expected.http.syncWait = .milliseconds(1500)
+        expected.http.maxBody = 1024
+        expected.http.heartbeat = .seconds(20)
         expected.drainTimeout = .zero
         expected.logLevel = .trace
         expected.logFormat = .json
-        expected.limits = LimitSettings(
-            connections: 1, headTimeout: .seconds(2), head: 300, headerFields: 10, target: 200, bodyMinRate: 0,
-            idleTimeout: .seconds(3), listenerTimeout: .seconds(4), bodiesInFlight: 2000,
-            keepalive: .seconds(6), eventsPerJob: 7)
-        expected.store = StoreSettings(
-            path: "x.db", synchronous: .normal, retention: .zero, maxBytes: 1 << 20, minFree: 0, ballast: 0, readers: 1,
-            walLimit: 1 << 20)
-        expected.broker = BrokerSettings(
-            kind: .redis, redis: "redis://user:p%40ss@[::1]:6380/3", ringCapacity: 1, prefix: "site:1")
+        expected.http.connections = 1
+        expected.http.headTimeout = .seconds(2)
+        expected.http.head = 300
+        expected.http.headerFields = 10
+        expected.http.target = 200
+        expected.http.bodyMinRate = 0
+        expected.http.idleTimeout = .seconds(3)
+        expected.http.listenerTimeout = .seconds(4)
+        expected.http.bodiesInFlight = 2000
+        expected.http.keepalive = .seconds(6)
+        expected.http.eventsPerJob = 7
+        expected.store.path = "x.db"
+        expected.store.synchronous = .normal
+        expected.store.minFree = 0
+        expected.store.ballast = 0
+        expected.store.readers = 1
+        expected.store.walLimit = 1 << 20
+        expected.retention = RetentionSettings(age: .zero, maxBytes: 1 << 20)
+        var redis = RedisAddress(.tcp(host: "::1", port: 6380))
+        redis.user = "user"
+        redis.password = "p@ss"
+        redis.database = 3
+        expected.broker = BrokerSettings(kind: .redis, redis: redis, ringCapacity: 1)
+        expected.redis.prefix = "site:1"
+        expected.redis.connectTimeout = .milliseconds(50)
+        expected.redis.commandTimeout = .seconds(60)
+        expected.redis.probeInterval = .seconds(8)
+        expected.redis.heartbeat = .seconds(9)
+        expected.redis.workerTimeout = .seconds(18)
+        expected.redis.workerGrace = .zero
+        expected.worker.name = "plant-2"
         var model = ModelSettings(name: "a.b:c-1", url: "http+unix://%2Frun%2Focr.sock/predict?x=1")
         model.concurrency = 4096
         model.queueLimit = 1
@@ -145,6 +168,14 @@ struct SettingsTests {
             redis = "redis://user:p%40ss@[::1]:6380/3"
             ring_capacity = 1
             prefix = "site:1"
+            connect_timeout = "50ms"
+            command_timeout = "1m"
+            probe_interval = 8
+            heartbeat = 9
+            worker_timeout = "18s"
+            worker_grace = 0
+            [worker]
+            name = "plant-2"
             [models."a.b:c-1"]
             url = "http+unix://%2Frun%2Focr.sock/predict?x=1"
             concurrency = 4096
@@ -160,6 +191,10 @@ struct SettingsTests {
             """
         let settings = try SettingsFolder(["inferq.toml": text]).load()
         #expect(settings == expected)
+        // Every key stands above, with another value than its default.
+        #expect(Settings.rows.filter { !$0.hasChanged(from: Settings(), to: settings) }.map(\.key) == [])
+        let plain = ModelSettings(name: "", url: "")
+        #expect(ModelSettings.rows.filter { !$0.hasChanged(from: plain, to: model) }.map(\.key) == [])
     }
 
     @Test
@@ -174,9 +209,9 @@ struct SettingsTests {
             "conf.d/30.toml.dpkg-old": "sync_wait = 5\n",
         ])
         let settings = try folder.load()
-        #expect(settings.syncWait == .seconds(3))
-        #expect(settings.heartbeat == .seconds(1))
-        #expect(settings.hosts == ["b"])
+        #expect(settings.http.syncWait == .seconds(3))
+        #expect(settings.http.heartbeat == .seconds(1))
+        #expect(settings.http.hosts == ["b"])
         #expect(settings.models.keys.sorted() == ["a", "b"])
         #expect(settings.models["a"]?.url == "http://a/")
         #expect(settings.models["a"]?.timeout == .seconds(3))
@@ -189,9 +224,9 @@ struct SettingsTests {
             "inferq.toml": "x = 1", "conf.d/10.toml": "y = 1", "a.toml": "heartbeat = 1", "b.toml": "heartbeat = 2",
         ])
         let environment = ["INFERQ_CONFIG": folder.path + "/a.toml"]
-        #expect(try folder.load(environment: environment).heartbeat == .seconds(1))
+        #expect(try folder.load(environment: environment).http.heartbeat == .seconds(1))
         let flags = SettingsFlags(config: folder.path + "/b.toml")
-        #expect(try folder.load(environment: environment, flags: flags).heartbeat == .seconds(2))
+        #expect(try folder.load(environment: environment, flags: flags).http.heartbeat == .seconds(2))
     }
 
     @Test
@@ -212,7 +247,7 @@ struct SettingsTests {
         let settings = try folder.load(environment: environment)
         #expect(settings.listen == [.tcp(host: "127.0.0.1", port: 2), .tcp(host: "::1", port: 3)])
         #expect(settings.logLevel == .debug)
-        #expect(settings.broker.redis == "unix:/run/redis.sock")
+        #expect(settings.broker.redis == RedisAddress(.unix(path: "/run/redis.sock")))
         let flagged = try folder.load(
             environment: environment, flags: SettingsFlags(listen: ["unix:/x", "127.0.0.1:4"]))
         #expect(flagged.listen == [.unix(path: "/x"), .tcp(host: "127.0.0.1", port: 4)])
@@ -246,15 +281,17 @@ struct SettingsTests {
     @Test
     func onlySomeChangesNeedARestart() {
         var settings = Settings()
-        settings.models = ["a": ModelSettings(name: "a", url: "http://a/")]
-        settings.limits.connections = 1
+        settings.http.connections = 1
         settings.logLevel = .debug
-        settings.heartbeat = .seconds(1)
-        settings.store.retention = .zero
-        #expect(settings.changesNeedingRestart(from: Settings()).isEmpty)
+        settings.http.heartbeat = .seconds(1)
+        settings.retention.age = .zero
         settings.listen = []
         settings.store.path = "x"
-        settings.broker.redis = "redis://h"
-        #expect(settings.changesNeedingRestart(from: Settings()) == ["listen", "store.path", "broker.redis"])
+        settings.broker.redis = RedisAddress(.unix(path: "/run/redis.sock"))
+        let changed = Settings.rows.filter { $0.hasChanged(from: Settings(), to: settings) }
+        #expect(
+            changed.filter { $0.effect == .reload }.map(\.key)
+                == ["heartbeat", "log_level", "limits.connections", "store.retention"])
+        #expect(changed.filter { $0.effect == .restart }.map(\.key) == ["listen", "store.path", "broker.redis"])
     }
 }
