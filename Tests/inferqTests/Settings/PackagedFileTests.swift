@@ -4,7 +4,7 @@ import Testing
 
 @testable import inferq
 
-/// The file that the package installs says what the program does.
+/// The file that the package installs, and docs/limits.md, say what the program does.
 struct PackagedFileTests {
     private static let text = read("packaging/inferq.toml")
 
@@ -19,6 +19,8 @@ struct PackagedFileTests {
         line.hasPrefix("#") && !line.hasPrefix("# ") ? line.dropFirst() : line
     }
     .joined(separator: "\n")
+
+    private static let model = ModelSettings(name: "", url: "")
 
     /// Every key, as the file shows it for the model `name`.
     private static func keys(_ name: String) -> [String] {
@@ -48,5 +50,43 @@ struct PackagedFileTests {
     private static func leaves(of node: SettingsNode, _ path: [String]) -> [String] {
         guard case .table(let nodes) = node.value, !nodes.isEmpty else { return [path.joined(separator: ".")] }
         return nodes.flatMap { leaves(of: $0.value, path + [$0.key]) }
+    }
+
+    // MARK: docs/limits.md
+
+    /// The cells of each line of a table that begins with a key, without the marks around code and texts.
+    private static let documented: [[String]] = read("docs/limits.md").split(separator: "\n")
+        .filter { $0.hasPrefix("| `") }
+        .map { line in
+            line.split(separator: "|").map { cell in
+                cell.filter { $0 != "`" && $0 != "\"" }.trimmingCharacters(in: .whitespaces)
+            }
+        }
+
+    @Test
+    func theTablesNameEverySettingOnceAndNothingElse() {
+        #expect(Self.documented.compactMap(\.first) == Self.keys("NAME"))
+        #expect(Self.documented.allSatisfy { $0.count == 5 })
+    }
+
+    @Test(arguments: Settings.rows.map(\.key))
+    func theTablesSayWhatASettingIs(_ key: String) throws {
+        let row = try #require(Settings.rows.first { $0.key == key })
+        try expect(key, row.text(in: Settings()), row.range, row.effect == .reload)
+    }
+
+    @Test(arguments: ModelSettings.rows.map(\.key))
+    func theTablesSayWhatASettingOfAModelIs(_ key: String) throws {
+        let row = try #require(ModelSettings.rows.first { $0.key == key })
+        try expect("models.NAME.\(key)", row.text(in: Self.model), row.range, row.effect == .reload)
+    }
+
+    /// The default, the range where a rule has one, and what a change needs.
+    private func expect(_ key: String, _ value: String, _ range: String?, _ isReloaded: Bool) throws {
+        let cells = try #require(Self.documented.first { $0.first == key })
+        try #require(cells.count == 5)
+        #expect(cells[1] == value.replacing("\"", with: ""))
+        if let range { #expect(cells[2] == range.replacing("\"", with: "")) }
+        #expect(cells[3] == (isReloaded ? "reload" : "restart"))
     }
 }
