@@ -4,19 +4,29 @@ import InferqCore
 
 /// What `cancel`, `retry` and `delete` share: one job after the other, and the first refusal gives the exit code.
 protocol JobsAction: ClientCommand {
-    var ids: [String] { get }
-    var json: Bool { get }
-    var gateway: GatewayOptions { get }
+    var jobs: JobsArguments { get }
 
     func act(on path: String, _ client: GatewayClient) async throws -> GatewayClient.Answer
     /// What is said of a job that it was done to; its record is nil if the answer holds none.
     func sentence(_ id: String, _ job: JobSummary?) -> String
 }
 
+/// Which jobs, and how what became of them is printed.
+struct JobsArguments: ParsableArguments {
+    @Argument(help: "Ids of jobs.")
+    var ids: [String]
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    @OptionGroup
+    var gateway: GatewayOptions
+}
+
 extension JobsAction {
     func perform() async throws {
-        let paths = try ids.map { (id: $0, path: try JobPath.record($0)) }
-        try await gateway.withGateway { client in
+        let paths = try jobs.ids.map { (id: $0, path: try JobPath.record($0)) }
+        try await jobs.gateway.withGateway { client in
             var first: ClientError?
             for (id, path) in paths {
                 do {
@@ -32,11 +42,11 @@ extension JobsAction {
 
     private func tell(_ id: String, _ answer: GatewayClient.Answer, _ client: GatewayClient) async throws {
         guard answer.status != 204 else {
-            if !json { try StandardOutput.write(line: sentence(id, nil)) }
+            if !jobs.json { try StandardOutput.write(line: sentence(id, nil)) }
             return
         }
         let (job, bytes) = try await client.decoded(JobSummary.self, answer)
-        if json { return try StandardOutput.write(bytes + [UInt8(ascii: "\n")]) }
+        if jobs.json { return try StandardOutput.write(bytes + [UInt8(ascii: "\n")]) }
         try StandardOutput.write(line: sentence(id, job))
     }
 }
@@ -46,14 +56,8 @@ struct CancelJobs: JobsAction {
         commandName: "cancel", abstract: "Cancel jobs; those that have ended stay as they are."
     )
 
-    @Argument(help: "Ids of jobs.")
-    var ids: [String]
-
-    @Flag(help: "Print JSON.")
-    var json = false
-
     @OptionGroup
-    var gateway: GatewayOptions
+    var jobs: JobsArguments
 
     func act(on path: String, _ client: GatewayClient) async throws -> GatewayClient.Answer {
         try await client.post(path + "/cancel")
@@ -71,14 +75,8 @@ struct RetryJobs: JobsAction {
         abstract: "Submit the inputs of jobs again that ended in ERROR or were cancelled; print the new jobs' ids."
     )
 
-    @Argument(help: "Ids of jobs.")
-    var ids: [String]
-
-    @Flag(help: "Print JSON.")
-    var json = false
-
     @OptionGroup
-    var gateway: GatewayOptions
+    var jobs: JobsArguments
 
     func act(on path: String, _ client: GatewayClient) async throws -> GatewayClient.Answer {
         try await client.post(path + "/retry")
@@ -91,17 +89,13 @@ struct RetryJobs: JobsAction {
 
 struct DeleteJobs: JobsAction {
     static let configuration = CommandConfiguration(
-        commandName: "delete", abstract: "Delete jobs that have ended, with their outputs and events."
+        commandName: "delete",
+        abstract: "Delete jobs that have ended, with their outputs and events.",
+        discussion: "With --json nothing is printed: the gateway answers with nothing."
     )
 
-    @Argument(help: "Ids of jobs.")
-    var ids: [String]
-
-    @Flag(help: "Print nothing: the gateway answers with nothing.")
-    var json = false
-
     @OptionGroup
-    var gateway: GatewayOptions
+    var jobs: JobsArguments
 
     func act(on path: String, _ client: GatewayClient) async throws -> GatewayClient.Answer {
         try await client.delete(path)

@@ -105,23 +105,27 @@ struct PauseModel: ClientCommand {
         abstract: "Take no more jobs of a model; submits and running attempts go on. It holds across restarts."
     )
 
-    @Argument(help: "The name of the model.")
-    var name: String
-
-    @Flag(help: "Print JSON.")
-    var json = false
-
     @OptionGroup
-    var gateway: GatewayOptions
+    var model: ModelArguments
 
     func perform() async throws {
-        try await ModelSwitch.turn("pause", name, json, gateway)
+        try await model.turn("pause")
     }
 }
 
 struct ResumeModel: ClientCommand {
     static let configuration = CommandConfiguration(commandName: "resume", abstract: "Take jobs of a model again.")
 
+    @OptionGroup
+    var model: ModelArguments
+
+    func perform() async throws {
+        try await model.turn("resume")
+    }
+}
+
+/// Which model, and how its new state is printed.
+struct ModelArguments: ParsableArguments {
     @Argument(help: "The name of the model.")
     var name: String
 
@@ -131,13 +135,7 @@ struct ResumeModel: ClientCommand {
     @OptionGroup
     var gateway: GatewayOptions
 
-    func perform() async throws {
-        try await ModelSwitch.turn("resume", name, json, gateway)
-    }
-}
-
-private enum ModelSwitch {
-    static func turn(_ action: String, _ name: String, _ json: Bool, _ gateway: GatewayOptions) async throws {
+    fileprivate func turn(_ action: String) async throws {
         try await gateway.withGateway { client in
             let answer = try await client.post("/v1/models/\(name.percentEncoded)/\(action)")
             let (model, bytes) = try await client.decoded(ModelSummary.self, answer)
