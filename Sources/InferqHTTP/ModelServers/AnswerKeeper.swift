@@ -1,0 +1,66 @@
+import Crypto
+package import InferqCore
+
+/// Makes a model server's answer what the store keeps: large ones become a file, layers are found.
+package struct AnswerKeeper: Sendable {
+    private let store: JobStore
+
+    package init(store: JobStore) {
+        self.store = store
+    }
+
+    /// - Throws: ``StoreError``.
+    package func outcome(_ answer: Reply.Answer, _ model: ModelSettings) async throws -> Outcome {
+        let bytes = answer.bytes
+        let encoding = answer.contentEncoding.flatMap(Self.codings)
+        let shown = AnswerForm(bytes, contentType: answer.contentType, encoding: encoding)
+        let isLarge = bytes.count > Payload.inlineLimit
+        var payload = Payload(
+            content: isLarge ? try await stored(bytes) : .inline(bytes),
+            byteCount: bytes.count,
+            contentType: answer.contentType,
+            form: shown.form,
+            digest: shown.form != .bytes && !isLarge ? nil : Array(SHA256.hash(data: bytes))
+        )
+        payload.contentEncoding = encoding
+        payload.note = shown.note
+        let layers = payload.isJSON ? found(model.layers, in: bytes) : .none
+        return .answered(Outcome.Answer(payload: payload, layers: layers))
+    }
+
+    /// The codings of a `Content-Encoding`, in the order in which they were applied; nil when there are none.
+    private static func codings(_ field: String) -> String? {
+        let codings = field.split(separator: ",").map(\.trimmingSpaces)
+            .filter { !$0.isEmpty && $0.lowercased() != "identity" }
+        let text = codings.joined(separator: ", ")
+        return text.isEmpty ? nil : String(text.unicodeScalars.prefix(encodingLimit))
+    }
+
+    /// What an answer says of its encoding is shown in every record of it, and a head may be long.
+    private static let encodingLimit = 200
+
+    /// On a full disk the bytes stay with the outcome, which waits until there is room for it.
+    private func stored(_ bytes: [UInt8]) async throws -> Payload.Content {
+        do {
+            return .file(try await store.blobs.store(bytes, as: .output))
+        } catch StoreError.full {
+            return .inline(bytes)
+        }
+    }
+
+    private func found(_ layers: String, in bytes: [UInt8]) -> Job.Layers {
+        guard let pointer = try? JSONPointer(layers), let range = JSONScanner.find(pointer, in: bytes) else {
+            // The configuration's reader has checked the pointer.
+            return .none
+        }
+        switch JSONScanner.kind(of: bytes, at: range.lowerBound) {
+        case .object: return .object(range)
+        case .array:
+            let areObjects = JSONScanner.elements(of: bytes, in: range).allSatisfy {
+                JSONScanner.kind(of: bytes, at: $0.lowerBound) == .object
+            }
+            return areObjects ? .array(range) : .none
+        case .string, .number, .bool, .null: return .none
+        }
+    }
+}
