@@ -164,8 +164,7 @@ package final class JobQueue: Sendable {
     /// - Returns: the job afterwards; nil when there is none.
     package func cancel(_ id: UUIDv7, now: Moment? = nil) async throws -> Job? {
         let now = now ?? store.clock.now
-        guard try await store.head(id) != nil else { return nil }
-        return try await store.change(id.key, rank: .change, now: now) { job in
+        return try await store.change(id.key, id: id, rank: .change, now: now) { job in
             job.cancel(now: now)
         }?.job
     }

@@ -89,6 +89,21 @@ struct JobStoreTests {
     }
 
     @Test
+    func aChangeByAnIDThatIsNotTheJobsIsNone() async throws {
+        try await withStore { store in
+            let job = try await store.insert(.sample())
+            let other = UUIDv7(key: job.key, tag: 7, random: 3)
+            for (id, isChanged) in [(other, false), (job.id, true)] {
+                let change = try await store.change(job.key, id: id, rank: .change, now: .at(Job.submitted)) {
+                    $0.cancel(now: .at(Job.submitted))
+                }
+                #expect((change != nil) == isChanged)
+                #expect(try await store.head(job.id)?.status == (isChanged ? .cancelled : .pending))
+            }
+        }
+    }
+
+    @Test
     func theHistoryGoesOnAfterTheEventThatWasSeen() async throws {
         try await withStore { store in
             let first = try await store.insert(.sample()).lastEvent

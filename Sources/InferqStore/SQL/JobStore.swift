@@ -6,8 +6,8 @@ import Synchronization
 
 /// The jobs and their events in one SQLite file: the truth that everything else can be rebuilt from.
 ///
-/// All changes go through ``change(_:rank:now:readsInput:elsewhere:first:_:)`` or ``insert(_:key:at:leads:)``, so that no change lacks its event. Reads see the last
-/// commit and hold no transaction beyond their call.
+/// All changes go through ``change(_:id:rank:now:readsInput:elsewhere:first:_:)`` or ``insert(_:key:at:leads:)``, so that
+/// no change lacks its event. Reads see the last commit and hold no transaction beyond their call.
 package final class JobStore: Sendable {
     /// What the start found and did.
     package struct Recovery: Sendable, Equatable {
@@ -210,6 +210,7 @@ package final class JobStore: Sendable {
     /// Changes one job and appends the events that say so, in one transaction.
     ///
     /// - Parameters:
+    ///   - id: the id that a client gave, which must be the job's own; nil: the key is enough.
     ///   - worker: on another host, which runs the attempt that the change begins; nil: none.
     ///   - first: called on the writer after the commit, in commit order, before the observer.
     ///   - transition: a pure function; it may be run more than once.
@@ -217,6 +218,7 @@ package final class JobStore: Sendable {
     /// - Throws: what `transition` throws, or ``StoreError``.
     func change(
         _ key: JobKey,
+        id: UUIDv7? = nil,
         rank: GroupCommit.Rank,
         now: Moment,
         readsInput: Bool = false,
@@ -232,7 +234,9 @@ package final class JobStore: Sendable {
                 observer.tell(change)
             },
             { [names] db in
-                let change = try Self.apply(transition, to: key, readsInput: readsInput, db, names, now)
+                let change = try Self.apply(
+                    transition, to: key, id: id, readsInput: readsInput, db, names, now
+                )
                 if let worker, let change, case .running(let lease) = change.job.state {
                     try SQL.insertElsewhere(db, change.job.key, lease, worker)
                 }
@@ -241,8 +245,8 @@ package final class JobStore: Sendable {
         )
     }
 
-    /// As ``change(_:rank:now:readsInput:elsewhere:first:_:)`` for several jobs in one step; those that are gone or refuse are
-    /// left out.
+    /// As ``change(_:id:rank:now:readsInput:elsewhere:first:_:)`` for several jobs in one step; those that are gone or
+    /// refuse are left out.
     func changeAll(
         _ rank: GroupCommit.Rank,
         now: Moment,
@@ -264,6 +268,7 @@ package final class JobStore: Sendable {
     private static func apply(
         _ transition: (inout Job) throws -> [JobEvent.Draft],
         to key: JobKey,
+        id: UUIDv7? = nil,
         readsInput: Bool,
         _ db: Database,
         _ names: ModelNames,
@@ -271,7 +276,7 @@ package final class JobStore: Sendable {
     ) throws -> Change? {
         let found =
             try readsInput ? SQL.selectWholeJob(db, key, names) : SQL.selectJob(db, key, names)
-        guard var job = found else { return nil }
+        guard var job = found, id == nil || job.id == id else { return nil }
         let before = job
         let drafts = try transition(&job)
         let events = try drafts.map { try SQL.insertEvent(db, key, $0, at: now) }
