@@ -149,6 +149,17 @@ struct JobStoreTests {
         }
     }
 
+    @Test
+    func theColumnsAreThoseOfTheSchema() async throws {
+        try await withStore { store in
+            let (job, event) = try await store.pool.read { db in
+                (try db.columns(in: "job").map(\.name), try db.columns(in: "event").map(\.name))
+            }
+            #expect(Set(JobColumn.allCases.map(\.name)) == Set(job))
+            #expect(Set(EventColumn.allCases.map(\.name)) == Set(event))
+        }
+    }
+
     // MARK: Idempotency keys
 
     private func key(_ text: String = "key", body: [UInt8] = []) -> IdempotencyKey {

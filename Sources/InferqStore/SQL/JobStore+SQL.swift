@@ -4,131 +4,142 @@ import GRDB
 /// Every statement, one named function each, bound parameters only.
 enum SQL {}
 
+/// The columns of a job, in the order that they are read in.
+enum JobColumn: CInt, NamedColumn {
+    // What a submission says, and what follows from it.
+    case key, id, eventID, model, phase, createdAt, runAt, due, expiresAt, expiry, maxAttempts, lastEvent
+    case priority, timeout, retryOf, traceparent, metadata
+    case inputType, inputSize, inputJSON, inputDigest, inputFile
+    // What an attempt changes.
+    case attempt, failures, lease, crashes, startedAt, finishedAt, error, reports
+    case outputType, outputSize, outputForm, outputDigest, outputFile, outputEncoding, outputNote
+    case layersFrom, layersTo, layers
+    // Bodies, which most readers leave out.
+    case input, output
+    // What only statements look at.
+    case ended
+}
+
 // MARK: Jobs
 
 extension SQL {
-    /// The columns of a job without its bodies, in the order that ``job(_:_:)`` reads them.
-    static let head = """
-        key, id, event_id, model, phase, priority, run_at, expiry, timeout, max_attempts, attempt, failures, lease, \
-        crashes, started_at, finished_at, last_event, retry_of, traceparent, metadata, error, input_type, input_size, \
-        input_json, input_digest, input_file, output_type, output_size, output_form, output_digest, output_file, \
-        layers_from, layers_to, layers, reports, output_encoding, output_note, created_at, due, expires_at
-        """
-    private static let headCount: CInt = 40
+    /// The columns of a job without its bodies.
+    static let head = JobColumn.allCases.prefix { $0 != .input }.names
+
+    private static let insertion: SQLText<JobColumn> = {
+        let columns = JobColumn.allCases.prefix { $0 != .attempt } + [JobColumn.input]
+        return SQLText("INSERT INTO job (\(columns.names)) VALUES (\(columns.parameters))")
+    }()
+
+    private static let selection = SQLText<JobColumn>("SELECT \(head) FROM job WHERE key = ?")
+    private static let wholeSelection = SQLText<JobColumn>("SELECT \(head), input, output FROM job WHERE key = ?")
+
+    private static let update = updating([
+        .phase, .runAt, .due, .attempt, .failures, .lease, .crashes, .startedAt, .finishedAt, .ended, .lastEvent,
+        .error, .layers, .reports,
+    ])
+
+    private static let completion = updating([
+        .phase, .failures, .crashes, .finishedAt, .ended, .lastEvent, .error, .outputType, .outputSize, .outputForm,
+        .outputDigest, .outputFile, .output, .outputEncoding, .outputNote, .layersFrom, .layersTo, .layers,
+    ])
+
+    private static func updating(_ columns: [JobColumn]) -> SQLText<JobColumn> {
+        SQLText("UPDATE job SET \(columns.assignments) WHERE \([JobColumn.key].assignments)")
+    }
 
     static func insertJob(_ db: Database, _ job: Job, model: Int64) throws {
-        let (input, inputFile) = columns(job.input)
-        try db.with(
-            """
-            INSERT INTO job (key, id, event_id, model, phase, priority, created_at, run_at, due, expires_at, expiry, \
-            timeout, max_attempts, last_event, retry_of, traceparent, metadata, input_type, input_size, input_json, input_digest, \
-            input_file, input) \
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            """
-        ) { row in
-            try row.bind(job.key.value)
-            try row.bind(job.id)
-            try row.bind(job.eventID)
-            try row.bind(model)
-            try row.bind(phase(job.state))
-            try row.bind(job.options.priority)
-            try row.bind(job.createdAt.milliseconds)
-            try row.bind(job.runAt.milliseconds)
-            try row.bind(job.due?.milliseconds)
-            try row.bind(job.options.expiry?.at.milliseconds)
-            try row.bind(job.options.expiry?.elapsed.milliseconds)
-            try row.bind(job.options.timeout?.milliseconds)
-            try row.bind(job.options.maxAttempts)
-            try row.bind(job.lastEvent)
-            try row.bind(job.options.retryOf)
-            try row.bind(job.options.traceparent)
-            try row.bind(job.options.metadata.isEmpty ? nil : job.options.metadata)
-            try row.bind(job.input.contentType)
-            try row.bind(job.input.byteCount)
-            try row.bind(job.input.isJSON ? 1 : 0)
-            try row.bind(job.input.digest)
-            try row.bind(inputFile)
-            try row.bind(input)
+        try db.with(insertion) { row in
+            try row.bind(.key, job.key)
+            try row.bind(.id, job.id)
+            try row.bind(.eventID, job.eventID)
+            try row.bind(.model, model)
+            try row.bind(.phase, phase(job.state))
+            try row.bind(.createdAt, job.createdAt)
+            try row.bind(.runAt, job.runAt)
+            try row.bind(.due, job.due)
+            try row.bind(.expiresAt, job.options.expiry?.at)
+            try row.bind(.expiry, job.options.expiry?.elapsed)
+            try row.bind(.maxAttempts, job.options.maxAttempts)
+            try row.bind(.lastEvent, job.lastEvent)
+            try bind(job.options, &row)
+            let (input, file) = columns(job.input)
+            try row.bind(.inputType, job.input.contentType)
+            try row.bind(.inputSize, job.input.byteCount)
+            try row.bind(.inputJSON, job.input.isJSON ? 1 : 0)
+            try row.bind(.inputDigest, job.input.digest)
+            try row.bind(.inputFile, file)
+            try row.bind(.input, input)
             try row.run()
         }
     }
 
     /// The job with its bodies unread, or nil.
     static func selectJob(_ db: Database, _ key: JobKey, _ names: ModelNames) throws -> Job? {
-        try db.with("SELECT \(head) FROM job WHERE key = ?") { row in
-            try row.bind(key.value)
+        try db.with(selection) { row in
+            try row.bind(key)
             return try row.step() ? try job(row, names) : nil
         }
     }
 
     /// The job with its input, and its output if it has one, or nil.
     static func selectWholeJob(_ db: Database, _ key: JobKey, _ names: ModelNames) throws -> Job? {
-        try db.with("SELECT \(head), input, output FROM job WHERE key = ?") { row in
-            try row.bind(key.value)
+        try db.with(wholeSelection) { row in
+            try row.bind(key)
             guard try row.step() else { return nil }
             var job = try job(row, names)
-            if let input = try row.bytes(headCount) { job.input.content = .inline(input) }
-            if let output = try row.bytes(headCount + 1) { job.output?.content = .inline(output) }
+            if let input = try row.bytes(.input) { job.input.content = .inline(input) }
+            if let output = try row.bytes(.output) { job.output?.content = .inline(output) }
             return job
         }
     }
 
     /// Writes everything of a job that a transition can have changed, but for a new output.
     static func updateJob(_ db: Database, _ job: Job, at now: Moment) throws {
-        try db.with(
-            """
-            UPDATE job SET phase = ?, run_at = ?, due = ?, attempt = ?, failures = ?, lease = ?, crashes = ?, \
-            started_at = ?, finished_at = ?, ended = ?, last_event = ?, error = ?, layers = ?, reports = ? WHERE key = ?
-            """
-        ) { row in
-            try row.bind(phase(job.state))
-            try row.bind(job.runAt.milliseconds)
-            try row.bind(job.due?.milliseconds)
-            try row.bind(job.attempt)
-            try row.bind(job.failures)
-            try row.bind(job.lease.number)
-            try row.bind(job.crashes)
-            try row.bind(job.startedAt?.milliseconds)
-            try row.bind(job.finishedAt?.milliseconds)
-            try row.bind(job.finishedAt.map { _ in now.certain.milliseconds })
-            try row.bind(job.lastEvent)
-            try row.bind(job.error?.json)
-            try row.bind(columns(job.layers).early)
-            try row.bind(job.reports)
-            try row.bind(job.key.value)
+        try db.with(update) { row in
+            try row.bind(.key, job.key)
+            try row.bind(.phase, phase(job.state))
+            try row.bind(.runAt, job.runAt)
+            try row.bind(.due, job.due)
+            try row.bind(.attempt, job.attempt)
+            try row.bind(.failures, job.failures)
+            try row.bind(.lease, job.lease.number)
+            try row.bind(.crashes, job.crashes)
+            try row.bind(.startedAt, job.startedAt)
+            try row.bind(.finishedAt, job.finishedAt)
+            try row.bind(.ended, job.finishedAt.map { _ in now.certain })
+            try row.bind(.lastEvent, job.lastEvent)
+            try row.bind(.error, job.error?.json)
+            try row.bind(.layers, columns(job.layers).early)
+            try row.bind(.reports, job.reports)
             try row.run()
         }
     }
 
-    /// As ``updateJob(_:_:)``, for a job that has just got its output.
+    /// As ``updateJob(_:_:at:)``, for a job that has just got its output.
     static func completeJob(_ db: Database, _ job: Job, output: Payload, at now: Moment) throws {
-        let layers = columns(job.layers)
-        let (bytes, file) = columns(output)
-        try db.with(
-            """
-            UPDATE job SET phase = ?, failures = ?, crashes = ?, finished_at = ?, ended = ?, last_event = ?, \
-            error = NULL, output_type = ?, output_size = ?, output_form = ?, output_digest = ?, output_file = ?, \
-            output = ?, output_encoding = ?, output_note = ?, layers_from = ?, layers_to = ?, layers = ? WHERE key = ?
-            """
-        ) { row in
-            try row.bind(phase(job.state))
-            try row.bind(job.failures)
-            try row.bind(job.crashes)
-            try row.bind(job.finishedAt?.milliseconds)
-            try row.bind(now.certain.milliseconds)
-            try row.bind(job.lastEvent)
-            try row.bind(output.contentType)
-            try row.bind(output.byteCount)
-            try row.bind(output.form.rawValue)
-            try row.bind(output.digest)
-            try row.bind(file)
-            try row.bind(bytes)
-            try row.bind(output.contentEncoding)
-            try row.bind(output.note)
-            try row.bind(layers.from)
-            try row.bind(layers.to)
-            try row.bind(layers.early)
-            try row.bind(job.key.value)
+        try db.with(completion) { row in
+            try row.bind(.key, job.key)
+            try row.bind(.phase, phase(job.state))
+            try row.bind(.failures, job.failures)
+            try row.bind(.crashes, job.crashes)
+            try row.bind(.finishedAt, job.finishedAt)
+            try row.bind(.ended, now.certain)
+            try row.bind(.lastEvent, job.lastEvent)
+            try row.bind(.error, job.error?.json)
+            let (bytes, file) = columns(output)
+            try row.bind(.outputType, output.contentType)
+            try row.bind(.outputSize, output.byteCount)
+            try row.bind(.outputForm, output.form.rawValue)
+            try row.bind(.outputDigest, output.digest)
+            try row.bind(.outputFile, file)
+            try row.bind(.output, bytes)
+            try row.bind(.outputEncoding, output.contentEncoding)
+            try row.bind(.outputNote, output.note)
+            let layers = columns(job.layers)
+            try row.bind(.layersFrom, layers.from)
+            try row.bind(.layersTo, layers.to)
+            try row.bind(.layers, layers.early)
             try row.run()
         }
     }
@@ -155,6 +166,31 @@ extension SQL {
     }
 }
 
+// MARK: Options
+
+extension SQL {
+    private static func bind(_ options: Job.Options, _ row: inout PreparedStatement<JobColumn>) throws {
+        try row.bind(.priority, options.priority)
+        try row.bind(.timeout, options.timeout)
+        try row.bind(.retryOf, options.retryOf)
+        try row.bind(.traceparent, options.traceparent)
+        try row.bind(.metadata, options.metadata.isEmpty ? nil : options.metadata)
+    }
+
+    private static func options(_ row: PreparedStatement<JobColumn>) throws -> Job.Options {
+        var options = Job.Options(maxAttempts: try row.int(.maxAttempts))
+        options.priority = try row.int(.priority)
+        if let at = try row.time(.expiresAt), let elapsed = try row.elapsed(.expiry) {
+            options.expiry = Job.Expiry(at: at, elapsed: elapsed)
+        }
+        options.timeout = try row.optionalInt64(.timeout).map { .milliseconds($0) }
+        options.retryOf = try row.uuid(.retryOf)
+        options.traceparent = try row.text(.traceparent)
+        options.metadata = try row.bytes(.metadata) ?? []
+        return options
+    }
+}
+
 // MARK: Rows
 
 extension SQL {
@@ -176,71 +212,64 @@ extension SQL {
         }
     }
 
-    private static func columns(_ layers: Job.Layers) -> (from: Int64?, to: Int64?, early: [UInt8]?) {
+    private static func columns(_ layers: Job.Layers) -> (from: Int?, to: Int?, early: [UInt8]?) {
         switch layers {
         case .none: (nil, nil, nil)
-        case .array(let range): (Int64(range.lowerBound), Int64(range.upperBound), nil)
+        case .array(let range): (range.lowerBound, range.upperBound, nil)
         // An object is told from an array by what stands in the third column; nothing more need be stored.
-        case .object(let range): (Int64(range.lowerBound), Int64(range.upperBound), Array("{}".utf8))
+        case .object(let range): (range.lowerBound, range.upperBound, Array("{}".utf8))
         case .early(let bytes): (nil, nil, bytes)
         }
     }
 
-    static func job(_ row: PreparedStatement, _ names: ModelNames) throws -> Job {
-        let key = JobKey(value: try row.int64(0))
-        guard let id = try row.uuid(1), let eventID = try row.uuid(2), let model = names.name(of: try row.int64(3))
+    static func job(_ row: PreparedStatement<JobColumn>, _ names: ModelNames) throws -> Job {
+        let key = JobKey(value: try row.int64(.key))
+        guard let id = try row.uuid(.id), let eventID = try row.uuid(.eventID),
+            let model = names.name(of: try row.int64(.model))
         else { throw StoreError.corrupt(path: "job \(key.value)", reason: "an identifier is malformed") }
-        let lease = Job.Lease(number: try row.int64(12))
+        let lease = Job.Lease(number: try row.int64(.lease))
         var job = Job(
             id: id,
             eventID: eventID,
             model: model,
             options: try options(row),
-            createdAt: Timestamp(milliseconds: try row.int64(37)),
-            input: try payload(row, type: 21, file: 25),
-            state: try state(try row.int(4), lease, finishedAt: try row.time(15)),
-            runAt: Timestamp(milliseconds: try row.int64(6)),
-            due: try row.optionalInt64(38).map(Elapsed.init(milliseconds:))
+            createdAt: Timestamp(milliseconds: try row.int64(.createdAt)),
+            input: Payload(
+                content: content(file: try row.text(.inputFile)),
+                byteCount: try row.int(.inputSize),
+                contentType: try row.text(.inputType),
+                form: Payload.Form(rawValue: try row.int64(.inputJSON)) ?? .bytes,
+                digest: try row.bytes(.inputDigest)
+            ),
+            state: try state(try row.int(.phase), lease, finishedAt: try row.time(.finishedAt)),
+            runAt: Timestamp(milliseconds: try row.int64(.runAt)),
+            due: try row.elapsed(.due)
         )
-        job.attempt = try row.int(10)
-        job.failures = try row.int(11)
+        job.attempt = try row.int(.attempt)
+        job.failures = try row.int(.failures)
         job.lease = lease
-        job.crashes = try row.int(13)
-        job.startedAt = try row.time(14)
-        job.lastEvent = try row.int64(16)
-        job.error = try row.bytes(20).map(Failure.init(json:))
-        if !row.isNull(27) {
-            job.output = try payload(row, type: 26, file: 30)
-            job.output?.contentEncoding = try row.text(35)
-            job.output?.note = try row.text(36)
+        job.crashes = try row.int(.crashes)
+        job.startedAt = try row.time(.startedAt)
+        job.lastEvent = try row.int64(.lastEvent)
+        job.error = try row.bytes(.error).map(Failure.init(json:))
+        if !row.isNull(.outputSize) {
+            job.output = Payload(
+                content: content(file: try row.text(.outputFile)),
+                byteCount: try row.int(.outputSize),
+                contentType: try row.text(.outputType),
+                form: Payload.Form(rawValue: try row.int64(.outputForm)) ?? .bytes,
+                digest: try row.bytes(.outputDigest)
+            )
+            job.output?.contentEncoding = try row.text(.outputEncoding)
+            job.output?.note = try row.text(.outputNote)
         }
         job.layers = try layers(row)
-        job.reports = try row.int(34)
+        job.reports = try row.int(.reports)
         return job
     }
 
-    private static func options(_ row: PreparedStatement) throws -> Job.Options {
-        var options = Job.Options(maxAttempts: try row.int(9))
-        options.priority = try row.int(5)
-        if let at = try row.time(39), let elapsed = try row.optionalInt64(7) {
-            options.expiry = Job.Expiry(at: at, elapsed: Elapsed(milliseconds: elapsed))
-        }
-        options.timeout = try row.optionalInt64(8).map { .milliseconds($0) }
-        options.retryOf = try row.uuid(17)
-        options.traceparent = try row.text(18)
-        options.metadata = try row.bytes(19) ?? []
-        return options
-    }
-
-    /// The five columns from `type` on, but for the last one, which is `file`: type, size, form, digest, file.
-    private static func payload(_ row: PreparedStatement, type: CInt, file: CInt) throws -> Payload {
-        Payload(
-            content: try row.text(file).map { .file(BlobName(text: $0)) } ?? .unread,
-            byteCount: try row.int(type + 1),
-            contentType: try row.text(type),
-            form: Payload.Form(rawValue: try row.int64(type + 2)) ?? .bytes,
-            digest: try row.bytes(type + 3)
-        )
+    private static func content(file: String?) -> Payload.Content {
+        file.map { .file(BlobName(text: $0)) } ?? .unread
     }
 
     private static func state(_ phase: Int, _ lease: Job.Lease, finishedAt: Timestamp?) throws -> Job.State {
@@ -255,11 +284,11 @@ extension SQL {
         }
     }
 
-    private static func layers(_ row: PreparedStatement) throws -> Job.Layers {
-        let early = try row.bytes(33)
-        guard let from = try row.optionalInt(31), let to = try row.optionalInt(32), from <= to, from >= 0 else {
-            return early.map { .early($0) } ?? .none
-        }
+    private static func layers(_ row: PreparedStatement<JobColumn>) throws -> Job.Layers {
+        let early = try row.bytes(.layers)
+        guard let from = try row.optionalInt(.layersFrom), let to = try row.optionalInt(.layersTo), from <= to,
+            from >= 0
+        else { return early.map { .early($0) } ?? .none }
         return early == nil ? .array(from..<to) : .object(from..<to)
     }
 }

@@ -7,17 +7,16 @@ import GRDBSQLite
 /// a cursor's row begins with a table of the columns' names; on the path of a submit that costs as much as SQLite.
 /// So the statements of hot paths take this way. It traps on nothing that a damaged file can hold: a value of another
 /// type than the column's is an error.
-struct PreparedStatement {
+struct PreparedStatement<Column: NamedColumn> {
     private let handle: OpaquePointer
-    private let db: Database
-    private var bound: CInt = 0
+    /// The last question mark that was bound.
+    private var mark: CInt = 0
+    /// The columns whose parameters were bound, one bit each.
+    private var columns: UInt64 = 0
 
-    fileprivate init(_ handle: OpaquePointer, _ db: Database) {
+    fileprivate init(_ handle: OpaquePointer) {
         self.handle = handle
-        self.db = db
     }
-
-    private static let copied = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
 
     private func check(_ code: CInt) throws {
         guard code != SQLITE_OK, code != SQLITE_DONE, code != SQLITE_ROW else { return }
@@ -25,54 +24,25 @@ struct PreparedStatement {
         throw DatabaseError(resultCode: ResultCode(rawValue: code), message: text)
     }
 
-    // MARK: Binding, in the order of the question marks
+    // MARK: Binding
 
-    mutating func bind(_ value: Int64) throws {
-        bound += 1
-        try check(sqlite3_bind_int64(handle, bound, value))
+    /// Binds the next question mark that has no number.
+    mutating func bind(_ value: some StoredValue) throws {
+        mark += 1
+        try check(value.bind(to: handle, at: mark))
     }
 
-    mutating func bind(_ value: Int) throws {
-        try bind(Int64(value))
+    /// Binds the parameter of a column.
+    mutating func bind(_ column: Column, _ value: some StoredValue) throws {
+        columns |= 1 << UInt64(column.rawValue)
+        try check(value.bind(to: handle, at: column.rawValue + 1))
     }
 
-    mutating func bind(_ value: Int64?) throws {
-        guard let value else { return try bindNull() }
-        try bind(value)
-    }
-
-    mutating func bind(_ value: String?) throws {
-        guard var value else { return try bindNull() }
-        bound += 1
-        try check(
-            value.withUTF8 { text in
-                text.withMemoryRebound(to: CChar.self) {
-                    sqlite3_bind_text(handle, bound, $0.baseAddress, CInt($0.count), Self.copied)
-                }
-            })
-    }
-
-    mutating func bind(_ value: [UInt8]?) throws {
-        guard let value else { return try bindNull() }
-        bound += 1
-        try check(
-            value.withUnsafeBytes {
-                $0.isEmpty
-                    ? sqlite3_bind_zeroblob(handle, bound, 0)
-                    : sqlite3_bind_blob64(handle, bound, $0.baseAddress, UInt64($0.count), Self.copied)
-            })
-    }
-
-    mutating func bind(_ value: UUIDv7?) throws {
-        guard let value else { return try bindNull() }
-        bound += 1
-        let halves = (value.high.bigEndian, value.low.bigEndian)
-        try check(withUnsafeBytes(of: halves) { sqlite3_bind_blob(handle, bound, $0.baseAddress, 16, Self.copied) })
-    }
-
-    private mutating func bindNull() throws {
-        bound += 1
-        try check(sqlite3_bind_null(handle, bound))
+    /// Whether each parameter of a column was bound. One that was not would keep the value of the last run.
+    private var isComplete: Bool {
+        (0..<sqlite3_bind_parameter_count(handle)).allSatisfy { column in
+            sqlite3_bind_parameter_name(handle, column + 1) == nil || columns & 1 << UInt64(column) != 0
+        }
     }
 
     // MARK: Running
@@ -86,6 +56,7 @@ struct PreparedStatement {
 
     /// Runs a statement that gives no rows.
     func run() throws {
+        assert(isComplete, "a column was not bound")
         while try step() {}
     }
 
@@ -93,63 +64,67 @@ struct PreparedStatement {
         sqlite3_reset(handle)
     }
 
-    // MARK: Reading the row, columns counted from 0
+    // MARK: Reading the row
 
-    private func type(_ column: CInt) -> CInt { sqlite3_column_type(handle, column) }
+    private func type(_ column: Column) -> CInt { sqlite3_column_type(handle, column.rawValue) }
 
-    private func corrupt(_ column: CInt) -> StoreError {
-        let name = sqlite3_column_name(handle, column).map { String(cString: $0) } ?? "\(column)"
-        return .corrupt(path: "column \(name)", reason: "a value of another type than the column's")
+    private func corrupt(_ column: Column) -> StoreError {
+        .corrupt(path: "column \(column.name)", reason: "a value of another type than the column's")
     }
 
-    func isNull(_ column: CInt) -> Bool { type(column) == SQLITE_NULL }
+    func isNull(_ column: Column) -> Bool { type(column) == SQLITE_NULL }
 
-    func int64(_ column: CInt) throws -> Int64 {
+    func int64(_ column: Column) throws -> Int64 {
         guard type(column) == SQLITE_INTEGER else { throw corrupt(column) }
-        return sqlite3_column_int64(handle, column)
+        return sqlite3_column_int64(handle, column.rawValue)
     }
 
-    func int(_ column: CInt) throws -> Int {
+    func int(_ column: Column) throws -> Int {
         Int(try int64(column))
     }
 
-    func optionalInt64(_ column: CInt) throws -> Int64? {
+    func optionalInt64(_ column: Column) throws -> Int64? {
         try isNull(column) ? nil : int64(column)
     }
 
-    func optionalInt(_ column: CInt) throws -> Int? {
+    func optionalInt(_ column: Column) throws -> Int? {
         try isNull(column) ? nil : int(column)
     }
 
-    func time(_ column: CInt) throws -> Timestamp? {
+    func time(_ column: Column) throws -> Timestamp? {
         try optionalInt64(column).map(Timestamp.init(milliseconds:))
     }
 
-    func text(_ column: CInt) throws -> String? {
+    func elapsed(_ column: Column) throws -> Elapsed? {
+        try optionalInt64(column).map(Elapsed.init(milliseconds:))
+    }
+
+    func text(_ column: Column) throws -> String? {
         switch type(column) {
         case SQLITE_NULL: return nil
         case SQLITE_TEXT:
-            guard let start = sqlite3_column_text(handle, column) else { return "" }
-            let bytes = UnsafeBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, column)))
+            guard let start = sqlite3_column_text(handle, column.rawValue) else { return "" }
+            let bytes = UnsafeBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, column.rawValue)))
             return String(decoding: bytes, as: UTF8.self)
         default: throw corrupt(column)
         }
     }
 
-    func bytes(_ column: CInt) throws -> [UInt8]? {
+    func bytes(_ column: Column) throws -> [UInt8]? {
         switch type(column) {
         case SQLITE_NULL: return nil
         case SQLITE_BLOB:
-            let start = sqlite3_column_blob(handle, column)
-            return Array(UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, column))))
+            let start = sqlite3_column_blob(handle, column.rawValue)
+            let count = Int(sqlite3_column_bytes(handle, column.rawValue))
+            return Array(UnsafeRawBufferPointer(start: start, count: count))
         default: throw corrupt(column)
         }
     }
 
-    func uuid(_ column: CInt) throws -> UUIDv7? {
+    func uuid(_ column: Column) throws -> UUIDv7? {
         guard !isNull(column) else { return nil }
-        guard type(column) == SQLITE_BLOB, sqlite3_column_bytes(handle, column) == 16,
-            let start = sqlite3_column_blob(handle, column)
+        guard type(column) == SQLITE_BLOB, sqlite3_column_bytes(handle, column.rawValue) == 16,
+            let start = sqlite3_column_blob(handle, column.rawValue)
         else { throw corrupt(column) }
         return UUIDv7(
             high: UInt64(bigEndian: start.loadUnaligned(as: UInt64.self)),
@@ -159,15 +134,71 @@ struct PreparedStatement {
 }
 
 extension Database {
-    /// Works with the cached statement of `sql`; its values and rows are only valid inside.
+    /// Works with a cached statement; its values and rows are only valid inside.
     ///
     /// - Throws: `DatabaseError`, ``StoreError/corrupt(path:reason:)``, or what `work` throws.
-    func with<Value>(_ sql: String, _ work: (inout PreparedStatement) throws -> Value) throws -> Value {
-        let statement = try cachedStatement(sql: sql)
+    func with<Column: NamedColumn, Value>(
+        _ sql: SQLText<Column>,
+        _ work: (inout PreparedStatement<Column>) throws -> Value
+    ) throws -> Value {
+        let statement = try cachedStatement(sql: sql.text)
         return try withExtendedLifetime(statement) {
-            var prepared = PreparedStatement(statement.sqliteStatement, self)
+            var prepared = PreparedStatement<Column>(statement.sqliteStatement)
             defer { prepared.reset() }
             return try work(&prepared)
         }
+    }
+}
+
+// MARK: Values
+
+/// A value that SQLite keeps in a column.
+protocol StoredValue {
+    /// - Returns: SQLite's code.
+    func bind(to statement: OpaquePointer, at parameter: CInt) -> CInt
+}
+
+/// SQLite makes a copy before it returns.
+private let copied = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
+
+extension Int64: StoredValue {
+    func bind(to statement: OpaquePointer, at parameter: CInt) -> CInt {
+        sqlite3_bind_int64(statement, parameter, self)
+    }
+}
+
+extension String: StoredValue {
+    func bind(to statement: OpaquePointer, at parameter: CInt) -> CInt {
+        var text = self
+        return text.withUTF8 { text in
+            text.withMemoryRebound(to: CChar.self) {
+                sqlite3_bind_text(statement, parameter, $0.baseAddress, CInt($0.count), copied)
+            }
+        }
+    }
+}
+
+extension [UInt8]: StoredValue {
+    func bind(to statement: OpaquePointer, at parameter: CInt) -> CInt {
+        withUnsafeBytes {
+            $0.isEmpty
+                ? sqlite3_bind_zeroblob(statement, parameter, 0)
+                : sqlite3_bind_blob64(statement, parameter, $0.baseAddress, UInt64($0.count), copied)
+        }
+    }
+}
+
+extension UUIDv7: StoredValue {
+    /// The 16 bytes in network order.
+    func bind(to statement: OpaquePointer, at parameter: CInt) -> CInt {
+        withUnsafeBytes(of: (high.bigEndian, low.bigEndian)) {
+            sqlite3_bind_blob(statement, parameter, $0.baseAddress, 16, copied)
+        }
+    }
+}
+
+extension Optional: StoredValue where Wrapped: StoredValue {
+    func bind(to statement: OpaquePointer, at parameter: CInt) -> CInt {
+        self?.bind(to: statement, at: parameter) ?? sqlite3_bind_null(statement, parameter)
     }
 }

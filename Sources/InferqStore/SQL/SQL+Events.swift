@@ -1,33 +1,52 @@
 import GRDB
 
+/// Those that a reader needs come first.
+enum EventColumn: CInt, NamedColumn {
+    case id, kind, status, at, attempt, runAt, text, error, detail
+    case job, elapsed
+}
+
 extension SQL {
+    private static let insertion = SQLText<EventColumn>(
+        """
+        INSERT INTO event (\(EventColumn.allCases.dropFirst().names)) \
+        VALUES (\(EventColumn.allCases.dropFirst().parameters))
+        """
+    )
+
+    private static let eventsOfJob = SQLText<EventColumn>(
+        """
+        SELECT \(EventColumn.allCases.prefix { $0 != .job }.names) FROM event \
+        WHERE job = ? AND id > ? ORDER BY id LIMIT ?
+        """
+    )
+
+    private static let newestEntry = SQLText<EventColumn>(
+        "SELECT \(EventColumn.allCases.names) FROM event ORDER BY id DESC LIMIT 1"
+    )
+
     /// Appends an event and returns it with its id.
     static func insertEvent(_ db: Database, _ job: JobKey, _ draft: JobEvent.Draft, at now: Moment) throws
         -> JobEvent
     {
-        try db.with(
-            """
-            INSERT INTO event (job, kind, status, at, elapsed, attempt, run_at, text, error, detail) \
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            """
-        ) { row in
-            try row.bind(job.value)
-            try row.bind(draft.kind.rawValue)
-            try row.bind(draft.status.rawValue)
-            try row.bind(now.wall.milliseconds)
-            try row.bind(now.elapsed.milliseconds)
-            try row.bind(draft.attempt)
-            try row.bind(draft.runAt.milliseconds)
-            try row.bind(draft.text)
-            try row.bind(draft.error?.json)
-            try row.bind(draft.detail)
+        try db.with(insertion) { row in
+            try row.bind(.job, job)
+            try row.bind(.kind, draft.kind.rawValue)
+            try row.bind(.status, draft.status.rawValue)
+            try row.bind(.at, now.wall)
+            try row.bind(.elapsed, now.elapsed)
+            try row.bind(.attempt, draft.attempt)
+            try row.bind(.runAt, draft.runAt)
+            try row.bind(.text, draft.text)
+            try row.bind(.error, draft.error?.json)
+            try row.bind(.detail, draft.detail)
             try row.run()
         }
         return JobEvent(id: db.lastInsertedRowID, job: job, at: now.wall, draft: draft)
     }
 
-    /// The events of a job after one id, in order.
-    /// The events after `id`, at most `limit`; no more once the reports among them have `byteLimit` bytes.
+    /// The events of a job after `id`, in order: at most `limit`, and no more once the reports among them have
+    /// `byteLimit` bytes.
     static func events(
         _ db: Database,
         of job: JobKey,
@@ -35,13 +54,8 @@ extension SQL {
         limit: Int,
         byteLimit: Int = .max
     ) throws -> [JobEvent] {
-        try db.with(
-            """
-            SELECT id, kind, status, at, attempt, run_at, text, error, detail FROM event \
-            WHERE job = ? AND id > ? ORDER BY id LIMIT ?
-            """
-        ) { row in
-            try row.bind(job.value)
+        try db.with(eventsOfJob) { row in
+            try row.bind(job)
             try row.bind(id)
             try row.bind(limit)
             var events: [JobEvent] = []
@@ -57,29 +71,29 @@ extension SQL {
 
     /// When the newest entry was made; nil in a new store.
     static func newestMoment(_ db: Database) throws -> (wall: Timestamp, elapsed: Elapsed)? {
-        try db.with("SELECT at, elapsed FROM event ORDER BY id DESC LIMIT 1") { row in
+        try db.with(newestEntry) { row in
             guard try row.step() else { return nil }
-            return (Timestamp(milliseconds: try row.int64(0)), Elapsed(milliseconds: try row.int64(1)))
+            return (Timestamp(milliseconds: try row.int64(.at)), Elapsed(milliseconds: try row.int64(.elapsed)))
         }
     }
 
-    private static func event(_ row: PreparedStatement, of job: JobKey) throws -> JobEvent {
-        let id = try row.int64(0)
-        guard let kind = JobEvent.Kind(rawValue: try row.int(1)), let status = Status(rawValue: try row.int(2)) else {
-            throw StoreError.corrupt(path: "event \(id)", reason: "unknown kind or status")
-        }
+    private static func event(_ row: PreparedStatement<EventColumn>, of job: JobKey) throws -> JobEvent {
+        let id = try row.int64(.id)
+        guard let kind = JobEvent.Kind(rawValue: try row.int(.kind)),
+            let status = Status(rawValue: try row.int(.status))
+        else { throw StoreError.corrupt(path: "event \(id)", reason: "unknown kind or status") }
         return JobEvent(
             id: id,
             job: job,
-            at: Timestamp(milliseconds: try row.int64(3)),
+            at: Timestamp(milliseconds: try row.int64(.at)),
             draft: JobEvent.Draft(
                 kind: kind,
                 status: status,
-                attempt: try row.int(4),
-                runAt: Timestamp(milliseconds: try row.int64(5)),
-                text: try row.text(6),
-                error: try row.bytes(7).map(Failure.init(json:)),
-                detail: try row.bytes(8)
+                attempt: try row.int(.attempt),
+                runAt: Timestamp(milliseconds: try row.int64(.runAt)),
+                text: try row.text(.text),
+                error: try row.bytes(.error).map(Failure.init(json:)),
+                detail: try row.bytes(.detail)
             )
         )
     }

@@ -1,23 +1,35 @@
 import GRDB
 
+private enum DueColumn: CInt, NamedColumn {
+    case key, priority, crashes
+}
+
 /// What is due, and when.
 extension SQL {
+    private static let due = SQLText<DueColumn>(
+        """
+        SELECT \(DueColumn.allCases.names) FROM job WHERE model = ? AND phase = 1 ORDER BY priority DESC, key LIMIT ?
+        """
+    )
+
+    private static let olderDue = SQLText<OnlyColumn>(
+        """
+        SELECT count(*) FROM (SELECT 1 FROM job WHERE model = ? AND phase = 1 AND priority = ? AND key < ? LIMIT ?)
+        """
+    )
+
     /// The first due jobs of a model, by priority, then age.
     static func dueJobs(_ db: Database, model: Int64, limit: Int) throws -> [Candidate] {
-        try db.with(
-            """
-            SELECT key, priority, crashes FROM job WHERE model = ? AND phase = 1 ORDER BY priority DESC, key LIMIT ?
-            """
-        ) { row in
+        try db.with(due) { row in
             try row.bind(model)
             try row.bind(limit)
             var candidates: [Candidate] = []
             while try row.step() {
                 candidates.append(
                     Candidate(
-                        key: JobKey(value: try row.int64(0)),
-                        priority: try row.int(1),
-                        isSuspect: try row.int(2) >= Job.crashesOfSuspect
+                        key: JobKey(value: try row.int64(.key)),
+                        priority: try row.int(.priority),
+                        isSuspect: try row.int(.crashes) >= Job.crashesOfSuspect
                     )
                 )
             }
@@ -25,7 +37,8 @@ extension SQL {
         }
     }
 
-    /// Jobs whose pause is over (by a millisecond: both ends of it were cut off to one) or whose `run_at` has come, the earliest first; at most `limit` of each.
+    /// Jobs whose pause is over (by a millisecond: both ends of it were cut off to one) or whose `run_at` has come, the
+    /// earliest first; at most `limit` of each.
     static func waitingJobs(_ db: Database, until now: Moment, limit: Int) throws -> [JobKey] {
         let pausing = try db.cachedStatement(
             sql: "SELECT key FROM job WHERE phase = 0 AND due IS NOT NULL AND due < ? ORDER BY due LIMIT ?"
@@ -89,16 +102,12 @@ extension SQL {
 
     /// How many due jobs of the same model and priority are older, counted up to `limit`.
     static func olderDueJobs(_ db: Database, model: Int64, priority: Int, key: JobKey, limit: Int) throws -> Int {
-        try db.with(
-            """
-            SELECT count(*) FROM (SELECT 1 FROM job WHERE model = ? AND phase = 1 AND priority = ? AND key < ? LIMIT ?)
-            """
-        ) { row in
+        try db.with(olderDue) { row in
             try row.bind(model)
             try row.bind(priority)
-            try row.bind(key.value)
+            try row.bind(key)
             try row.bind(limit)
-            return try row.step() ? try row.int(0) : 0
+            return try row.step() ? try row.int(.value) : 0
         }
     }
 }
@@ -116,9 +125,9 @@ extension SQL {
             "key >= ? AND key < ?" + (created == nil ? "" : " AND created_at > ? AND created_at < ?")
         }
 
-        fileprivate func bind(_ row: inout PreparedStatement) throws {
-            try row.bind(keys.lowerBound.value)
-            try row.bind(keys.upperBound.value)
+        fileprivate func bind(_ row: inout PreparedStatement<some NamedColumn>) throws {
+            try row.bind(keys.lowerBound)
+            try row.bind(keys.upperBound)
             if let created {
                 try row.bind(created.after)
                 try row.bind(created.before)
@@ -129,21 +138,23 @@ extension SQL {
 
     /// A run of one model's jobs in one phase, newest first.
     static func listedKeys(_ db: Database, model: Int64, phase: Int, _ span: Span) throws -> [JobKey] {
-        try db.with(
+        let sql = SQLText<OnlyColumn>(
             "SELECT key FROM job WHERE model = ? AND phase = ? AND \(span.condition) ORDER BY key DESC LIMIT ?"
-        ) { row in
+        )
+        return try db.with(sql) { row in
             try row.bind(model)
             try row.bind(phase)
             try span.bind(&row)
             var keys: [JobKey] = []
-            while try row.step() { keys.append(JobKey(value: try row.int64(0))) }
+            while try row.step() { keys.append(JobKey(value: try row.int64(.value))) }
             return keys
         }
     }
 
     /// All jobs, newest first.
     static func listedJobs(_ db: Database, _ span: Span, _ names: ModelNames) throws -> [Job] {
-        try db.with("SELECT \(head) FROM job WHERE \(span.condition) ORDER BY key DESC LIMIT ?") { row in
+        let sql = SQLText<JobColumn>("SELECT \(head) FROM job WHERE \(span.condition) ORDER BY key DESC LIMIT ?")
+        return try db.with(sql) { row in
             try span.bind(&row)
             var jobs: [Job] = []
             while try row.step() { jobs.append(try job(row, names)) }

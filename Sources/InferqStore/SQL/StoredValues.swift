@@ -25,6 +25,37 @@ extension UUIDv7 {
     }
 }
 
+extension Int: StoredValue {
+    func bind(to statement: OpaquePointer, at parameter: CInt) -> CInt {
+        Int64(self).bind(to: statement, at: parameter)
+    }
+}
+
+extension JobKey: StoredValue {
+    func bind(to statement: OpaquePointer, at parameter: CInt) -> CInt {
+        value.bind(to: statement, at: parameter)
+    }
+}
+
+extension Timestamp: StoredValue {
+    func bind(to statement: OpaquePointer, at parameter: CInt) -> CInt {
+        milliseconds.bind(to: statement, at: parameter)
+    }
+}
+
+extension Elapsed: StoredValue {
+    func bind(to statement: OpaquePointer, at parameter: CInt) -> CInt {
+        milliseconds.bind(to: statement, at: parameter)
+    }
+}
+
+extension Duration: StoredValue {
+    /// Whole milliseconds.
+    func bind(to statement: OpaquePointer, at parameter: CInt) -> CInt {
+        milliseconds.bind(to: statement, at: parameter)
+    }
+}
+
 extension Cursor {
     /// The first element, mapped while the cursor still holds it.
     func first<Value>(_ transform: (Element) throws -> Value) throws -> Value? {
