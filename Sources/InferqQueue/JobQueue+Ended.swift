@@ -8,12 +8,9 @@ extension JobQueue {
         guard let job = try await store.job(id) else { return nil }
         guard job.status == .failed || job.status == .cancelled else { throw WrongState(status: job.status) }
         var options = Submission.Options()
-        options.priority = job.options.priority
-        options.timeout = job.options.timeout
-        options.maxAttempts = job.options.maxAttempts
-        options.metadata = job.options.metadata
-        options.traceparent = job.options.traceparent
-        options.retryOf = job.id
+        options.kept = job.options
+        options.kept.retryOf = job.id
+        options.maxAttempts = job.maxAttempts
         var input = job.input
         if case .file(let name) = input.content {
             input.content = .file(try await store.whileNamed(name) { try await store.blobs.copy(name) })

@@ -205,7 +205,7 @@ package final class JobQueue: Sendable {
         switch job.state {
         case .pending(isDue: true):
             if change.before != job.state { scheduler.becameDue([job.candidate], of: job.model) }
-            if job.options.expiry != nil, job.attempt == 0 { deadlines.ring(.event) }
+            if job.expiry != nil, job.attempt == 0 { deadlines.ring(.event) }
         case .pending(isDue: false): deadlines.ring(.event)
         case .cancelled:
             if case .running = change.before {

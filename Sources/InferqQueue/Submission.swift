@@ -6,17 +6,14 @@ package struct Submission: Sendable {
     package var key: IdempotencyKey?
 
     package struct Options: Sendable, Equatable {
-        package var priority = 0
-        /// Nil: at once, or after ``delay``.
-        package var runAt: Timestamp?
-        package var delay: Duration?
+        /// What the job keeps as it is.
+        package var kept = Job.Options()
+        /// Nil: at once.
+        package var start: Job.Start?
+        /// Nil: never.
         package var expiresIn: Duration?
-        package var timeout: Duration?
         /// Nil: the model's own.
         package var maxAttempts: Int?
-        package var metadata: [UInt8] = []
-        package var traceparent: String?
-        package var retryOf: UUIDv7?
 
         package init() {}
     }
@@ -27,22 +24,18 @@ package struct Submission: Sendable {
         self.input = input
     }
 
+    /// - Parameter maxAttempts: the model's own.
     func job(_ issue: IDGenerator.Issue, maxAttempts: Int) -> Job {
         let now = issue.moment
-        var chosen = Job.Options(maxAttempts: options.maxAttempts ?? maxAttempts)
-        chosen.priority = options.priority
-        chosen.expiry = options.expiresIn.map { Job.Expiry(in: $0, from: now) }
-        chosen.timeout = options.timeout
-        chosen.metadata = options.metadata
-        chosen.traceparent = options.traceparent
-        chosen.retryOf = options.retryOf
         return Job(
             id: issue.id,
             eventID: issue.eventID,
             model: model,
-            options: chosen,
+            options: options.kept,
+            maxAttempts: options.maxAttempts ?? maxAttempts,
+            expiry: options.expiresIn.map { Job.Expiry(in: $0, from: now) },
             input: input,
-            start: options.delay.map { .after($0) } ?? .at(options.runAt ?? now.wall),
+            start: options.start ?? .at(now.wall),
             now: now
         )
     }

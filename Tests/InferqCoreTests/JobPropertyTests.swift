@@ -59,7 +59,7 @@ struct JobPropertyTests {
         let retry = RetryPolicy(
             base: .seconds(Int.random(in: 0...2, using: &random)),
             cap: .seconds(10),
-            maxAttempts: before.options.maxAttempts
+            maxAttempts: before.maxAttempts
         )
         do throws(IllegalTransition) {
             switch step {
@@ -146,7 +146,7 @@ struct JobPropertyTests {
             let isFailure = taken.step == .fail && taken.drafts != nil
             #expect(taken.after.failures == taken.before.failures + (isFailure ? 1 : 0))
             #expect(taken.after.failures <= taken.after.attempt)
-            #expect(taken.after.failures <= taken.after.options.maxAttempts)
+            #expect(taken.after.failures <= taken.after.maxAttempts)
         }
     }
 

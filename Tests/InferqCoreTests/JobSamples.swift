@@ -17,15 +17,16 @@ extension Job {
         input: Payload = .json("{}"),
         at now: Timestamp = submitted
     ) -> Job {
-        var options = Options(maxAttempts: maxAttempts)
+        var options = Options()
         options.priority = priority
-        options.expiry = expiresAt.map { Expiry(at: $0, elapsed: Moment.at($0).elapsed) }
         let key = JobKey(value: JobKey.first(at: now).value + number)
         return Job(
             id: UUIDv7(key: key, tag: 7, random: 1),
             eventID: UUIDv7(key: key, tag: 7, random: 2),
             model: model,
             options: options,
+            maxAttempts: maxAttempts,
+            expiry: expiresAt.map { Expiry(at: $0, elapsed: Moment.at($0).elapsed) },
             input: input,
             start: delay > .zero ? .after(delay) : .at(now),
             now: .at(now)

@@ -9,9 +9,8 @@ struct JobStoreTests {
     @Test
     func aJobComesBackAsItWasStored() async throws {
         try await withStore { store in
-            var options = Job.Options(maxAttempts: 7)
+            var options = Job.Options()
             options.priority = -100
-            options.expiry = Job.Expiry(in: .seconds(60), from: .at(Job.submitted))
             options.timeout = .milliseconds(1500)
             options.metadata = Array(#"{"a": 1}"#.utf8)
             options.retryOf = UUIDv7(high: .max, low: 0)
@@ -22,6 +21,8 @@ struct JobStoreTests {
                 eventID: sample.eventID,
                 model: "b",
                 options: options,
+                maxAttempts: 7,
+                expiry: Job.Expiry(in: .seconds(60), from: .at(Job.submitted)),
                 input: Payload(content: .inline([0, 255]), byteCount: 2, contentType: nil, form: .bytes, digest: [9]),
                 start: .after(.seconds(1)),
                 now: .at(Job.submitted)

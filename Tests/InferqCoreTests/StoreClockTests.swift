@@ -238,7 +238,7 @@ struct StoreClockTests {
         try await withStore(in: try TemporaryFolder(), source: clocks.source) { store in
             let queue = try queue(on: store)
             let runAt = store.clock.now.wall + Self.day
-            let job = try await submit(to: queue) { $0.runAt = runAt }
+            let job = try await submit(to: queue) { $0.start = .at(runAt) }
             #expect(job.due == nil)
             #expect(try await store.nextDeadline(from: store.clock.now) == Self.day)
             clocks.setWall(by: Self.day)
@@ -251,7 +251,7 @@ struct StoreClockTests {
     func howLongAJobIsPendingIsTold() async throws {
         try await withStore(in: try TemporaryFolder(), source: clocks.source) { store in
             let queue = try queue(on: store)
-            _ = try await submit(to: queue) { $0.delay = .seconds(3600) }
+            _ = try await submit(to: queue) { $0.start = .after(.seconds(3600)) }
             clocks.pass(.seconds(60))
             clocks.setWall(by: Self.day * 10_000)
             #expect(try await queue.modelFigures().map(\.oldestPending) == [.seconds(60)])

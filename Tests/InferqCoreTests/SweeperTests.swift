@@ -17,7 +17,7 @@ struct SweeperTests {
         try await withRunningQueue(in: folder, call: { _, _ in .answered("1") }) { running in
             let now = Timestamp.now
             let runAt = now + .milliseconds(150)
-            let submitted = try await running.submit(at: .at(now)) { $0.runAt = runAt }
+            let submitted = try await running.submit(at: .at(now)) { $0.start = .at(runAt) }
             #expect(submitted.state == .pending(isDue: false))
             let job = try await running.end(of: submitted)
             #expect(job.status == .completed)
@@ -98,7 +98,7 @@ struct SweeperTests {
             let runAt = Timestamp.now + .milliseconds(300)
             let jobs = try await withThrowingTaskGroup(of: Job.self) { group in
                 // More than one step of the sweeper.
-                for _ in 0..<450 { group.addTask { try await running.submit { $0.runAt = runAt } } }
+                for _ in 0..<450 { group.addTask { try await running.submit { $0.start = .at(runAt) } } }
                 return try await group.reduce(into: []) { $0.append($1) }
             }
             for job in jobs { _ = try await running.end(of: job) }

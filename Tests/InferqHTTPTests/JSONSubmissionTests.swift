@@ -51,12 +51,12 @@ struct JSONSubmissionTests {
             "metadata":{"a": 1},"key":"k"}}
             """#
         let options = try submission(body).options("00-trace")
-        #expect(options.priority == -5)
-        #expect(options.delay == .seconds(90))
+        #expect(options.kept.priority == -5)
+        #expect(options.start == .after(.seconds(90)))
         #expect(options.expiresIn == .seconds(3600))
-        #expect(options.timeout == .milliseconds(250))
+        #expect(options.kept.timeout == .milliseconds(250))
         #expect(options.maxAttempts == 7)
-        #expect(String(decoding: options.metadata, as: UTF8.self) == #"{"a": 1}"#)
+        #expect(String(decoding: options.kept.metadata, as: UTF8.self) == #"{"a": 1}"#)
         #expect(try submission(body).job.key(orHeader: nil) == "k")
         #expect(throws: APIError.self) { try submission(body).job.key(orHeader: "other") }
     }

@@ -21,7 +21,8 @@ struct SharedFramesTests {
             id: UUIDv7(key: place.key, tag: 7, random: 1),
             eventID: UUIDv7(key: place.key, tag: 7, random: 2),
             model: "a",
-            options: Job.Options(maxAttempts: 1),
+            options: Job.Options(),
+            maxAttempts: 1,
             input: Payload(content: .unread, byteCount: 2, contentType: "application/json", form: .json),
             start: .at(.now),
             now: Moment(wall: .now, elapsed: Elapsed(milliseconds: 0), certain: Elapsed(milliseconds: 0))

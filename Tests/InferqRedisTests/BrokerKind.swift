@@ -60,7 +60,8 @@ extension JobOffer {
             id: UUIDv7(key: offer.job, tag: 1, random: 1),
             eventID: UUIDv7(key: offer.job, tag: 1, random: 2),
             model: offer.model,
-            options: Job.Options(maxAttempts: 3),
+            options: Job.Options(),
+            maxAttempts: 3,
             input: Payload(
                 content: .inline(Array("{}".utf8)), byteCount: 2, contentType: "application/json", form: .json
             ),

@@ -7,6 +7,11 @@ package struct IdempotencyKey: Sendable, Equatable {
     /// SHA-256 of the request: content type, query and body.
     package let digest: [UInt8]
 
+    /// Whether a text can be a key.
+    package static func isValid(_ text: String) -> Bool {
+        (1...255).contains(text.utf8.count) && text.utf8.allSatisfy { (0x21...0x7E).contains($0) }
+    }
+
     package init(_ text: String, contentType: String?, query: String?, body: [UInt8]) {
         self.init(text, contentType: contentType, query: query, bodyDigest: Array(SHA256.hash(data: body)))
     }

@@ -1,21 +1,22 @@
 extension Job {
-    /// What the client asked for; never changes.
+    /// What the client asked for and the job keeps as it came; never changes.
     package struct Options: Sendable, Equatable {
+        /// Higher first; within ``Job/priorities``.
         package var priority = 0
-        package var expiry: Expiry?
         /// Nil: the model's own.
         package var timeout: Duration?
-        package var maxAttempts: Int
         /// A JSON object as it came.
         package var metadata: [UInt8] = []
         package var retryOf: UUIDv7?
         /// The W3C trace context that the attempt is called with.
         package var traceparent: String?
 
-        package init(maxAttempts: Int) {
-            self.maxAttempts = maxAttempts
-        }
+        package init() {}
     }
+
+    package static let priorities = -100...100
+    /// How many attempts may fail at most.
+    package static let attemptLimits = 1...25
 
     /// When a job expires whose first attempt has not begun.
     package struct Expiry: Sendable, Equatable {

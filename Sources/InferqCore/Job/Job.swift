@@ -18,7 +18,11 @@ package struct Job: Sendable, Equatable, Identifiable {
     package let id: UUIDv7
     package let eventID: UUIDv7
     package let model: String
-    package internal(set) var options: Options
+    package let options: Options
+    /// How many attempts may fail: the client's wish, or the model's own of then.
+    package let maxAttempts: Int
+    /// Nil: it does not expire.
+    package internal(set) var expiry: Expiry?
     /// When it was submitted, by the wall clock of then.
     package let createdAt: Timestamp
     package internal(set) var input: Payload
@@ -72,6 +76,8 @@ package struct Job: Sendable, Equatable, Identifiable {
         eventID: UUIDv7,
         model: String,
         options: Options,
+        maxAttempts: Int,
+        expiry: Expiry? = nil,
         input: Payload,
         start: Start,
         now: Moment
@@ -81,6 +87,8 @@ package struct Job: Sendable, Equatable, Identifiable {
         self.eventID = eventID
         self.model = model
         self.options = options
+        self.maxAttempts = maxAttempts
+        self.expiry = expiry
         self.input = input
         createdAt = now.wall
         switch start {
@@ -99,6 +107,8 @@ package struct Job: Sendable, Equatable, Identifiable {
         eventID: UUIDv7,
         model: String,
         options: Options,
+        maxAttempts: Int,
+        expiry: Expiry?,
         createdAt: Timestamp,
         input: Payload,
         state: State,
@@ -110,6 +120,8 @@ package struct Job: Sendable, Equatable, Identifiable {
         self.eventID = eventID
         self.model = model
         self.options = options
+        self.maxAttempts = maxAttempts
+        self.expiry = expiry
         self.createdAt = createdAt
         self.input = input
         self.state = state
@@ -351,12 +363,12 @@ extension Job {
 
     /// Whether it is too late for its first attempt.
     func isExpired(_ now: Moment) -> Bool {
-        attempt == 0 && options.expiry.map { $0.elapsed <= now.elapsed } ?? false
+        attempt == 0 && expiry.map { $0.elapsed <= now.elapsed } ?? false
     }
 
     /// Ends a job whose first attempt had not begun in time.
     mutating func expire(now: Moment) throws(IllegalTransition) -> [JobEvent.Draft] {
-        guard case .pending = state, isExpired(now), let expiry = options.expiry else {
+        guard case .pending = state, isExpired(now), let expiry else {
             throw IllegalTransition(self, "expire")
         }
         error = Failure(

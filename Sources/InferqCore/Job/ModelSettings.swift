@@ -35,7 +35,7 @@ package struct ModelSettings: Sendable, Equatable {
 
     /// What a failed attempt of a job leads to.
     func retryPolicy(of job: Job) -> RetryPolicy {
-        RetryPolicy(base: backoffBase, cap: backoffCap, maxAttempts: job.options.maxAttempts)
+        RetryPolicy(base: backoffBase, cap: backoffCap, maxAttempts: job.maxAttempts)
     }
 }
 

@@ -153,7 +153,7 @@ struct SubmitRoutes: Sendable {
         }
         let key = try parsed.key(orHeader: request.headers[.idempotencyKey])
         var options = parsed.options
-        options.traceparent = traceparent
+        options.kept.traceparent = traceparent
         var submission = Submission(
             model: model,
             options: options,
@@ -218,7 +218,7 @@ struct JSONSubmission {
 
     func options(_ traceparent: String) -> Submission.Options {
         var options = job.options
-        options.traceparent = traceparent
+        options.kept.traceparent = traceparent
         return options
     }
 }

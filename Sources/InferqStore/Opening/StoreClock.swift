@@ -74,8 +74,8 @@ package final class StoreClock: Sendable {
         }
         var shown = job
         if !isDue, let due = job.due { shown.runAt = time(due, job.runAt) }
-        if job.attempt == 0, let expiry = job.options.expiry {
-            shown.options.expiry?.at = time(expiry.elapsed, expiry.at)
+        if job.attempt == 0, let expiry = job.expiry {
+            shown.expiry?.at = time(expiry.elapsed, expiry.at)
         }
         return shown
     }

@@ -58,9 +58,9 @@ extension SQL {
             try row.bind(.createdAt, job.createdAt)
             try row.bind(.runAt, job.runAt)
             try row.bind(.due, job.due)
-            try row.bind(.expiresAt, job.options.expiry?.at)
-            try row.bind(.expiry, job.options.expiry?.elapsed)
-            try row.bind(.maxAttempts, job.options.maxAttempts)
+            try row.bind(.expiresAt, job.expiry?.at)
+            try row.bind(.expiry, job.expiry?.elapsed)
+            try row.bind(.maxAttempts, job.maxAttempts)
             try row.bind(.lastEvent, job.lastEvent)
             try bind(job.options, &row)
             let (input, file) = columns(job.input)
@@ -178,11 +178,8 @@ extension SQL {
     }
 
     private static func options(_ row: PreparedStatement<JobColumn>) throws -> Job.Options {
-        var options = Job.Options(maxAttempts: try row.int(.maxAttempts))
+        var options = Job.Options()
         options.priority = try row.int(.priority)
-        if let at = try row.time(.expiresAt), let elapsed = try row.elapsed(.expiry) {
-            options.expiry = Job.Expiry(at: at, elapsed: elapsed)
-        }
         options.timeout = try row.optionalInt64(.timeout).map { .milliseconds($0) }
         options.retryOf = try row.uuid(.retryOf)
         options.traceparent = try row.text(.traceparent)
@@ -233,6 +230,8 @@ extension SQL {
             eventID: eventID,
             model: model,
             options: try options(row),
+            maxAttempts: try row.int(.maxAttempts),
+            expiry: try expiry(row),
             createdAt: Timestamp(milliseconds: try row.int64(.createdAt)),
             input: Payload(
                 content: content(file: try row.text(.inputFile)),
@@ -266,6 +265,11 @@ extension SQL {
         job.layers = try layers(row)
         job.reports = try row.int(.reports)
         return job
+    }
+
+    private static func expiry(_ row: PreparedStatement<JobColumn>) throws -> Job.Expiry? {
+        guard let at = try row.time(.expiresAt), let elapsed = try row.elapsed(.expiry) else { return nil }
+        return Job.Expiry(at: at, elapsed: elapsed)
     }
 
     private static func content(file: String?) -> Payload.Content {

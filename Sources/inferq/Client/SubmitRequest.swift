@@ -5,25 +5,36 @@ import NIOHTTP1
 
 /// The options of a job, as the command line gave them.
 struct SubmitOptions: Sendable, Equatable {
-    var priority: Int?
-    /// With a unit, as the gateway reads it in a query and in JSON.
-    var timeout: String?
-    var key: String?
+    /// An option as the gateway reads it in JSON and in a query.
+    struct Item: Sendable, Equatable {
+        enum Value: Sendable, Equatable {
+            case number(Int)
+            case text(String)
+        }
+
+        let name: String
+        let value: Value
+    }
+
+    private(set) var items: [Item] = []
+    let key: String?
 
     init(priority: Int? = nil, timeout: String? = nil, key: String? = nil) throws(ClientError) {
-        if let priority, !(-100...100).contains(priority) {
-            throw ClientError(.usage, "--priority \(priority) is out of range; choose -100 to 100")
+        if let priority {
+            guard Job.priorities.contains(priority) else {
+                throw ClientError(.usage, "--priority \(priority) is out of range; choose -100 to 100")
+            }
+            items.append(Item(name: "priority", value: .number(priority)))
         }
         if let timeout {
             guard let duration = DurationText.parse(timeout), duration > .zero else {
                 throw ClientError(.usage, "--timeout \(timeout.quoted()) is no duration; write for example 30s or 5m")
             }
-            self.timeout = DurationText.format(duration)
+            items.append(Item(name: "timeout", value: .text(DurationText.format(duration))))
         }
-        if let key, !(1...255).contains(key.utf8.count) || !key.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) {
+        if let key, !IdempotencyKey.isValid(key) {
             throw ClientError(.usage, "--key is not 1 to 255 visible ASCII characters; choose another one")
         }
-        self.priority = priority
         self.key = key
     }
 }
@@ -59,16 +70,15 @@ struct SubmitRequest: Sendable {
         writer.beginObject()
         writer.name("model")
         writer.value(model)
-        if options.priority != nil || options.timeout != nil {
+        if !options.items.isEmpty {
             writer.name("job")
             writer.beginObject()
-            if let priority = options.priority {
-                writer.name("priority")
-                writer.value(priority)
-            }
-            if let timeout = options.timeout {
-                writer.name("timeout")
-                writer.value(timeout)
+            for item in options.items {
+                writer.name(item.name)
+                switch item.value {
+                case .number(let number): writer.value(number)
+                case .text(let text): writer.value(text)
+                }
             }
             writer.endObject()
         }
@@ -79,9 +89,13 @@ struct SubmitRequest: Sendable {
     }
 
     static func path(_ model: String, _ options: SubmitOptions) -> String {
-        var path = "/v1/async/inference?model=\(model.percentEncoded)"
-        if let priority = options.priority { path += "&priority=\(priority)" }
-        if let timeout = options.timeout { path += "&timeout=\(timeout)" }
-        return path
+        options.items.reduce(into: "/v1/async/inference?model=\(model.percentEncoded)") { path, item in
+            let text =
+                switch item.value {
+                case .number(let number): String(number)
+                case .text(let text): text.percentEncoded
+                }
+            path += "&\(item.name)=\(text)"
+        }
     }
 }

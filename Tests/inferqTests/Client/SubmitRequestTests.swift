@@ -1,4 +1,5 @@
 import Foundation
+import InferqCore
 import Testing
 
 @testable import inferq
@@ -23,6 +24,16 @@ struct SubmitRequestTests {
         let path = SubmitRequest.path("a b&c", try SubmitOptions(priority: 7, timeout: "250ms", key: "k"))
         #expect(path == "/v1/async/inference?model=a%20b%26c&priority=7&timeout=250ms")
         #expect(SubmitRequest.path("ocr", try SubmitOptions()) == "/v1/async/inference?model=ocr")
+    }
+
+    @Test
+    func whatIsSentIsAnOptionOfTheGateway() throws {
+        let file = URL(filePath: #filePath).appending(path: "../../../../Sources/CEmbedded/openapi.json").standardized
+        let description = Array(try Data(contentsOf: file))
+        let options = try JSONPointer("/components/schemas/Options/properties")
+        let range = try #require(JSONScanner.find(options, in: description))
+        let known = Set(JSONScanner.members(of: description, in: range).map(\.name))
+        #expect(known.isSuperset(of: try SubmitOptions(priority: 1, timeout: "1s").items.map(\.name)))
     }
 
     @Test(
