@@ -6,7 +6,7 @@ import NIOHTTP1
 enum AnswerReader {
     /// - Parameter limit: bytes.
     /// - Throws: what breaks the exchange.
-    static func read(_ answer: ModelAnswer, limit: Int) async throws -> Reply {
+    static func read(_ answer: ClientAnswer, limit: Int) async throws -> Reply {
         if let announced = answer.headers.first(name: "content-length").flatMap({ Int(saturating: $0) }),
             announced > limit
         {

@@ -9,8 +9,8 @@ import Synchronization
 package final class ModelServer: Sendable {
     private let wheel: TimerWheel
     private let group: any EventLoopGroup
-    private let connections: [ObjectIdentifier: NIOLoopBoundBox<ModelConnections>]
-    private let addresses = Mutex<[String: ModelAddress]>([:])
+    private let connections: [ObjectIdentifier: NIOLoopBoundBox<ClientConnections>]
+    private let addresses = Mutex<[String: HTTPAddress]>([:])
 
     package init(wheel: TimerWheel, group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton) {
         self.wheel = wheel
@@ -18,7 +18,7 @@ package final class ModelServer: Sendable {
         let trust = Trust()
         connections = Dictionary(
             uniqueKeysWithValues: group.makeIterator().map { loop in
-                let connections = ModelConnections(on: loop, trust: trust)
+                let connections = ClientConnections(on: loop, trust: trust)
                 return (ObjectIdentifier(loop), .makeBoxSendingValue(connections, eventLoop: loop))
             }
         )
@@ -56,7 +56,7 @@ package final class ModelServer: Sendable {
             }
             if loop.inEventLoop { reach() } else { loop.execute(reach) }
         }
-        guard case ModelExchangeError.noConnection(let reason)? = problem else { return nil }
+        guard case HTTPClientError.noConnection(let reason)? = problem else { return nil }
         return Self.unreachable(reason)
     }
 
@@ -70,10 +70,10 @@ package final class ModelServer: Sendable {
         )
     }
 
-    private func address(_ url: String) -> ModelAddress? {
+    private func address(_ url: String) -> HTTPAddress? {
         addresses.withLock { addresses in
             if let known = addresses[url] { return known }
-            let address = ModelAddress(url)
+            let address = HTTPAddress(url)
             addresses[url] = address
             return address
         }
@@ -83,10 +83,10 @@ package final class ModelServer: Sendable {
 
     /// One call within its time. The time limit covers everything, the last byte of the answer included.
     private func call(
-        _ exchange: ModelExchange,
+        _ exchange: ClientExchange,
         _ stop: StopSignal,
         _ settings: ModelSettings,
-        _ address: ModelAddress,
+        _ address: HTTPAddress,
         within timeout: Duration
     ) async -> Reply {
         let isLate = Atomic(false)
@@ -114,16 +114,16 @@ package final class ModelServer: Sendable {
     }
 
     /// On the event loop that the caller runs on, if it runs on one.
-    private func send(_ exchange: ModelExchange, of model: String, to address: ModelAddress) {
+    private func send(_ exchange: ClientExchange, of model: String, to address: HTTPAddress) {
         let loop = MultiThreadedEventLoopGroup.currentEventLoop ?? group.any()
         guard let connections = connections[ObjectIdentifier(loop)] else {
-            return exchange.resume(with: .failure(ModelExchangeError.noConnection("the gateway stops")))
+            return exchange.resume(with: .failure(HTTPClientError.noConnection("the gateway stops")))
         }
         if loop.inEventLoop { return connections.value.send(exchange, of: model, to: address) }
         loop.execute { connections.value.send(exchange, of: model, to: address) }
     }
 
-    private func exchange(_ attempt: Attempt, _ settings: ModelSettings, _ address: ModelAddress) -> ModelExchange {
+    private func exchange(_ attempt: Attempt, _ settings: ModelSettings, _ address: HTTPAddress) -> ClientExchange {
         var headers = HTTPHeaders()
         headers.reserveCapacity(12 + settings.headers.count)
         if !settings.headers.contains(where: { $0.name.lowercased() == "host" }) {
@@ -143,7 +143,7 @@ package final class ModelServer: Sendable {
         headers.add(name: "X-Notify-Token", value: attempt.token)
         if let traceparent = attempt.traceparent { headers.add(name: "traceparent", value: traceparent) }
         headers.add(name: "Idempotency-Key", value: attempt.job.description)
-        return ModelExchange(
+        return ClientExchange(
             head: HTTPRequestHead(version: .http1_1, method: .POST, uri: address.target, headers: headers),
             body: ByteBuffer(bytes: attempt.body),
             sent: attempt.sent
@@ -152,7 +152,7 @@ package final class ModelServer: Sendable {
 
     // MARK: Answers
 
-    private func reply(_ answer: ModelAnswer, _ settings: ModelSettings) async throws -> Reply {
+    private func reply(_ answer: ClientAnswer, _ settings: ModelSettings) async throws -> Reply {
         let status = answer.status
         guard !(200..<300).contains(status) else {
             return try await AnswerReader.read(answer, limit: settings.maxAnswer)
@@ -182,7 +182,7 @@ package final class ModelServer: Sendable {
     }
 
     /// Where a redirect leads, which is not followed; empty for any other answer.
-    private static func target(of answer: ModelAnswer) -> String {
+    private static func target(of answer: ClientAnswer) -> String {
         guard (300..<400).contains(answer.status), let target = answer.headers.first(name: "location") else {
             return ""
         }
@@ -190,7 +190,7 @@ package final class ModelServer: Sendable {
     }
 
     /// The first bytes of an answer as text.
-    private static func beginning(of answer: ModelAnswer, limit: Int) async throws -> String {
+    private static func beginning(of answer: ClientAnswer, limit: Int) async throws -> String {
         var bytes: [UInt8] = []
         try await answer.read { piece in
             bytes.append(contentsOf: piece.readableBytesView.prefix(limit - bytes.count))
@@ -201,12 +201,12 @@ package final class ModelServer: Sendable {
 
     private func reply(to error: any Error) -> Reply {
         switch error {
-        case ModelExchangeError.noConnection(let reason): return .refused(Self.unreachable(reason))
-        case ModelExchangeError.reset:
+        case HTTPClientError.noConnection(let reason): return .refused(Self.unreachable(reason))
+        case HTTPClientError.reset:
             return .refused(
                 Refusal(.reset, broken("the model server reset the connection before it answered"))
             )
-        case ModelExchangeError.closedEarly, HTTPParserError.invalidEOFState:
+        case HTTPClientError.closedEarly, HTTPParserError.invalidEOFState:
             return .failed(
                 broken("the model server closed the connection before its answer was complete"), retryAfter: nil
             )

@@ -7,9 +7,9 @@ import Synchronization
 ///
 /// It may be aborted from any thread at any moment; then its connection is closed, which tells a model server that
 /// honours it to stop working.
-final class ModelExchange: Sendable {
+final class ClientExchange: Sendable {
     private struct State {
-        var waiter: CheckedContinuation<ModelAnswer, any Error>?
+        var waiter: CheckedContinuation<ClientAnswer, any Error>?
         var channel: (any Channel)?
         var isAborted = false
         var isRepeated = false
@@ -28,7 +28,7 @@ final class ModelExchange: Sendable {
     }
 
     /// Runs `start` and waits for the answer's head; a small answer is whole by then.
-    func answer(_ start: @Sendable () -> Void) async throws -> ModelAnswer {
+    func answer(_ start: @Sendable () -> Void) async throws -> ClientAnswer {
         try await withCheckedThrowingContinuation { continuation in
             let isAborted = state.withLock { state in
                 if !state.isAborted { state.waiter = continuation }
@@ -59,7 +59,7 @@ final class ModelExchange: Sendable {
     }
 
     /// The head has come, or nothing will.
-    func resume(with result: Result<ModelAnswer, any Error>) {
+    func resume(with result: Result<ClientAnswer, any Error>) {
         let waiter = state.withLock { state in
             defer { state.waiter = nil }
             return state.waiter
@@ -99,7 +99,7 @@ final class ModelExchange: Sendable {
 }
 
 /// A model server's answer: its head, and its body whole or as it comes.
-struct ModelAnswer: Sendable {
+struct ClientAnswer: Sendable {
     enum Body: Sendable {
         case whole(ByteBuffer)
         case parts(BodyParts)
@@ -120,7 +120,7 @@ struct ModelAnswer: Sendable {
 }
 
 /// How an exchange can fail before its answer is complete, beside what the system and the decoder say.
-enum ModelExchangeError: Error {
+enum HTTPClientError: Error {
     /// No connection could be made.
     case noConnection(String)
     /// A new connection was reset before a byte of an answer.

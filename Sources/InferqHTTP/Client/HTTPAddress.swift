@@ -1,7 +1,7 @@
 import Foundation
 
 /// Where a model server listens, read from its URL once.
-struct ModelAddress: Sendable, Hashable {
+struct HTTPAddress: Sendable, Hashable {
     enum Endpoint: Sendable, Hashable {
         case tcp(host: String, port: Int)
         case unix(path: String)

@@ -7,7 +7,7 @@ import NIOSSL
 ///
 /// One exchange at a time. What a model server sends out of turn ends the connection, and so does an answer that ends
 /// before the request was taken whole: the next call must not meet the rest of it.
-final class ModelConnection: ChannelDuplexHandler {
+final class ClientConnection: ChannelDuplexHandler {
     typealias InboundIn = HTTPClientResponsePart
     typealias OutboundIn = HTTPClientRequestPart
     typealias OutboundOut = HTTPClientRequestPart
@@ -15,18 +15,18 @@ final class ModelConnection: ChannelDuplexHandler {
     private enum Phase {
         case idle(since: NIODeadline)
         /// No head has come.
-        case waiting(ModelExchange)
+        case waiting(ClientExchange)
         /// The answer's end has not come.
-        case answering(ModelExchange)
+        case answering(ClientExchange)
         case closed
     }
 
     private let channel: any Channel
     private let idleLimit: TimeAmount
     /// Takes the connection back for the next call.
-    private let release: (ModelConnection) -> Void
+    private let release: (ClientConnection) -> Void
     /// Sends an exchange on a new connection, since this one had been closed before.
-    private let sendAnew: (ModelExchange) -> Void
+    private let sendAnew: (ClientExchange) -> Void
     /// Whether it has carried an exchange to its end.
     private var hasServed = false
     private var phase = Phase.idle(since: .now())
@@ -38,8 +38,8 @@ final class ModelConnection: ChannelDuplexHandler {
     init(
         _ channel: any Channel,
         idleLimit: TimeAmount,
-        release: @escaping (ModelConnection) -> Void,
-        sendAnew: @escaping (ModelExchange) -> Void
+        release: @escaping (ClientConnection) -> Void,
+        sendAnew: @escaping (ClientExchange) -> Void
     ) {
         self.channel = channel
         self.idleLimit = idleLimit
@@ -63,7 +63,7 @@ final class ModelConnection: ChannelDuplexHandler {
 
     // MARK: One exchange
 
-    func send(_ exchange: ModelExchange) {
+    func send(_ exchange: ClientExchange) {
         guard exchange.begins(on: channel) else { return stayIdle() }
         phase = .waiting(exchange)
         keepsAlive = true
@@ -93,8 +93,8 @@ final class ModelConnection: ChannelDuplexHandler {
         }
     }
 
-    private static func answer(_ head: HTTPResponseHead, _ body: ModelAnswer.Body) -> ModelAnswer {
-        ModelAnswer(status: Int(head.status.code), headers: head.headers, body: body)
+    private static func answer(_ head: HTTPResponseHead, _ body: ClientAnswer.Body) -> ClientAnswer {
+        ClientAnswer(status: Int(head.status.code), headers: head.headers, body: body)
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -126,7 +126,7 @@ final class ModelConnection: ChannelDuplexHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        fail(ModelExchangeError.closedEarly)
+        fail(HTTPClientError.closedEarly)
         timer?.cancel()
         context.fireChannelInactive()
     }
@@ -150,9 +150,9 @@ final class ModelConnection: ChannelDuplexHandler {
     private static func explained(_ error: any Error) -> any Error {
         switch error {
         case let error as IOError where error.errnoCode == ECONNRESET || error.errnoCode == EPIPE:
-            ModelExchangeError.reset
-        case NIOSSLError.handshakeFailed: ModelExchangeError.noConnection("its TLS handshake failed")
-        case is NIOSSLExtraError: ModelExchangeError.noConnection("its TLS certificate is for another name")
+            HTTPClientError.reset
+        case NIOSSLError.handshakeFailed: HTTPClientError.noConnection("its TLS handshake failed")
+        case is NIOSSLExtraError: HTTPClientError.noConnection("its TLS certificate is for another name")
         default: error
         }
     }

@@ -9,14 +9,14 @@ import Synchronization
 /// A worker's slot runs on an event loop and calls on a connection of that loop: a call changes no threads. This took
 /// the place of a general client (`async-http-client`), which costs a task, a pool shared by all threads and some thirty
 /// allocations a call; see `docs/performance.md`. The slots bound the calls, so connections are not counted here.
-final class ModelConnections {
+final class ClientConnections {
     /// A pool belongs to one model: what one model's server does to a connection harms no other model's call.
     private struct Key: Hashable {
         let model: String
-        let endpoint: ModelAddress.Endpoint
+        let endpoint: HTTPAddress.Endpoint
         let usesTLS: Bool
 
-        init(_ model: String, _ address: ModelAddress) {
+        init(_ model: String, _ address: HTTPAddress) {
             self.model = model
             endpoint = address.endpoint
             usesTLS = address.usesTLS
@@ -25,7 +25,7 @@ final class ModelConnections {
 
     private let eventLoop: any EventLoop
     private let trust: Trust
-    private var idle: [Key: [ModelConnection]] = [:]
+    private var idle: [Key: [ClientConnection]] = [:]
     private var isClosed = false
 
     /// Under the five seconds after which common model servers (uvicorn) close an idle connection themselves. A call on a
@@ -40,7 +40,7 @@ final class ModelConnections {
     }
 
     /// Sends on an idle connection, the one used last, or on a new one. On the event loop.
-    func send(_ exchange: ModelExchange, of model: String, to address: ModelAddress) {
+    func send(_ exchange: ClientExchange, of model: String, to address: HTTPAddress) {
         let key = Key(model, address)
         while let connection = idle[key]?.popLast() {
             if connection.isUsable { return connection.send(exchange) }
@@ -48,7 +48,7 @@ final class ModelConnections {
         sendAnew(exchange, key)
     }
 
-    private func sendAnew(_ exchange: ModelExchange, _ key: Key) {
+    private func sendAnew(_ exchange: ClientExchange, _ key: Key) {
         guard !isClosed else { return exchange.resume(with: .failure(CancellationError())) }
         connect(key) { result in
             switch result {
@@ -64,7 +64,7 @@ final class ModelConnections {
     ///   - keeps: whether it is kept for the next call, or closed.
     ///   - then: told why none could be made; nil: one could.
     func reach(
-        _ model: String, at address: ModelAddress, keeps: Bool, _ then: @escaping ((any Error)?) -> Void
+        _ model: String, at address: HTTPAddress, keeps: Bool, _ then: @escaping ((any Error)?) -> Void
     ) {
         let key = Key(model, address)
         guard idle[key]?.contains(where: \.isUsable) != true else { return then(nil) }
@@ -86,7 +86,7 @@ final class ModelConnections {
         idle = [:]
     }
 
-    private func connect(_ key: Key, _ then: @escaping (Result<ModelConnection, any Error>) -> Void) {
+    private func connect(_ key: Key, _ then: @escaping (Result<ClientConnection, any Error>) -> Void) {
         let bound = NIOLoopBound((self, then), eventLoop: eventLoop)
         let bootstrap = ClientBootstrap(group: eventLoop)
             .connectTimeout(Self.connectTimeout)
@@ -108,9 +108,9 @@ final class ModelConnections {
             let then = bound.value.1
             do {
                 let channel = try result.get()
-                then(.success(try channel.pipeline.syncOperations.handler(type: ModelConnection.self)))
+                then(.success(try channel.pipeline.syncOperations.handler(type: ClientConnection.self)))
             } catch {
-                then(.failure(ModelExchangeError.noConnection(Self.reason(error))))
+                then(.failure(HTTPClientError.noConnection(Self.reason(error))))
             }
         }
     }
@@ -125,7 +125,7 @@ final class ModelConnections {
         }
         try pipeline.addHandler(HTTPRequestEncoder())
         try pipeline.addHandler(ByteToMessageHandler(HTTPResponseDecoder(leftOverBytesStrategy: .dropBytes)))
-        let connection = ModelConnection(
+        let connection = ClientConnection(
             channel, idleLimit: Self.idleLimit,
             release: { [weak self] connection in
                 guard let self, !self.isClosed else { return connection.close() }
@@ -149,7 +149,7 @@ final class ModelConnections {
         case let error as ChannelError:
             if case .connectTimeout = error { "it did not answer in time" } else { "refused or unreachable" }
         case let error as NIOConnectionError where error.connectionErrors.isEmpty: "its name does not resolve"
-        case let error as ModelExchangeError:
+        case let error as HTTPClientError:
             if case .noConnection(let reason) = error { reason } else { "refused or unreachable" }
         default: "refused or unreachable"
         }
@@ -160,7 +160,7 @@ final class ModelConnections {
 final class Trust: Sendable {
     private let known = Mutex<NIOSSLContext?>(nil)
 
-    /// - Throws: ``ModelExchangeError/noConnection(_:)`` when they cannot be read.
+    /// - Throws: ``HTTPClientError/noConnection(_:)`` when they cannot be read.
     func context() throws -> NIOSSLContext {
         try known.withLock { known in
             if let known { return known }
@@ -169,7 +169,7 @@ final class Trust: Sendable {
                 known = context
                 return context
             } catch {
-                throw ModelExchangeError.noConnection("the certificates of this host cannot be read")
+                throw HTTPClientError.noConnection("the certificates of this host cannot be read")
             }
         }
     }

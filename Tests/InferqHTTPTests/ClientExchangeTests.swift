@@ -5,12 +5,12 @@ import Testing
 
 @testable import InferqHTTP
 
-struct ModelExchangeTests {
+struct ClientExchangeTests {
     private let channel = EmbeddedChannel()
 
-    private func exchange() throws -> ModelExchange {
+    private func exchange() throws -> ClientExchange {
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
-        let exchange = ModelExchange(
+        let exchange = ClientExchange(
             head: HTTPRequestHead(version: .http1_1, method: .POST, uri: "/"), body: ByteBuffer()
         )
         #expect(exchange.begins(on: channel))
@@ -44,7 +44,7 @@ struct ModelExchangeTests {
     }
 }
 
-extension ModelExchange {
+extension ClientExchange {
     fileprivate var isRepeatedAfterAbort: Bool {
         abort()
         return mayRepeat()
