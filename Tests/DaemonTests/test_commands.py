@@ -194,6 +194,29 @@ def test_watch_goes_on_over_a_crash_of_the_gateway(make_gateway, model_server):
         watching.wait()
 
 
+def test_no_proxy_is_asked_for_a_gateway(gateway):
+    away = f"http://127.0.0.1:{free_port()}"
+    names = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+    ended = inferq("status", "--url", gateway.url, **dict.fromkeys(names, away))
+    assert ended.returncode == 0, ended
+
+
+def test_an_input_that_is_refused_is_not_read_to_its_end(make_gateway):
+    gateway = make_gateway({"ocr": {}}, max_body="2MiB")
+    command = [BINARY, "submit", "ocr", "-", "--type", "image/png", "--url", gateway.url]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    ) as submit:
+        try:
+            # More never comes, and the pipe stays open.
+            submit.stdin.write(bytes(3 << 20))
+            submit.stdin.flush()
+            assert submit.wait(timeout=20) == 64
+            assert submit.stderr.read().startswith(b"inferq: ")
+        finally:
+            submit.kill()
+
+
 def test_client_commands_speak_over_a_unix_socket(make_gateway, tmp_path):
     gateway = make_gateway({"ocr": {}}, started=False)
     path = tmp_path / "inferq.sock"

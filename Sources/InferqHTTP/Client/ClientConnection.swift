@@ -1,55 +1,92 @@
 import Glibc
 import NIOCore
 import NIOHTTP1
-import NIOSSL
+import NIOTLS
 
-/// One kept-alive connection to a model server: the last stage of its pipeline, on its event loop.
+/// How long a client waits for servers.
+struct ClientLimits {
+    /// A server that has not accepted by then counts as away; the handshake of TLS may take as long again.
+    var connect = TimeAmount.seconds(5)
+    /// Under the five seconds after which common model servers (uvicorn) close an idle connection themselves. A request
+    /// on a connection that is just being closed is sent once more.
+    var idle = TimeAmount.seconds(4)
+    /// How long an answer may stand still, from the last byte of the request on; nil: for ever.
+    var silence: TimeAmount?
+}
+
+/// One kept-alive connection to a server: the last stage of its pipeline, on its event loop.
 ///
-/// One exchange at a time. What a model server sends out of turn ends the connection, and so does an answer that ends
-/// before the request was taken whole: the next call must not meet the rest of it.
+/// One exchange at a time. What a server sends out of turn ends the connection, and so does an answer that ends before
+/// the request was taken whole: the next call must not meet the rest of it.
 final class ClientConnection: ChannelDuplexHandler {
     typealias InboundIn = HTTPClientResponsePart
     typealias OutboundIn = HTTPClientRequestPart
     typealias OutboundOut = HTTPClientRequestPart
+    typealias Ready = (Result<ClientConnection, any Error>) -> Void
 
     private enum Phase {
+        /// TLS is being agreed on.
+        case handshake(Ready?)
         case idle(since: NIODeadline)
         /// No head has come.
         case waiting(ClientExchange)
         /// The answer's end has not come.
         case answering(ClientExchange)
-        case closed
+        case closed(because: any Error)
     }
 
     private let channel: any Channel
-    private let idleLimit: TimeAmount
-    /// Takes the connection back for the next call.
+    private let limits: ClientLimits
+    /// Takes the connection back for the next exchange.
     private let release: (ClientConnection) -> Void
     /// Sends an exchange on a new connection, since this one had been closed before.
     private let sendAnew: (ClientExchange) -> Void
     /// Whether it has carried an exchange to its end.
     private var hasServed = false
-    private var phase = Phase.idle(since: .now())
+    private var phase: Phase
     private var keepsAlive = true
     private var isRequestWritten = true
     private var gatherer = BodyGatherer<HTTPResponseHead>()
+    /// When something came last, or the request's end was written; kept only where silence is bounded.
+    private var lastSign = NIODeadline.uptimeNanoseconds(0)
     private var timer: Scheduled<Void>?
 
     init(
         _ channel: any Channel,
-        idleLimit: TimeAmount,
+        usesTLS: Bool,
+        _ limits: ClientLimits,
         release: @escaping (ClientConnection) -> Void,
         sendAnew: @escaping (ClientExchange) -> Void
     ) {
         self.channel = channel
-        self.idleLimit = idleLimit
+        self.limits = limits
         self.release = release
         self.sendAnew = sendAnew
+        phase = usesTLS ? .handshake(nil) : .idle(since: channel.eventLoop.now)
+    }
+
+    /// Calls `then` when the connection can carry an exchange: at once but for TLS.
+    func whenReady(_ then: @escaping Ready) {
+        switch phase {
+        case .handshake:
+            phase = .handshake(then)
+            schedule(limits.connect)
+        case .closed(let error): then(.failure(error))
+        case .idle, .waiting, .answering: then(.success(self))
+        }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .handshake(let then) = phase, case TLSUserEvent.handshakeCompleted? = event as? TLSUserEvent {
+            phase = .idle(since: channel.eventLoop.now)
+            then?(.success(self))
+        }
+        context.fireUserInboundEventTriggered(event)
     }
 
     /// A new connection waits for its first exchange.
     func rest() {
-        schedule(idleLimit)
+        if timer == nil { schedule(limits.idle) }
         release(self)
     }
 
@@ -68,15 +105,43 @@ final class ClientConnection: ChannelDuplexHandler {
         phase = .waiting(exchange)
         keepsAlive = true
         isRequestWritten = false
+        if let silence = limits.silence, timer == nil { schedule(min(silence, limits.idle)) }
         channel.write(HTTPClientRequestPart.head(exchange.head), promise: nil)
-        channel.write(HTTPClientRequestPart.body(.byteBuffer(exchange.body)), promise: nil)
+        switch exchange.body {
+        case .whole(let bytes):
+            if bytes.readableBytes > 0 { channel.write(HTTPClientRequestPart.body(.byteBuffer(bytes)), promise: nil) }
+            _ = endRequest()
+        case .stream(let writers):
+            channel.flush()
+            writers.yield(BodyWriter(self, on: channel.eventLoop))
+            writers.finish()
+        }
+    }
+
+    /// The next piece of a body that is written as it comes.
+    func write(_ piece: ByteBuffer) -> EventLoopFuture<Void> {
+        channel.writeAndFlush(HTTPClientRequestPart.body(.byteBuffer(piece)))
+    }
+
+    func endRequest() -> EventLoopFuture<Void> {
         let written = channel.eventLoop.makePromise(of: Void.self)
         let bound = NIOLoopBound(self, eventLoop: channel.eventLoop)
-        written.futureResult.whenSuccess { bound.value.isRequestWritten = true }
+        written.futureResult.whenSuccess { bound.value.requestWritten() }
         channel.writeAndFlush(HTTPClientRequestPart.end(nil), promise: written)
+        return written.futureResult
+    }
+
+    private func requestWritten() {
+        isRequestWritten = true
+        noteSign()
+    }
+
+    private func noteSign() {
+        if limits.silence != nil { lastSign = channel.eventLoop.now }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        noteSign()
         switch (unwrapInboundIn(data), phase) {
         case (.head(let head), .waiting(let exchange)):
             // After 101 the connection speaks another protocol.
@@ -107,6 +172,7 @@ final class ClientConnection: ChannelDuplexHandler {
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let message = gatherer.handOver(on: context.eventLoop) { change in
             let (connection, context) = bound.value
+            connection.noteSign()
             if connection.gatherer.demandChanged(change) { return context.close(promise: nil) }
             if connection.gatherer.isReadHeld, connection.gatherer.mayRead() { context.read() }
         }
@@ -132,29 +198,32 @@ final class ClientConnection: ChannelDuplexHandler {
     }
 
     private func fail(_ error: any Error) {
-        switch phase {
-        case .waiting(let exchange) where hasServed && !(error is HTTPParserError) && exchange.mayRepeat():
-            phase = .closed
-            return sendAnew(exchange)
-        case .waiting(let exchange):
-            exchange.resume(with: .failure(hasServed ? error : Self.explained(error)))
+        let before = phase
+        phase = .closed(because: error)
+        switch before {
+        case .handshake(let then): then?(.failure(error))
+        case .waiting(let exchange) where hasServed && Self.isOfStale(error) && exchange.mayRepeat(): sendAnew(exchange)
+        case .waiting(let exchange): exchange.resume(with: .failure(hasServed ? error : Self.explained(error)))
         case .answering(let exchange):
-            gatherer.close(error)
+            gatherer.close(exchange.failure ?? error)
             exchange.resume(with: .failure(error))
-        case .idle, .closed: break
+        case .idle: break
+        case .closed(let first): phase = .closed(because: first)
         }
-        phase = .closed
+    }
+
+    /// Whether a connection that the server had closed while it was idle ends like this.
+    private static func isOfStale(_ error: any Error) -> Bool {
+        if case HTTPClientError.silent = error { return false }
+        return !(error is HTTPParserError)
     }
 
     /// What it means that a new connection failed before a byte of an answer.
     private static func explained(_ error: any Error) -> any Error {
-        switch error {
-        case let error as IOError where error.errnoCode == ECONNRESET || error.errnoCode == EPIPE:
-            HTTPClientError.reset
-        case NIOSSLError.handshakeFailed: HTTPClientError.noConnection("its TLS handshake failed")
-        case is NIOSSLExtraError: HTTPClientError.noConnection("its TLS certificate is for another name")
-        default: error
+        guard let system = error as? IOError, system.errnoCode == ECONNRESET || system.errnoCode == EPIPE else {
+            return error
         }
+        return HTTPClientError.reset(system)
     }
 
     // MARK: Between exchanges
@@ -166,11 +235,11 @@ final class ClientConnection: ChannelDuplexHandler {
 
     private func stayIdle() {
         guard keepsAlive, isRequestWritten, channel.isActive else {
-            phase = .closed
+            phase = .closed(because: HTTPClientError.closedEarly)
             return close()
         }
-        phase = .idle(since: .now())
-        if timer == nil { schedule(idleLimit) }
+        phase = .idle(since: channel.eventLoop.now)
+        if timer == nil { schedule(limits.idle) }
         release(self)
     }
 
@@ -182,11 +251,22 @@ final class ClientConnection: ChannelDuplexHandler {
 
     private func look() {
         switch phase {
+        case .handshake: end(ChannelError.connectTimeout(limits.connect))
         case .idle(let since):
-            let rest = since + idleLimit - .now()
+            let rest = since + limits.idle - channel.eventLoop.now
             if rest > .zero { schedule(rest) } else { close() }
-        case .waiting, .answering: schedule(idleLimit)
+        case .waiting, .answering:
+            guard let silence = limits.silence, isRequestWritten, !gatherer.isReadHeld else {
+                return schedule(limits.idle)
+            }
+            let rest = lastSign + silence - channel.eventLoop.now
+            if rest > .zero { schedule(min(rest, limits.idle)) } else { end(HTTPClientError.silent) }
         case .closed: break
         }
+    }
+
+    private func end(_ error: any Error) {
+        fail(error)
+        close()
     }
 }

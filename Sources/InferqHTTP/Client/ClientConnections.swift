@@ -2,54 +2,51 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 import NIOSSL
-import Synchronization
 
-/// The connections to model servers of one event loop.
+/// The connections of one event loop.
 ///
-/// A worker's slot runs on an event loop and calls on a connection of that loop: a call changes no threads. This took
-/// the place of a general client (`async-http-client`), which costs a task, a pool shared by all threads and some thirty
-/// allocations a call; see `docs/performance.md`. The slots bound the calls, so connections are not counted here.
+/// A worker's slot runs on an event loop and calls on a connection of that loop: a call changes no threads, and needs no
+/// task of its own; see `docs/performance.md`. Those who call bound their calls, so connections are not counted here.
 final class ClientConnections {
-    /// A pool belongs to one model: what one model's server does to a connection harms no other model's call.
+    /// A connection serves one pool: what a model's server does to one harms no other model's call.
     private struct Key: Hashable {
-        let model: String
+        let pool: String
         let endpoint: HTTPAddress.Endpoint
         let usesTLS: Bool
 
-        init(_ model: String, _ address: HTTPAddress) {
-            self.model = model
+        init(_ pool: String, _ address: HTTPAddress) {
+            self.pool = pool
             endpoint = address.endpoint
             usesTLS = address.usesTLS
         }
     }
 
     private let eventLoop: any EventLoop
+    private let limits: ClientLimits
     private let trust: Trust
     private var idle: [Key: [ClientConnection]] = [:]
     private var isClosed = false
 
-    /// Under the five seconds after which common model servers (uvicorn) close an idle connection themselves. A call on a
-    /// connection that is just being closed is sent once more.
-    private static let idleLimit = TimeAmount.seconds(4)
-    /// A server that has not accepted by then counts as away.
-    private static let connectTimeout = TimeAmount.seconds(5)
-
-    init(on eventLoop: any EventLoop, trust: Trust) {
+    init(on eventLoop: any EventLoop, _ limits: ClientLimits, trust: Trust) {
         self.eventLoop = eventLoop
+        self.limits = limits
         self.trust = trust
     }
 
     /// Sends on an idle connection, the one used last, or on a new one. On the event loop.
-    func send(_ exchange: ClientExchange, of model: String, to address: HTTPAddress) {
-        let key = Key(model, address)
-        while let connection = idle[key]?.popLast() {
+    ///
+    /// A request that may not be sent twice goes out on a new one: nobody could tell whether a connection that breaks had
+    /// been closed before it came.
+    func send(_ exchange: ClientExchange, in pool: String, at address: HTTPAddress) {
+        let key = Key(pool, address)
+        while exchange.isIdempotent, let connection = idle[key]?.popLast() {
             if connection.isUsable { return connection.send(exchange) }
         }
         sendAnew(exchange, key)
     }
 
     private func sendAnew(_ exchange: ClientExchange, _ key: Key) {
-        guard !isClosed else { return exchange.resume(with: .failure(CancellationError())) }
+        guard !isClosed else { return exchange.resume(with: .failure(HTTPClientError.shutDown)) }
         connect(key) { result in
             switch result {
             case .success(let connection): connection.send(exchange)
@@ -64,11 +61,11 @@ final class ClientConnections {
     ///   - keeps: whether it is kept for the next call, or closed.
     ///   - then: told why none could be made; nil: one could.
     func reach(
-        _ model: String, at address: HTTPAddress, keeps: Bool, _ then: @escaping ((any Error)?) -> Void
+        _ address: HTTPAddress, in pool: String, keeps: Bool, _ then: @escaping ((any Error)?) -> Void
     ) {
-        let key = Key(model, address)
+        let key = Key(pool, address)
         guard idle[key]?.contains(where: \.isUsable) != true else { return then(nil) }
-        guard !isClosed else { return then(CancellationError()) }
+        guard !isClosed else { return then(HTTPClientError.shutDown) }
         connect(key) { result in
             switch result {
             case .success(let connection):
@@ -86,10 +83,10 @@ final class ClientConnections {
         idle = [:]
     }
 
-    private func connect(_ key: Key, _ then: @escaping (Result<ClientConnection, any Error>) -> Void) {
+    private func connect(_ key: Key, _ then: @escaping ClientConnection.Ready) {
         let bound = NIOLoopBound((self, then), eventLoop: eventLoop)
         let bootstrap = ClientBootstrap(group: eventLoop)
-            .connectTimeout(Self.connectTimeout)
+            .connectTimeout(limits.connect)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try bound.value.0.setUp(channel, key) }
@@ -108,9 +105,10 @@ final class ClientConnections {
             let then = bound.value.1
             do {
                 let channel = try result.get()
-                then(.success(try channel.pipeline.syncOperations.handler(type: ClientConnection.self)))
+                let connection = try channel.pipeline.syncOperations.handler(type: ClientConnection.self)
+                connection.whenReady { then($0.mapError { HTTPClientError.noConnection($0) as any Error }) }
             } catch {
-                then(.failure(HTTPClientError.noConnection(Self.reason(error))))
+                then(.failure(HTTPClientError.noConnection(error)))
             }
         }
     }
@@ -126,13 +124,13 @@ final class ClientConnections {
         try pipeline.addHandler(HTTPRequestEncoder())
         try pipeline.addHandler(ByteToMessageHandler(HTTPResponseDecoder(leftOverBytesStrategy: .dropBytes)))
         let connection = ClientConnection(
-            channel, idleLimit: Self.idleLimit,
+            channel, usesTLS: key.usesTLS, limits,
             release: { [weak self] connection in
                 guard let self, !self.isClosed else { return connection.close() }
                 self.idle[key, default: []].append(connection)
             },
             sendAnew: { [weak self] exchange in
-                guard let self else { return exchange.resume(with: .failure(CancellationError())) }
+                guard let self else { return exchange.resume(with: .failure(HTTPClientError.shutDown)) }
                 self.sendAnew(exchange, key)
             }
         )
@@ -141,36 +139,6 @@ final class ClientConnections {
         channel.closeFuture.whenComplete { _ in
             let (connections, closed) = bound.value
             connections.idle[key]?.removeAll { $0 === closed }
-        }
-    }
-
-    private static func reason(_ error: any Error) -> String {
-        switch error {
-        case let error as ChannelError:
-            if case .connectTimeout = error { "it did not answer in time" } else { "refused or unreachable" }
-        case let error as NIOConnectionError where error.connectionErrors.isEmpty: "its name does not resolve"
-        case let error as HTTPClientError:
-            if case .noConnection(let reason) = error { reason } else { "refused or unreachable" }
-        default: "refused or unreachable"
-        }
-    }
-}
-
-/// The certificates that this host trusts, read when the first model behind `https` is called: most sites have none.
-final class Trust: Sendable {
-    private let known = Mutex<NIOSSLContext?>(nil)
-
-    /// - Throws: ``HTTPClientError/noConnection(_:)`` when they cannot be read.
-    func context() throws -> NIOSSLContext {
-        try known.withLock { known in
-            if let known { return known }
-            do {
-                let context = try NIOSSLContext(configuration: .makeClientConfiguration())
-                known = context
-                return context
-            } catch {
-                throw HTTPClientError.noConnection("the certificates of this host cannot be read")
-            }
         }
     }
 }

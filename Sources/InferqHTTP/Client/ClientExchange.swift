@@ -3,38 +3,49 @@ import NIOCore
 import NIOHTTP1
 import Synchronization
 
-/// One call on its way: what is sent, and whoever waits for the answer's head.
+/// One request on its way: what is sent, and whoever waits for the answer's head.
 ///
-/// It may be aborted from any thread at any moment; then its connection is closed, which tells a model server that
-/// honours it to stop working.
+/// It may be aborted from any thread at any moment; then its connection is closed, which tells a server that honours it
+/// to stop working.
 final class ClientExchange: Sendable {
+    enum Body: Sendable {
+        case whole(ByteBuffer)
+        /// Written by whoever takes the writer, which comes once the head is sent; none comes if that never happens.
+        case stream(AsyncStream<BodyWriter>.Continuation)
+    }
+
     private struct State {
         var waiter: CheckedContinuation<ClientAnswer, any Error>?
         var channel: (any Channel)?
-        var isAborted = false
+        /// Why it was aborted.
+        var failure: (any Error)?
         var isRepeated = false
+        var whenOver: (@Sendable () -> Void)?
     }
 
     let head: HTTPRequestHead
-    let body: ByteBuffer
-    /// Rings once the call goes out on a connection.
+    let body: Body
+    /// Whether the request may be sent twice: it goes out on a kept connection then, which the server may be closing.
+    let isIdempotent: Bool
+    /// Rings once the request goes out on a connection.
     private let sent: Bell?
     private let state = Mutex(State())
 
-    init(head: HTTPRequestHead, body: ByteBuffer, sent: Bell? = nil) {
+    init(head: HTTPRequestHead, body: Body = .whole(ByteBuffer()), isIdempotent: Bool, sent: Bell? = nil) {
         self.head = head
         self.body = body
+        self.isIdempotent = isIdempotent
         self.sent = sent
     }
 
     /// Runs `start` and waits for the answer's head; a small answer is whole by then.
     func answer(_ start: @Sendable () -> Void) async throws -> ClientAnswer {
         try await withCheckedThrowingContinuation { continuation in
-            let isAborted = state.withLock { state in
-                if !state.isAborted { state.waiter = continuation }
-                return state.isAborted
+            let failure = state.withLock { state in
+                if state.failure == nil { state.waiter = continuation }
+                return state.failure
             }
-            if isAborted { continuation.resume(throwing: CancellationError()) } else { start() }
+            if let failure { continuation.resume(throwing: failure) } else { start() }
         }
     }
 
@@ -42,7 +53,7 @@ final class ClientExchange: Sendable {
     func begins(on channel: any Channel) -> Bool {
         let isWanted = state.withLock { state in
             state.channel = channel
-            return !state.isAborted
+            return state.failure == nil
         }
         if isWanted { sent?.ring(.event) }
         return isWanted
@@ -52,11 +63,15 @@ final class ClientExchange: Sendable {
     ///
     /// - Returns: whether it may be sent once more, on a new connection.
     func mayRepeat() -> Bool {
-        state.withLock { state in
+        guard isIdempotent else { return false }
+        return state.withLock { state in
             defer { state.isRepeated = true }
-            return !state.isRepeated && !state.isAborted
+            return !state.isRepeated && state.failure == nil
         }
     }
+
+    /// Why it was aborted; nil: it was not.
+    var failure: (any Error)? { state.withLock { $0.failure } }
 
     /// The head has come, or nothing will.
     func resume(with result: Result<ClientAnswer, any Error>) {
@@ -64,66 +79,51 @@ final class ClientExchange: Sendable {
             defer { state.waiter = nil }
             return state.waiter
         }
+        if case .failure = result { ended() }
         waiter?.resume(with: result)
     }
 
-    /// The answer has ended: an abort has no connection to close any more.
+    /// The answer has ended, or none will come: an abort has no connection to close any more.
     func ended() {
-        state.withLock { $0.channel = nil }
+        let action = state.withLock { state in
+            state.channel = nil
+            defer { state.whenOver = nil }
+            return state.whenOver
+        }
+        over(action)
+    }
+
+    /// Sets what is called when the answer has ended, or none will come.
+    func whenOver(_ action: @escaping @Sendable () -> Void) {
+        state.withLock { $0.whenOver = action }
+    }
+
+    private func over(_ action: (@Sendable () -> Void)?) {
+        action?()
+        if case .stream(let writers) = body { writers.finish() }
     }
 
     /// The time is up. An answer that lies in the socket by now still counts, for the process itself may have been stopped:
     /// so its event loop looks once more before the connection is closed.
-    func expire(_ then: @escaping @Sendable () -> Void) {
-        guard let channel = state.withLock({ $0.channel }) else {
-            then()
-            return abort()
-        }
-        channel.eventLoop.scheduleTask(in: .milliseconds(1)) {
-            then()
-            self.abort()
-        }
+    func expire() {
+        guard let channel = state.withLock({ $0.channel }) else { return abort(HTTPClientError.timedOut) }
+        channel.eventLoop.scheduleTask(in: .milliseconds(1)) { self.abort(HTTPClientError.timedOut) }
     }
 
-    func abort() {
-        let (waiter, channel) = state.withLock { state in
-            state.isAborted = true
-            defer { state.waiter = nil }
-            return (state.waiter, state.channel)
+    /// - Parameter failure: what is thrown to whoever waits for the answer, or reads it.
+    func abort(_ failure: any Error = CancellationError()) {
+        let (waiter, channel, action) = state.withLock { state in
+            if state.failure == nil { state.failure = failure }
+            defer {
+                state.waiter = nil
+                state.whenOver = nil
+            }
+            return (state.waiter, state.channel, state.whenOver)
         }
-        waiter?.resume(throwing: CancellationError())
+        over(action)
+        waiter?.resume(throwing: failure)
         // Its answer may end at this moment, and the connection carry the next call already. Both happen on the
         // connection's event loop, so there it is certain whose it is.
         channel?.eventLoop.execute { self.state.withLock { $0.channel }?.close(promise: nil) }
     }
-}
-
-/// A model server's answer: its head, and its body whole or as it comes.
-struct ClientAnswer: Sendable {
-    enum Body: Sendable {
-        case whole(ByteBuffer)
-        case parts(BodyParts)
-    }
-
-    let status: Int
-    let headers: HTTPHeaders
-    let body: Body
-
-    /// Calls `take` with each piece of the body until it returns false; the connection is closed then.
-    func read(_ take: (ByteBuffer) throws -> Bool) async throws {
-        switch body {
-        case .whole(let bytes): _ = try take(bytes)
-        case .parts(let parts):
-            for try await part in parts where try !take(part) { return }
-        }
-    }
-}
-
-/// How an exchange can fail before its answer is complete, beside what the system and the decoder say.
-enum HTTPClientError: Error {
-    /// No connection could be made.
-    case noConnection(String)
-    /// A new connection was reset before a byte of an answer.
-    case reset
-    case closedEarly
 }

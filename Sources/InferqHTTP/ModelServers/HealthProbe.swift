@@ -1,4 +1,3 @@
-import AsyncHTTPClient
 package import InferqCore
 import NIOCore
 import NIOHTTP1
@@ -26,12 +25,8 @@ package struct HealthProbe: Service {
     }
 
     package func run() async throws {
-        var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow, decompression: .disabled)
-        configuration.httpVersion = .http1Only
-        configuration.timeout.connect = .seconds(5)
-        configuration.connectionPool.retryConnectionEstablishment = false
         // Its own: probes never wait for calls, nor calls for probes.
-        let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+        let client = HTTPClient()
         await cancelWhenGracefulShutdown {
             await withDiscardingTaskGroup { group in
                 while !Task.isCancelled {
@@ -61,35 +56,20 @@ package struct HealthProbe: Service {
     }
 
     private func health(of model: ModelSettings, _ client: HTTPClient) async -> Availability.Health {
-        let bell = Bell()
-        let deadline = wheel.ring(bell, after: Self.timeout)
-        defer { wheel.cancel(deadline) }
-        return await withTaskGroup(of: Availability.Health.self) { group in
-            group.addTask { await ask(model, client) }
-            group.addTask {
-                _ = await bell.wait()
-                return .bad("its health path did not answer within \(DurationText.format(Self.timeout))")
-            }
-            let first = await group.next()
-            group.cancelAll()
-            return first ?? .good
-        }
-    }
-
-    private func ask(_ model: ModelSettings, _ client: HTTPClient) async -> Availability.Health {
-        var request = HTTPClientRequest(url: Self.address(of: model.url, path: model.health))
+        var request = ClientRequest(.GET, Self.address(of: model.url, path: model.health))
         for header in model.headers { request.headers.add(name: header.name, value: header.value) }
         do {
-            let response = try await client.execute(request, deadline: .distantFuture, logger: nil)
+            let answer = try await client.send(request, within: Self.timeout)
             var byteCount = 0
-            for try await chunk in response.body {
-                byteCount += chunk.readableBytes
-                if byteCount > Self.answerLimit { break }
+            try await answer.read { piece in
+                byteCount += piece.readableBytes
+                return byteCount <= Self.answerLimit
             }
-            let status = Int(response.status.code)
-            guard !(200..<300).contains(status) else { return .good }
-            let reason = "its health path answers with status \(status)"
-            return status == 503 ? .loading(reason) : .bad(reason)
+            guard !(200..<300).contains(answer.status) else { return .good }
+            let reason = "its health path answers with status \(answer.status)"
+            return answer.status == 503 ? .loading(reason) : .bad(reason)
+        } catch HTTPClientError.timedOut {
+            return .bad("its health path did not answer within \(DurationText.format(Self.timeout))")
         } catch {
             return .bad("its health path cannot be reached")
         }

@@ -2,33 +2,24 @@ package import InferqCore
 package import NIOCore
 import NIOHTTP1
 import NIOPosix
+import NIOSSL
 import Synchronization
 
 /// Calls model servers over HTTP. A model server is not to be trusted: every answer is bounded in time and size, and
 /// nothing that one does costs another one more than a connection.
 package final class ModelServer: Sendable {
     private let wheel: TimerWheel
-    private let group: any EventLoopGroup
-    private let connections: [ObjectIdentifier: NIOLoopBoundBox<ClientConnections>]
+    private let client: HTTPClient
     private let addresses = Mutex<[String: HTTPAddress]>([:])
 
     package init(wheel: TimerWheel, group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton) {
         self.wheel = wheel
-        self.group = group
-        let trust = Trust()
-        connections = Dictionary(
-            uniqueKeysWithValues: group.makeIterator().map { loop in
-                let connections = ClientConnections(on: loop, trust: trust)
-                return (ObjectIdentifier(loop), .makeBoxSendingValue(connections, eventLoop: loop))
-            }
-        )
+        client = HTTPClient(ClientLimits(), group: group)
     }
 
     /// Closes the connections that are idle; those in use end with their calls.
     package func shutdown() async throws {
-        for connections in connections.values {
-            try await connections.eventLoop.submit { connections.value.close() }.get()
-        }
+        try await client.shutdown()
     }
 
     /// One attempt.
@@ -48,14 +39,7 @@ package final class ModelServer: Sendable {
     /// - Returns: why none could be made; nil: one could.
     package func reach(_ settings: ModelSettings, keeps: Bool = true) async -> Refusal? {
         guard let address = address(settings.url) else { return Self.unreadableURL }
-        let loop = MultiThreadedEventLoopGroup.currentEventLoop ?? group.any()
-        guard let connections = connections[ObjectIdentifier(loop)] else { return nil }
-        let problem: (any Error)? = await withCheckedContinuation { continuation in
-            let reach: @Sendable () -> Void = {
-                connections.value.reach(settings.name, at: address, keeps: keeps) { continuation.resume(returning: $0) }
-            }
-            if loop.inEventLoop { reach() } else { loop.execute(reach) }
-        }
+        let problem = await client.reach(address, in: settings.name, keeps: keeps)
         guard case HTTPClientError.noConnection(let reason)? = problem else { return nil }
         return Self.unreachable(reason)
     }
@@ -64,9 +48,19 @@ package final class ModelServer: Sendable {
         .unreachable, Failure(.connectFailed, "the model's url cannot be read", isRetryable: true)
     )
 
-    private static func unreachable(_ reason: String) -> Refusal {
-        Refusal(
-            .unreachable, Failure(.connectFailed, "no connection to the model server: \(reason)", isRetryable: true)
+    private static func unreachable(_ reason: any Error) -> Refusal {
+        let why =
+            switch reason {
+            case ChannelError.connectTimeout: "it did not answer in time"
+            case let error as NIOConnectionError where error.connectionErrors.isEmpty: "its name does not resolve"
+            case NIOSSLError.handshakeFailed: "its TLS handshake failed"
+            case is NIOSSLExtraError: "its TLS certificate is for another name"
+            case HTTPClientError.shutDown: "the gateway stops"
+            case is Trust.Unreadable: "the certificates of this host cannot be read"
+            default: "refused or unreachable"
+            }
+        return Refusal(
+            .unreachable, Failure(.connectFailed, "no connection to the model server: \(why)", isRetryable: true)
         )
     }
 
@@ -89,38 +83,23 @@ package final class ModelServer: Sendable {
         _ address: HTTPAddress,
         within timeout: Duration
     ) async -> Reply {
-        let isLate = Atomic(false)
-        let deadline = wheel.call(after: timeout) {
-            exchange.expire { isLate.store(true, ordering: .relaxed) }
-        }
+        let deadline = wheel.call(after: timeout) { exchange.expire() }
         stop.whenStopped { exchange.abort() }
         defer {
             stop.whenStopped(nil)
             wheel.cancel(deadline)
         }
         do {
-            let answer = try await exchange.answer { self.send(exchange, of: settings.name, to: address) }
+            let answer = try await exchange.answer { client.start(exchange, in: settings.name, at: address) }
             return try await reply(answer, settings)
+        } catch HTTPClientError.timedOut {
+            let limit = DurationText.format(timeout)
+            return .failed(
+                Failure(.timeout, "the model server took longer than \(limit)", isRetryable: true), retryAfter: nil
+            )
         } catch {
-            guard !isLate.load(ordering: .relaxed) else {
-                let limit = DurationText.format(timeout)
-                return .failed(
-                    Failure(.timeout, "the model server took longer than \(limit)", isRetryable: true),
-                    retryAfter: nil
-                )
-            }
             return reply(to: error)
         }
-    }
-
-    /// On the event loop that the caller runs on, if it runs on one.
-    private func send(_ exchange: ClientExchange, of model: String, to address: HTTPAddress) {
-        let loop = MultiThreadedEventLoopGroup.currentEventLoop ?? group.any()
-        guard let connections = connections[ObjectIdentifier(loop)] else {
-            return exchange.resume(with: .failure(HTTPClientError.noConnection("the gateway stops")))
-        }
-        if loop.inEventLoop { return connections.value.send(exchange, of: model, to: address) }
-        loop.execute { connections.value.send(exchange, of: model, to: address) }
     }
 
     private func exchange(_ attempt: Attempt, _ settings: ModelSettings, _ address: HTTPAddress) -> ClientExchange {
@@ -145,7 +124,9 @@ package final class ModelServer: Sendable {
         headers.add(name: "Idempotency-Key", value: attempt.job.description)
         return ClientExchange(
             head: HTTPRequestHead(version: .http1_1, method: .POST, uri: address.target, headers: headers),
-            body: ByteBuffer(bytes: attempt.body),
+            body: .whole(ByteBuffer(bytes: attempt.body)),
+            // It carries a key.
+            isIdempotent: true,
             sent: attempt.sent
         )
     }
@@ -202,6 +183,7 @@ package final class ModelServer: Sendable {
     private func reply(to error: any Error) -> Reply {
         switch error {
         case HTTPClientError.noConnection(let reason): return .refused(Self.unreachable(reason))
+        case HTTPClientError.shutDown: return .refused(Self.unreachable(error))
         case HTTPClientError.reset:
             return .refused(
                 Refusal(.reset, broken("the model server reset the connection before it answered"))

@@ -1,5 +1,5 @@
-import AsyncHTTPClient
 import Glibc
+import InferqHTTP
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -60,9 +60,12 @@ struct ConnectionFailure {
 
     private static func client(_ error: HTTPClientError) -> ConnectionFailure {
         switch error {
-        case .connectTimeout, .deadlineExceeded, .tlsHandshakeTimeout: Self(.unreachable, "no answer in time")
-        case .readTimeout: Self(.broken, "nothing came for too long")
-        default: Self(.broken, "it was closed")
+        case .noConnection(let reason), .reset(let reason): ConnectionFailure(reason)
+        case .timedOut: Self(.unreachable, "no answer in time")
+        case .silent: Self(.broken, "nothing came for too long")
+        case .answerTooLong: Self(.broken, "its answer is too long")
+        case .bodyLengthChanged: Self(.broken, "what was to be sent changed its length meanwhile")
+        case .closedEarly, .shutDown, .unreadableURL: Self(.broken, "it was closed")
         }
     }
 

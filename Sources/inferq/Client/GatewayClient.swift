@@ -1,4 +1,4 @@
-import AsyncHTTPClient
+import InferqHTTP
 import NIOCore
 import NIOHTTP1
 
@@ -6,10 +6,10 @@ import NIOHTTP1
 struct GatewayClient: Sendable {
     /// An answer that is no error, whose body is still to be read.
     struct Answer: Sendable {
-        let status: Int
-        let headers: HTTPHeaders
-        fileprivate let body: HTTPClientResponse.Body
+        fileprivate let answer: ClientAnswer
 
+        var status: Int { answer.status }
+        var headers: HTTPHeaders { answer.headers }
         /// Empty if the answer names none.
         var contentType: String { headers.first(name: "Content-Type") ?? "" }
     }
@@ -23,14 +23,10 @@ struct GatewayClient: Sendable {
     static func withClient<Result>(
         of candidates: [GatewayAddress],
         // A stream that is silent for longer than six heartbeats has lost its connection without a word.
-        silence: TimeAmount = .seconds(90),
+        silence: Duration = .seconds(90),
         _ body: (GatewayClient) async throws -> Result
     ) async throws -> Result {
-        let timeout = HTTPClient.Configuration.Timeout(connect: .seconds(5), read: silence)
-        var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow, timeout: timeout)
-        configuration.connectionPool.retryConnectionEstablishment = false
-        configuration.httpVersion = .http1Only
-        return try await HTTPClient.withHTTPClient(configuration: configuration) { http in
+        try await HTTPClient.withClient(silence: silence) { http in
             try await body(find(candidates, http))
         }
     }
@@ -41,7 +37,7 @@ struct GatewayClient: Sendable {
         for address in candidates {
             let client = GatewayClient(address: address, http: http)
             do {
-                _ = try await client.send(.GET, "/livez", headers: [:], body: nil, deadline: .now() + .seconds(5))
+                _ = try await client.send(.GET, "/livez", headers: [:], body: nil, within: .seconds(5))
                 return client
             } catch let error where !(error is CancellationError) {
                 tried.append("\(address) (\(ConnectionFailure(error).reason))")
@@ -54,7 +50,7 @@ struct GatewayClient: Sendable {
         try await request(.GET, path, headers: headers, body: nil)
     }
 
-    func post(_ path: String, headers: HTTPHeaders = [:], body: HTTPClientRequest.Body? = nil) async throws -> Answer {
+    func post(_ path: String, headers: HTTPHeaders = [:], body: ClientRequest.Body? = nil) async throws -> Answer {
         try await request(.POST, path, headers: headers, body: body)
     }
 
@@ -67,9 +63,7 @@ struct GatewayClient: Sendable {
     /// - Parameter hear: Returns whether it wants more.
     func read(_ answer: Answer, _ hear: ([UInt8]) throws -> Bool) async throws {
         try await naming(address) {
-            for try await chunk in answer.body {
-                guard try hear(Array(chunk.readableBytesView)) else { return }
-            }
+            try await answer.answer.read { try hear(Array($0.readableBytesView)) }
         }
     }
 
@@ -94,14 +88,12 @@ struct GatewayClient: Sendable {
         _ method: HTTPMethod,
         _ path: String,
         headers: HTTPHeaders,
-        body: HTTPClientRequest.Body?
+        body: ClientRequest.Body?
     ) async throws -> Answer {
-        let response = try await naming(address) {
-            try await send(method, path, headers: headers, body: body, deadline: .distantFuture)
+        let answer = try await naming(address) {
+            try await send(method, path, headers: headers, body: body)
         }
-        let status = Int(response.status.code)
-        let answer = Answer(status: status, headers: response.headers, body: response.body)
-        guard status < 300 || status == 304 else { throw await problem(answer) }
+        guard answer.status < 300 || answer.status == 304 else { throw await problem(answer) }
         return answer
     }
 
@@ -109,16 +101,13 @@ struct GatewayClient: Sendable {
         _ method: HTTPMethod,
         _ path: String,
         headers: HTTPHeaders,
-        body: HTTPClientRequest.Body?,
-        deadline: NIODeadline
-    ) async throws -> HTTPClientResponse {
-        var request = HTTPClientRequest(url: address.url(path))
-        request.method = method
-        request.headers = headers
+        body: ClientRequest.Body?,
+        within limit: Duration? = nil
+    ) async throws -> Answer {
+        var request = ClientRequest(method, address.url(path), headers: headers, body: body)
         request.headers.replaceOrAdd(name: "Host", value: address.host)
         request.headers.replaceOrAdd(name: "User-Agent", value: "inferq")
-        request.body = body
-        return try await http.execute(request, deadline: deadline)
+        return Answer(answer: try await http.send(request, within: limit))
     }
 
     /// The gateway's own sentence if it gave one; a proxy between may answer anything.

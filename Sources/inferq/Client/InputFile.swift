@@ -39,16 +39,26 @@ final class InputFile: Sendable {
     }
 
     /// The next bytes: fewer than `limit` only at the end.
+    ///
+    /// - Throws: ``ClientError``, or `CancellationError` at once when the task is cancelled: a pipe may stay silent for
+    ///   ever.
     func read(upTo limit: Int) async throws -> [UInt8] {
-        try await NIOThreadPool.singleton.runIfActive { [self] in
-            var bytes: [UInt8] = []
-            while bytes.count < limit {
-                let next = try readOnce(upTo: min(limit - bytes.count, 256 << 10))
-                if next.isEmpty { break }
-                bytes += next
-            }
-            return bytes
+        let (results, continuation) = AsyncStream<Result<[UInt8], any Error>>.makeStream()
+        NIOThreadPool.singleton.submit { [self] _ in
+            continuation.yield(Result { try readNow(upTo: limit) })
         }
+        guard let result = await results.first(where: { _ in true }) else { throw CancellationError() }
+        return try result.get()
+    }
+
+    private func readNow(upTo limit: Int) throws(ClientError) -> [UInt8] {
+        var bytes: [UInt8] = []
+        while bytes.count < limit {
+            let next = try readOnce(upTo: min(limit - bytes.count, 256 << 10))
+            if next.isEmpty { break }
+            bytes += next
+        }
+        return bytes
     }
 
     private func readOnce(upTo limit: Int) throws(ClientError) -> [UInt8] {
@@ -68,7 +78,7 @@ final class InputFile: Sendable {
 }
 
 /// What is left of a file, in pieces, read as they are asked for.
-struct FileChunks: AsyncSequence, Sendable {
+struct FileChunks: Sendable {
     /// Read already.
     let start: [UInt8]
     let rest: InputFile
@@ -81,31 +91,15 @@ struct FileChunks: AsyncSequence, Sendable {
         byteCount = rest.bytesLeft.map { Int64(start.count) + $0 }
     }
 
-    func makeAsyncIterator() -> Iterator {
-        Iterator(start: start, rest: rest, left: byteCount ?? .max)
-    }
-
-    struct Iterator: AsyncIteratorProtocol {
-        fileprivate var start: [UInt8]?
-        fileprivate let rest: InputFile
-        /// A file that grows while it is sent is sent as long as it was.
-        fileprivate var left: Int64
-
-        mutating func next() async throws -> ByteBuffer? {
-            try await nextBytes().map { ByteBuffer(bytes: $0) }
-        }
-
-        /// Nil at the end.
-        mutating func nextBytes() async throws -> [UInt8]? {
-            if let first = start {
-                start = nil
-                left -= Int64(first.count)
-                return first
-            }
-            guard left > 0 else { return nil }
-            let bytes = try await rest.read(upTo: Int(Swift.min(left, 256 << 10)))
+    /// Gives all of it to `write`. A file that grows meanwhile is sent as long as it was.
+    func send(to write: (ByteBuffer) async throws -> Void) async throws {
+        try await write(ByteBuffer(bytes: start))
+        var left = byteCount.map { $0 - Int64(start.count) } ?? .max
+        while left > 0 {
+            let bytes = try await rest.read(upTo: Int(min(left, 256 << 10)))
+            guard !bytes.isEmpty else { return }
             left -= Int64(bytes.count)
-            return bytes.isEmpty ? nil : bytes
+            try await write(ByteBuffer(bytes: bytes))
         }
     }
 }

@@ -1,5 +1,5 @@
-import AsyncHTTPClient
 import InferqCore
+import InferqHTTP
 import NIOCore
 import NIOHTTP1
 
@@ -46,7 +46,7 @@ struct SubmitOptions: Sendable, Equatable {
 struct SubmitRequest: Sendable {
     let path: String
     let headers: HTTPHeaders
-    let body: HTTPClientRequest.Body
+    let body: ClientRequest.Body
 
     init(model: String, input: JobInput, options: SubmitOptions) {
         var headers: HTTPHeaders = ["Content-Type": input.contentType]
@@ -61,7 +61,7 @@ struct SubmitRequest: Sendable {
             body = .bytes(ByteBuffer(bytes: bytes))
         case .chunks(let chunks):
             path = Self.path(model, options)
-            body = .stream(chunks, length: chunks.byteCount.map { .known($0) } ?? .unknown)
+            body = .stream(length: chunks.byteCount, chunks.send(to:))
         }
     }
 

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Glibc
 import InferqCore
-import NIOCore
 import NIOHTTP1
 
 /// `inferq backup`: a consistent copy of the store as an archive, through the gateway if one runs.
@@ -32,7 +31,7 @@ struct BackupCommand: ClientCommand {
         let gateways = LocalGateways(gateway, config: config)
         do {
             // A large store is copied before the first byte comes. A gateway that dies closes its socket at once.
-            try await GatewayClient.withClient(of: try gateways.candidates(), silence: .hours(24)) { client in
+            try await GatewayClient.withClient(of: try gateways.candidates(), silence: .seconds(24 * 3600)) { client in
                 try await fetch(from: client, to: target)
             }
         } catch let error as ClientError where error.cause == .unreachable && !gateways.isNamed {

@@ -1,11 +1,9 @@
 import ArgumentParser
-import AsyncHTTPClient
 import Foundation
 import InferqCore
 import InferqHTTP
 import InferqRedis
 import Logging
-import NIOCore
 import ServiceLifecycle
 
 /// `inferq worker`: takes jobs of gateways on other hosts, through Redis.
@@ -70,22 +68,20 @@ struct WorkerCommand: AsyncParsableCommand {
         let wheel = TimerWheel()
         let server = ModelServer(wheel: wheel)
         let settingsOf = Dictionary(uniqueKeysWithValues: models.map { ($0.name, $0) })
-        var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
-        configuration.timeout.connect = .seconds(10)
-        try await HTTPClient.withHTTPClient(configuration: configuration) { http in
-            let bodies = GatewayBodies(http: http, wheel: wheel, logger: logger)
-            let worker = RedisWorker(
-                link: link, name: name, host: host, bootID: KernelBoot.id, models: models, wheel: wheel,
-                drainTimeout: settings.drainTimeout, logger: logger
-            ) { offer, stop, sent in
-                guard let model = settingsOf[offer.model] else { return .reply(Self.unknownModel) }
-                return await bodies.attempt(offer, model, stop, sent, server)
-            }
-            Systemd.notify("READY=1\nSTATUS=worker \(name) for \(models.map(\.name).joined(separator: ", "))")
-            try await ServiceGroup.ofProcess([wheel, worker, HealthProbe(worker, wheel: wheel, server: server), reload])
-                .run()
-            try await server.shutdown()
+        let http = HTTPClient(connect: .seconds(10))
+        let bodies = GatewayBodies(http: http, wheel: wheel, logger: logger)
+        let worker = RedisWorker(
+            link: link, name: name, host: host, bootID: KernelBoot.id, models: models, wheel: wheel,
+            drainTimeout: settings.drainTimeout, logger: logger
+        ) { offer, stop, sent in
+            guard let model = settingsOf[offer.model] else { return .reply(Self.unknownModel) }
+            return await bodies.attempt(offer, model, stop, sent, server)
         }
+        Systemd.notify("READY=1\nSTATUS=worker \(name) for \(models.map(\.name).joined(separator: ", "))")
+        try await ServiceGroup.ofProcess([wheel, worker, HealthProbe(worker, wheel: wheel, server: server), reload])
+            .run()
+        try await server.shutdown()
+        try await http.shutdown()
         logger.info("stopped")
     }
 

@@ -1,7 +1,6 @@
-import AsyncHTTPClient
 import InferqCore
+import InferqHTTP
 import InferqRedis
-import NIOCore
 import NIOHTTP1
 
 /// What the doctor asks of the programs around the gateway.
@@ -115,16 +114,12 @@ enum NeighbourExamination {
     private static func ask(_ method: HTTPMethod, _ url: String, _ model: ModelSettings) async throws -> (
         status: Int, target: String?
     ) {
-        var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
-        configuration.httpVersion = .http1Only
-        return try await HTTPClient.withHTTPClient(configuration: configuration) { http in
-            var request = HTTPClientRequest(url: url)
-            request.method = method
+        try await HTTPClient.withClient { http in
+            var request = ClientRequest(method, url)
             for header in model.headers { request.headers.add(name: header.name, value: header.value) }
-            let response = try await http.execute(request, timeout: .seconds(5))
-            let status = Int(response.status.code)
-            guard [301, 302, 303, 307, 308].contains(status) else { return (status, nil) }
-            return (status, response.headers.first(name: "Location").map(shown) ?? "nowhere")
+            let answer = try await http.send(request, within: .seconds(5))
+            guard [301, 302, 303, 307, 308].contains(answer.status) else { return (answer.status, nil) }
+            return (answer.status, answer.headers.first(name: "Location").map(shown) ?? "nowhere")
         }
     }
 

@@ -1,7 +1,6 @@
 import Foundation
 import Glibc
 import InferqCore
-import NIOCore
 
 /// What the doctor looks at in the store: its files, its disk, and what it holds.
 enum StoreExamination {
@@ -73,7 +72,8 @@ enum StoreExamination {
     /// Through the gateway if one runs, else under the store's lock.
     static func content(_ store: StoreSettings, _ gateways: LocalGateways) async throws -> [Finding] {
         do {
-            return try await GatewayClient.withClient(of: try gateways.candidates(), silence: .hours(24)) { client in
+            return try await GatewayClient.withClient(of: try gateways.candidates(), silence: .seconds(24 * 3600)) {
+                client in
                 let (check, _) = try await client.decoded(Check.self, client.get("/v1/store/check"))
                 return [.ok("gateway", "it answers at \(client.address)")] + check.findings
             }

@@ -1,4 +1,3 @@
-import AsyncHTTPClient
 import InferqCore
 import InferqHTTP
 import InferqRedis
@@ -61,19 +60,18 @@ struct GatewayBodies: Sendable {
         }
     }
 
-    private func input(of offer: JobOffer) -> HTTPClientRequest {
-        var request = HTTPClientRequest(url: "\(offer.gatewayURL)/v1/inference/\(offer.job)/input")
+    private func input(of offer: JobOffer) -> ClientRequest {
+        var request = ClientRequest(.GET, "\(offer.gatewayURL)/v1/inference/\(offer.job)/input")
         request.headers.add(name: "X-Notify-Token", value: offer.token)
         return request
     }
 
-    private func output(_ answer: Reply.Answer, of offer: JobOffer) -> HTTPClientRequest {
-        var request = HTTPClientRequest(url: "\(offer.gatewayURL)/v1/inference/\(offer.job)/output")
-        request.method = .PUT
+    private func output(_ answer: Reply.Answer, of offer: JobOffer) -> ClientRequest {
+        var request = ClientRequest(.PUT, "\(offer.gatewayURL)/v1/inference/\(offer.job)/output")
         request.headers.add(name: "X-Notify-Token", value: offer.token)
         if let type = answer.contentType { request.headers.add(name: "Content-Type", value: type) }
         if let encoding = answer.contentEncoding { request.headers.add(name: "Content-Encoding", value: encoding) }
-        request.body = .bytes(answer.bytes)
+        request.body = .bytes(ByteBuffer(bytes: answer.bytes))
         return request
     }
 
@@ -102,7 +100,7 @@ struct GatewayBodies: Sendable {
     /// Tries until the gateway answers, the attempt must stop, or the patience is at its end: then the attempt has failed,
     /// and that counts.
     private func exchange(
-        _ offer: JobOffer, _ stop: StopSignal, _ trouble: String, request: HTTPClientRequest, success: UInt
+        _ offer: JobOffer, _ stop: StopSignal, _ trouble: String, request: ClientRequest, success: Int
     ) async -> Result {
         guard !offer.gatewayURL.isEmpty else {
             return .failed(Self.failed("\(trouble) the gateway: it has no public_url; set it there"))
@@ -145,7 +143,7 @@ struct GatewayBodies: Sendable {
     }
 
     private func step(
-        _ offer: JobOffer, _ stop: StopSignal, _ request: HTTPClientRequest, _ success: UInt
+        _ offer: JobOffer, _ stop: StopSignal, _ request: ClientRequest, _ success: Int
     ) async -> Step {
         do {
             guard let (status, bytes) = try await execute(request, upTo: max(offer.byteCount, 1 << 20), stop) else {
@@ -167,17 +165,15 @@ struct GatewayBodies: Sendable {
 
     /// - Returns: nil when the attempt was told to stop meanwhile.
     private func execute(
-        _ request: HTTPClientRequest, upTo limit: Int, _ stop: StopSignal
-    ) async throws -> (status: UInt, bytes: [UInt8])? {
+        _ request: ClientRequest, upTo limit: Int, _ stop: StopSignal
+    ) async throws -> (status: Int, bytes: [UInt8])? {
         let bell = Bell()
         stop.whenStopped { bell.ring(.stop) }
         defer { stop.whenStopped(nil) }
-        return try await withThrowingTaskGroup(of: (UInt, [UInt8])?.self) { group in
+        return try await withThrowingTaskGroup(of: (Int, [UInt8])?.self) { group in
             group.addTask {
-                let response = try await http.execute(
-                    request, timeout: .seconds(Int64(Self.patience.components.seconds)))
-                let body = try await response.body.collect(upTo: limit)
-                return (response.status.code, Array(body.readableBytesView))
+                let answer = try await http.send(request, within: Self.patience)
+                return (answer.status, try await answer.bytes(upTo: limit))
             }
             group.addTask {
                 _ = await bell.wait()

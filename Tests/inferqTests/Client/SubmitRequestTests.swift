@@ -1,5 +1,6 @@
 import Foundation
 import InferqCore
+import NIOCore
 import Testing
 
 @testable import inferq
@@ -129,8 +130,7 @@ struct SubmitRequestTests {
         }
         #expect(chunks.byteCount == 3_000_000)
         var sent: [UInt8] = []
-        var iterator = chunks.makeAsyncIterator()
-        while let bytes = try await iterator.nextBytes() { sent += bytes }
+        try await chunks.send { sent += $0.readableBytesView }
         #expect(sent == bytes)
     }
 

@@ -11,7 +11,7 @@ struct ClientExchangeTests {
     private func exchange() throws -> ClientExchange {
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
         let exchange = ClientExchange(
-            head: HTTPRequestHead(version: .http1_1, method: .POST, uri: "/"), body: ByteBuffer()
+            head: HTTPRequestHead(version: .http1_1, method: .POST, uri: "/"), isIdempotent: true
         )
         #expect(exchange.begins(on: channel))
         return exchange

@@ -1,0 +1,42 @@
+package import NIOCore
+package import NIOHTTP1
+
+/// A server's answer: its head, and its body whole or as it comes.
+///
+/// Whoever drops it without reading closes the connection if the body had not come whole.
+package struct ClientAnswer: Sendable {
+    enum Body: Sendable {
+        case whole(ByteBuffer)
+        case parts(BodyParts)
+    }
+
+    package let status: Int
+    package let headers: HTTPHeaders
+    let body: Body
+
+    /// Calls `take` with each piece of the body until it returns false; the connection is closed then. The server is
+    /// not read from while `take` is at work.
+    ///
+    /// - Throws: ``HTTPClientError``, what the system or the decoder says, or what `take` throws.
+    package func read(_ take: (ByteBuffer) throws -> Bool) async throws {
+        switch body {
+        case .whole(let bytes): _ = try take(bytes)
+        case .parts(let parts):
+            for try await part in parts where try !take(part) { return }
+        }
+    }
+
+    /// The whole body.
+    ///
+    /// - Parameter limit: bytes.
+    /// - Throws: ``HTTPClientError/answerTooLong`` when it has more.
+    package func bytes(upTo limit: Int) async throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        try await read { piece in
+            guard bytes.count + piece.readableBytes <= limit else { throw HTTPClientError.answerTooLong }
+            bytes.append(contentsOf: piece.readableBytesView)
+            return true
+        }
+        return bytes
+    }
+}

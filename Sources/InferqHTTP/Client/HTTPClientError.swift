@@ -1,0 +1,21 @@
+/// How an exchange can fail, beside what the system, TLS and the decoder say.
+package enum HTTPClientError: Error {
+    /// The URL's scheme is none of `http`, `https` and `http+unix`, or it names no host.
+    case unreadableURL
+    /// No connection could be made; the reason is what the system, the resolver or TLS says.
+    case noConnection(any Error)
+    /// A new connection was reset before a byte of an answer; the reason is what the system says.
+    case reset(any Error)
+    /// The connection was closed before the answer was complete.
+    case closedEarly
+    /// The exchange took longer than it may.
+    case timedOut
+    /// Nothing came for longer than the client waits.
+    case silent
+    /// The answer is longer than the caller takes.
+    case answerTooLong
+    /// A streamed body has more or fewer bytes than were announced.
+    case bodyLengthChanged
+    /// The client was shut down.
+    case shutDown
+}
