@@ -33,8 +33,8 @@ struct AttemptLog: Sendable {
 
 extension LogThrottle {
     /// Says that a model server has gone or come back.
-    package func log(_ turn: Availability.Turn, of model: String, _ logger: Logger) {
-        switch turn {
+    package func log(_ transition: Availability.Transition, of model: String, _ logger: Logger) {
+        switch transition {
         case .wentAway(let state, let reason):
             log(
                 logger, .warning, "model server is away, its jobs wait", of: model,

@@ -43,7 +43,7 @@ package struct Availability: Sendable, Equatable {
     }
 
     /// A change that is worth a line in the log.
-    package enum Turn: Sendable, Equatable {
+    package enum Transition: Sendable, Equatable {
         case wentAway(State, reason: String)
         case cameBack(after: Duration)
     }
@@ -230,7 +230,7 @@ package struct Availability: Sendable, Equatable {
     /// - Returns: whether the attempt is charged to the job, since it is the cause itself; and what has turned.
     package mutating func refuse(
         _ job: JobKey, with refusal: Refusal, now: Instant, wall: Timestamp
-    ) -> (isCharged: Bool, turn: Turn?) {
+    ) -> (isCharged: Bool, transition: Transition?) {
         if prober == job { prober = nil }
         if refusal.kind == .loading, outage == nil, blamed.contains(job) { return (true, nil) }
         var isCharged = false
@@ -248,17 +248,17 @@ package struct Availability: Sendable, Equatable {
         trouble = Trouble(text: refusal.failure.message, at: wall)
         isHealthGood = nil
         refusals += 1
-        let turn = keepAway(
+        let transition = keepAway(
             isLoading: refusal.kind == .loading, refusal.failure.message, retryAfter: refusal.retryAfter ?? .zero,
             awaitsCall: true, now, wall
         )
-        return (isCharged, turn)
+        return (isCharged, transition)
     }
 
     /// A call has ended otherwise than by a refusal.
     ///
     /// - Parameter failure: why the attempt failed; nil: it was answered.
-    package mutating func note(_ failure: Failure?, of job: JobKey, now: Instant, wall: Timestamp) -> Turn? {
+    package mutating func note(_ failure: Failure?, of job: JobKey, now: Instant, wall: Timestamp) -> Transition? {
         guard let failure else { return answer(job, failure: nil, now: now, wall: wall) }
         guard failure.code == .httpError || failure.code == .tooLarge else {
             breakOff(job, failure: failure.message, now: now, wall: wall)
@@ -272,7 +272,7 @@ package struct Availability: Sendable, Equatable {
     /// A call was answered, by whatever but a refusal.
     ///
     /// - Parameter failure: what the answer said is wrong with the server itself.
-    mutating func answer(_ job: JobKey, failure: String?, now: Instant, wall: Timestamp) -> Turn? {
+    mutating func answer(_ job: JobKey, failure: String?, now: Instant, wall: Timestamp) -> Transition? {
         if let begun = calls[job] {
             for (other, refusal) in refused where other != job && refusal < begun {
                 blamed.insert(other)
@@ -297,12 +297,12 @@ package struct Availability: Sendable, Equatable {
     }
 
     /// The server works on the probe's call: others may follow before it has answered.
-    package mutating func accept(_ job: JobKey, now: Instant, wall: Timestamp) -> Turn? {
+    package mutating func accept(_ job: JobKey, now: Instant, wall: Timestamp) -> Transition? {
         prober == job ? open(now, wall) : nil
     }
 
     /// The health path was asked.
-    package mutating func health(_ health: Health, now: Instant, wall: Timestamp) -> Turn? {
+    package mutating func health(_ health: Health, now: Instant, wall: Timestamp) -> Transition? {
         isBeingAsked = false
         guard probe != .job else { return nil }
         switch health {
@@ -345,7 +345,7 @@ package struct Availability: Sendable, Equatable {
         awaitsCall: Bool = false,
         _ now: Instant,
         _ wall: Timestamp
-    ) -> Turn? {
+    ) -> Transition? {
         let known = outage
         var next = known ?? Outage(begin: now, lastTry: now, isLoading: isLoading)
         next.lastTry = now
@@ -359,7 +359,7 @@ package struct Availability: Sendable, Equatable {
         return .wentAway(isLoading ? .loading : .down, reason: reason)
     }
 
-    private mutating func open(_ now: Instant, _ wall: Timestamp) -> Turn? {
+    private mutating func open(_ now: Instant, _ wall: Timestamp) -> Transition? {
         // A health path decides: an answered call does not open the line against its word.
         if hasHealthPath, isHealthGood == false { return nil }
         guard let ended = outage else { return nil }

@@ -1,7 +1,14 @@
 /// What carries jobs out to workers. It may lose, double or delay what it carries: the store makes it good.
 package protocol Broker: Sendable {
-    /// As shown by the readiness answer: `ring` or `redis`.
-    var name: String { get }
+    var state: BrokerState { get }
+
+    /// Tells the broker whose jobs it carries: once, before the first offer.
+    ///
+    /// - Parameters:
+    ///   - room: how many more jobs of a model this process may take at this moment.
+    ///   - onLoss: called with what was offered and will not be taken. Neither closure is called from within another
+    ///     function of the broker: its caller may hold a lock that they need.
+    func start(room: @escaping @Sendable (_ model: String) -> Int, onLoss: @escaping @Sendable (BrokerLoss) -> Void)
 
     /// Puts a job up for the next free worker of its model.
     ///
@@ -20,6 +27,15 @@ package protocol Broker: Sendable {
 
     /// Ends all waiting takes; what was offered and not taken stays due in the store.
     func close()
+}
+
+/// Offers that a broker does not carry any more, though nobody has taken them.
+package enum BrokerLoss: Sendable, Equatable {
+    /// All may be lost, or there is a better way for them now.
+    case all
+    case offers([Offer])
+    /// Its job is not due any more.
+    case unwanted(Offer)
 }
 
 /// A job that waits for a worker. No state of the job: only the gateway's memory of having asked.

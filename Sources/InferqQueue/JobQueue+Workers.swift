@@ -11,7 +11,7 @@ extension JobQueue {
     /// - Returns: nil when there is nothing to do any more: cancelled, expired, taken already, or offered anew since.
     /// - Throws: ``StoreError``; then the job is as it was.
     func claim(
-        _ offer: Offer, at place: Place = .here, isProbe: Bool = false, now: Moment? = nil
+        _ offer: Offer, at place: AttemptPlace = .local, isProbe: Bool = false, now: Moment? = nil
     ) async throws -> Claim? {
         let now = now ?? store.clock.now
         guard !scheduler.isPaused(offer.model) else { return nil }
@@ -23,17 +23,17 @@ extension JobQueue {
                 offer.job,
                 rank: .change,
                 now: now,
-                readsInput: place == .here,
-                elsewhere: place.worker,
+                readsInput: place.isLocal,
+                remoteWorker: place.worker,
                 first: { [running] change in
                     guard case .running(let lease) = change.job.state else { return }
-                    running.begin(RunningJobs.Attempt(lease: lease, stop: stop, isHere: place == .here), of: offer.job)
+                    running.begin(RunningJobs.Attempt(lease: lease, stop: stop, isHere: place.isLocal), of: offer.job)
                 },
                 { job in
                     // What comes from another host may name another model than the job's.
                     guard job.model == offer.model else { throw IllegalTransition(job, "claim") }
                     if job.isExpired(now) { return try job.expire(now: now) }
-                    return try job.claim(promised: place.lease, isProbe: isProbe, now: now)
+                    return try job.claim(promised: place.promisedLease, isProbe: isProbe, now: now)
                 }
             )
             guard let job = change?.job, case .running(let lease) = job.state else { return nil }
@@ -100,7 +100,7 @@ extension JobQueue {
         }
     }
 
-    /// As ``interrupt(_:reason:isShown:)``, for a worker elsewhere that has crashed: it counts for the poison guard.
+    /// As ``interrupt(_:reason:isShown:)``, for a worker on another host that has crashed: it counts for the poison guard.
     ///
     /// - Returns: the job as it was stored; nil when the attempt was over.
     func crash(_ claim: Claim, wasAlone: Bool) async throws -> Job? {
@@ -138,16 +138,5 @@ extension JobQueue {
 extension Outcome {
     fileprivate var isAttempt: Bool {
         if case .refused = self { false } else { true }
-    }
-}
-
-extension JobQueue.Place {
-    /// The lease that the claim must come to; nil: whichever is next.
-    fileprivate var lease: Job.Lease? {
-        if case .elsewhere(_, let lease) = self { lease } else { nil }
-    }
-
-    fileprivate var worker: String? {
-        if case .elsewhere(let worker, _) = self { worker } else { nil }
     }
 }

@@ -13,13 +13,6 @@ package final class JobQueue: Sendable {
     /// Rings when a job was stored that becomes due or expires later.
     let deadlines = Bell()
 
-    /// Where an attempt runs.
-    enum Place: Sendable, Equatable {
-        case here
-        /// At a worker on another host, which was promised this lease.
-        case elsewhere(worker: String, lease: Job.Lease)
-    }
-
     private let settings = Mutex<[String: ModelSettings]>([:])
     let running = RunningJobs()
 
@@ -29,13 +22,17 @@ package final class JobQueue: Sendable {
         self.broker = broker
         hub = EventHub()
         scheduler = Scheduler(broker: broker) { try await store.dueJobs($0, limit: $1) }
+        broker.start(
+            room: { [weak scheduler] in scheduler?.room(for: $0) ?? 0 },
+            onLoss: { [weak scheduler] in scheduler?.lost($0) }
+        )
         for row in try store.pendingCounts() {
             backlog.add(row.count, of: row.model, priority: row.priority, isDue: row.isDue)
         }
         store.onCommit { [weak self] in self?.applied($0) }
         configure(models)
         for model in try store.pausedModels() { scheduler.setPaused(true, model) }
-        for run in store.recovery.elsewhere { backlog.addRunning(of: run.job.model) }
+        for run in store.recovery.remoteAttempts { backlog.addRunning(of: run.job.model) }
         store.clock.whenSet { [deadlines] in deadlines.ring(.event) }
     }
 

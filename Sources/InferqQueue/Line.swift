@@ -3,12 +3,12 @@ struct Line {
     /// Slots in this process.
     var concurrency = 0
     /// Slots of the workers on other hosts.
-    var slotsElsewhere = 0
+    var remoteSlots = 0
     var isPaused = false
     /// Attempts that run in this process, from the take to the end.
     var running = 0
     /// Attempts that run on other hosts.
-    var runningElsewhere = 0
+    var remoteRunning = 0
     /// Offered and not yet taken.
     var offered: Set<JobKey> = []
     var isReading = false
@@ -26,27 +26,35 @@ struct Line {
     private var departures: Set<JobKey> = []
 
     /// What workers on other hosts say of model servers that are away.
-    var awayElsewhere: Availability.Summary?
+    var remoteAway: Availability.Summary?
 
     /// Up if anybody's model server is; then what is known of others that are away is the newest trouble.
     func summary(now: Availability.Instant) -> Availability.Summary {
         var summary = server.summary(now: now)
-        if concurrency == 0, slotsElsewhere == 0, let awayElsewhere { return awayElsewhere }
-        if slotsElsewhere > 0 { summary.state = .up }
-        if summary.state == .up, summary.trouble == nil { summary.trouble = awayElsewhere?.trouble }
+        if concurrency == 0, remoteSlots == 0, let remoteAway { return remoteAway }
+        if remoteSlots > 0 { summary.state = .up }
+        if summary.state == .up, summary.trouble == nil { summary.trouble = remoteAway?.trouble }
         return summary
     }
 
+    mutating func begin(at place: AttemptPlace) {
+        if place.isLocal { running += 1 } else { remoteRunning += 1 }
+    }
+
+    mutating func end(at place: AttemptPlace) {
+        if place.isLocal { running -= 1 } else { remoteRunning -= 1 }
+    }
+
     private var freeHere: Int { max(concurrency - running, 0) }
-    private var freeElsewhere: Int { max(slotsElsewhere - runningElsewhere, 0) }
+    private var freeRemote: Int { max(remoteSlots - remoteRunning, 0) }
 
     /// How many jobs may be on offer: one for each slot that waits, and one more, so that a slot need not wait for the
     /// next. While the model server is away, only a probe, and what other hosts take.
     func room(now: Availability.Instant) -> Int {
         switch server.gate(now: now) {
-        case .open: return freeHere + freeElsewhere + 1
-        case .probe where freeHere > 0: return freeElsewhere > 0 ? freeElsewhere + 1 : 1
-        case .probe, .closed: return freeElsewhere > 0 ? freeElsewhere + 1 : 0
+        case .open: return freeHere + freeRemote + 1
+        case .probe where freeHere > 0: return freeRemote > 0 ? freeRemote + 1 : 1
+        case .probe, .closed: return freeRemote > 0 ? freeRemote + 1 : 0
         }
     }
 
@@ -60,13 +68,13 @@ struct Line {
     }
 
     /// Whether a slot waits for a job, wherever it is.
-    var hasFree: Bool { freeHere + freeElsewhere > 0 }
+    var hasFree: Bool { freeHere + freeRemote > 0 }
 
     /// Whether jobs may be due: some are on offer or in the window, or the store may have more.
     var mayHaveDue: Bool { !window.isEmpty || !offered.isEmpty || !isComplete }
 
     /// Whether anybody takes jobs of this model.
-    var isServed: Bool { concurrency + slotsElsewhere > 0 && !isPaused }
+    var isServed: Bool { concurrency + remoteSlots > 0 && !isPaused }
 
     /// A window that is running low while the store may have more: read before it is empty, or all slots would wait.
     var mustRead: Bool {

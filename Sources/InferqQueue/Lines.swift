@@ -54,7 +54,7 @@ struct Lines {
             if line.mustRead { mustRead = true }
             guard let best = line.best(skippingSuspects: suspect != nil, now: now) else { break }
             // A suspect waits until nothing else of its model runs, and nothing passes it meanwhile.
-            if best.isSuspect, line.running + line.runningElsewhere > 0 || !line.offered.isEmpty { break }
+            if best.isSuspect, line.running + line.remoteRunning > 0 || !line.offered.isEmpty { break }
             let offer = Offer(model: model, job: best.key)
             guard broker.offer(offer) else { break }
             line.remove(best)

@@ -17,19 +17,22 @@ package final class RingBroker: Broker {
         var cancelled: Set<UInt64> = []
     }
 
-    private let state = Mutex(State())
+    private let channels = Mutex(State())
     private let capacity: Int
 
-    package let name = "ring"
+    package var state: BrokerState { .ring }
 
     /// - Parameter capacity: offers of one model that may wait for a worker.
     package init(capacity: Int) {
         self.capacity = capacity
     }
 
+    /// It loses nothing, and is offered no more than this process may take.
+    package func start(room: @escaping @Sendable (String) -> Int, onLoss: @escaping @Sendable (BrokerLoss) -> Void) {}
+
     package func offer(_ offer: Offer) -> Bool {
         var waiter: CheckedContinuation<Offer?, Never>?
-        let isAccepted = state.withLock { state -> Bool in
+        let isAccepted = channels.withLock { state -> Bool in
             guard !state.isClosed else { return false }
             if let first = state.channels[offer.model, default: Channel()].waiters.popFirst() {
                 waiter = first.continuation
@@ -51,13 +54,13 @@ package final class RingBroker: Broker {
     ///
     /// - Parameter whenWaiting: called once the take has begun to wait.
     package func take(_ model: String, whenWaiting: @Sendable () -> Void) async -> Offer? {
-        let number = state.withLock { state in
+        let number = channels.withLock { state in
             state.waiterCount += 1
             return state.waiterCount
         }
         return await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let result = state.withLock { state -> Offer?? in
+                let result = channels.withLock { state -> Offer?? in
                     if state.isClosed || state.cancelled.remove(number) != nil { return .some(nil) }
                     if let offer = state.channels[model, default: Channel()].offers.popFirst() { return .some(offer) }
                     state.channels[model, default: Channel()].waiters.append((number, continuation))
@@ -71,7 +74,7 @@ package final class RingBroker: Broker {
     }
 
     private func cancelWait(_ number: UInt64, of model: String) {
-        let waiter = state.withLock { state -> CheckedContinuation<Offer?, Never>? in
+        let waiter = channels.withLock { state -> CheckedContinuation<Offer?, Never>? in
             guard let index = state.channels[model]?.waiters.firstIndex(where: { $0.number == number }) else {
                 state.cancelled.insert(number)
                 return nil
@@ -83,11 +86,11 @@ package final class RingBroker: Broker {
 
     /// How many takes of a model wait.
     package func waiting(for model: String) -> Int {
-        state.withLock { $0.channels[model]?.waiters.count ?? 0 }
+        channels.withLock { $0.channels[model]?.waiters.count ?? 0 }
     }
 
     package func withdraw(_ offer: Offer) -> Bool {
-        state.withLock { state in
+        channels.withLock { state in
             guard let index = state.channels[offer.model]?.offers.firstIndex(of: offer) else { return false }
             state.channels[offer.model]?.offers.remove(at: index)
             return true
@@ -95,7 +98,7 @@ package final class RingBroker: Broker {
     }
 
     package func close() {
-        let waiters = state.withLock { state -> [CheckedContinuation<Offer?, Never>] in
+        let waiters = channels.withLock { state -> [CheckedContinuation<Offer?, Never>] in
             state.isClosed = true
             defer { state.channels = [:] }
             return state.channels.values.flatMap { $0.waiters.map(\.continuation) }

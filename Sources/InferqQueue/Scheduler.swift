@@ -37,7 +37,7 @@ package final class Scheduler: Service {
             let names = Set(models.map(\.name))
             for model in state.lines.keys where !names.contains(model) {
                 state.lines[model]?.concurrency = 0
-                state.lines[model]?.slotsElsewhere = 0
+                state.lines[model]?.remoteSlots = 0
                 state.lines[model]?.server.configure(.job, readyTimeout: .zero)
             }
             for model in models {
@@ -78,39 +78,45 @@ package final class Scheduler: Service {
         if isAway { looks.ring(.event) }
     }
 
-    /// A slot of this process has taken an offer: it holds the slot until ``ended(_:)``, or ``returned(_:)``.
-    func taken(_ offer: Offer) -> Availability.Passage {
+    /// A slot has taken an offer, here or on another host: it is held until ``ended(_:at:)`` or ``returned(_:at:)``.
+    ///
+    /// - Returns: what the model server of this process has to do with the call; nothing if it is made on another host.
+    @discardableResult
+    func taken(_ offer: Offer, at place: AttemptPlace = .local) -> Availability.Passage {
         state.withLock { state in
             state.take(offer)
-            state.lines[offer.model]?.running += 1
-            return state.lines[offer.model]?.server.take(offer.job, now: .now) ?? .free
+            state.lines[offer.model]?.begin(at: place)
+            let passage = place.isLocal ? state.lines[offer.model]?.server.take(offer.job, now: .now) : nil
+            // A broker that had no room for the next one may have it now.
+            pump(offer.model, &state)
+            return passage ?? .free
         }
     }
 
     /// The slot is free again, whatever became of the job.
-    func ended(_ offer: Offer) {
-        end(offer, isStillDue: false)
+    func ended(_ offer: Offer, at place: AttemptPlace = .local) {
+        end(offer, at: place, isStillDue: false)
     }
 
-    /// A taken offer was not claimed: its job is due as before.
-    func returned(_ offer: Offer) {
-        end(offer, isStillDue: true)
+    /// A taken offer was not claimed: its job may be due as before.
+    func returned(_ offer: Offer, at place: AttemptPlace = .local) {
+        end(offer, at: place, isStillDue: true)
     }
 
-    private func end(_ offer: Offer, isStillDue: Bool) {
+    private func end(_ offer: Offer, at place: AttemptPlace, isStillDue: Bool) {
         let isAway = state.withLock { state in
-            state.lines[offer.model]?.running -= 1
-            state.lines[offer.model]?.server.end(offer.job)
+            state.lines[offer.model]?.end(at: place)
+            if place.isLocal { state.lines[offer.model]?.server.end(offer.job) }
             if isStillDue { state.lines[offer.model]?.forget() }
             for model in state.release(offer, wasTaken: true) { pump(model, &state) }
-            return state.lines[offer.model]?.server.isAway == true
+            return place.isLocal && state.lines[offer.model]?.server.isAway == true
         }
         if isAway { looks.ring(.event) }
     }
 
     /// Attempts of a model that may run at a time, at workers on other hosts too.
     func slots(of model: String) -> Int {
-        state.withLock { $0.lines[model].map { $0.concurrency + $0.slotsElsewhere } ?? 0 }
+        state.withLock { $0.lines[model].map { $0.concurrency + $0.remoteSlots } ?? 0 }
     }
 
     /// Attempts of a model that run in this process at this moment.
@@ -119,7 +125,7 @@ package final class Scheduler: Service {
     }
 
     /// Nobody will take this offer any more: its job has ended.
-    package func withdrawn(_ offer: Offer) {
+    func withdrawn(_ offer: Offer) {
         state.withLock { state in
             state.lines[offer.model]?.offered.remove(offer.job)
             for model in state.release(offer, wasTaken: false) { pump(model, &state) }
@@ -156,8 +162,8 @@ package final class Scheduler: Service {
             case .answered: return (outcome, server.note(nil, of: offer.job, now: now, wall: wall))
             case .failed(let failure, _): return (outcome, server.note(failure, of: offer.job, now: now, wall: wall))
             case .refused(let refusal):
-                let (isCharged, turn) = server.refuse(offer.job, with: refusal, now: now, wall: wall)
-                return (isCharged ? .failed(refusal.failure, retryAfter: refusal.retryAfter) : outcome, turn)
+                let (isCharged, transition) = server.refuse(offer.job, with: refusal, now: now, wall: wall)
+                return (isCharged ? .failed(refusal.failure, retryAfter: refusal.retryAfter) : outcome, transition)
             }
         } ?? outcome
     }
@@ -165,7 +171,7 @@ package final class Scheduler: Service {
     /// No connection could be made for a probe: its job was not claimed.
     func unreached(_ offer: Offer, _ refusal: Refusal, wall: Timestamp = .now) {
         change(offer.model) { server, now in
-            ((), server.refuse(offer.job, with: refusal, now: now, wall: wall).turn)
+            ((), server.refuse(offer.job, with: refusal, now: now, wall: wall).transition)
         }
         returned(offer)
     }
@@ -206,7 +212,7 @@ package final class Scheduler: Service {
     }
 
     /// How many more jobs of a model this process may take at this moment.
-    package func room(for model: String) -> Int {
+    func room(for model: String) -> Int {
         state.withLock { $0.lines[model]?.roomHere(now: .now) } ?? 0
     }
 
@@ -223,24 +229,24 @@ package final class Scheduler: Service {
     /// Changes what is known of a model server, offers what may be taken now, and says what has turned.
     @discardableResult
     private func change<Value>(
-        _ model: String, _ change: (inout Availability, Availability.Instant) -> (Value, Availability.Turn?)
+        _ model: String, _ change: (inout Availability, Availability.Instant) -> (Value, Availability.Transition?)
     ) -> Value? {
-        let (value, turn) = state.withLock { state -> (Value?, Availability.Turn?) in
+        let (value, transition) = state.withLock { state -> (Value?, Availability.Transition?) in
             guard let index = state.lines.index(forKey: model) else { return (nil, nil) }
             let now = ContinuousClock.now
             let before = state.lines.values[index].server.gate(now: now)
-            let (value, turn) = change(&state.lines.values[index].server, now)
+            let (value, transition) = change(&state.lines.values[index].server, now)
             let gate = state.lines.values[index].server.gate(now: now)
-            guard gate != before else { return (value, turn) }
-            if before == .open, state.lines.values[index].slotsElsewhere == 0 {
+            guard gate != before else { return (value, transition) }
+            if before == .open, state.lines.values[index].remoteSlots == 0 {
                 // What comes back goes to its place before what was offered after it.
                 state.withdrawAll(of: model, from: broker)
             }
             pump(model, &state)
-            return (value, turn)
+            return (value, transition)
         }
-        if let turn {
-            throttle.log(turn, of: model, logger)
+        if let transition {
+            throttle.log(transition, of: model, logger)
             looks.ring(.event)
         }
         return value
@@ -248,42 +254,36 @@ package final class Scheduler: Service {
 
     // MARK: Other hosts
 
+    /// The broker does not carry these offers any more: what is still due is offered again.
+    func lost(_ loss: BrokerLoss) {
+        switch loss {
+        case .all: offerAllAgain()
+        case .offers(let offers): offerAgain(offers)
+        case .unwanted(let offer): withdrawn(offer)
+        }
+    }
+
     /// Sets how many slots workers on other hosts have for each model, those not counted whose model server is away; a
     /// model that is not named has none there.
     ///
     /// - Parameter away: what such a worker says of its model server, by model.
-    package func setSlotsElsewhere(_ slots: [String: Int], away: [String: Availability.Summary] = [:]) {
+    package func setRemoteSlots(_ slots: [String: Int], away: [String: Availability.Summary] = [:]) {
         state.withLock { state in
             for (model, line) in state.lines {
-                state.lines[model]?.awayElsewhere = away[model]
-                guard line.slotsElsewhere != slots[model, default: 0] else { continue }
-                state.lines[model]?.slotsElsewhere = slots[model, default: 0]
+                state.lines[model]?.remoteAway = away[model]
+                guard line.remoteSlots != slots[model, default: 0] else { continue }
+                state.lines[model]?.remoteSlots = slots[model, default: 0]
                 if slots[model, default: 0] == 0 { state.withdrawAll(of: model, from: broker) }
                 pump(model, &state)
             }
         }
     }
 
-    /// A worker elsewhere could not call its model server: its job goes before what was offered after it.
+    /// A worker on another host could not call its model server: its job goes before what was offered after it.
     func offerAnew(_ model: String) {
         state.withLock { state in
             state.withdrawAll(of: model, from: broker)
             pump(model, &state)
-        }
-    }
-
-    /// A worker on another host has taken an offer: it holds a slot there until ``endedElsewhere(_:)``.
-    func takenElsewhere(_ offer: Offer) {
-        state.withLock { state in
-            state.take(offer)
-            state.lines[offer.model]?.runningElsewhere += 1
-        }
-    }
-
-    func endedElsewhere(_ offer: Offer) {
-        state.withLock { state in
-            state.lines[offer.model]?.runningElsewhere -= 1
-            for model in state.release(offer, wasTaken: true) { pump(model, &state) }
         }
     }
 
@@ -298,13 +298,8 @@ package final class Scheduler: Service {
         }
     }
 
-    /// The broker has refused an offer of this model, and has room again.
-    package func roomAgain(_ model: String) {
-        state.withLock { pump(model, &$0) }
-    }
-
     /// As ``offerAgain(_:)``, for all that nobody has taken.
-    package func offerAllAgain() {
+    private func offerAllAgain() {
         state.withLock { state in
             if state.suspect?.takers == 0 { state.suspect = nil }
             for model in state.lines.keys {

@@ -19,6 +19,7 @@ package final class Worker: Service {
     private let executors: [any TaskExecutor]
     private let logger: Logger
     private let attempts = AttemptLog()
+    private let outcomes: OutcomeWriter
     private let throttle = LogThrottle()
     private let (reloads, reload) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
@@ -36,6 +37,7 @@ package final class Worker: Service {
         self.wheel = wheel
         self.drainTimeout = drainTimeout
         self.logger = logger
+        outcomes = OutcomeWriter(queue: queue, wheel: wheel)
         self.call = call
         self.reach = reach
         self.executors = executors
@@ -98,7 +100,7 @@ package final class Worker: Service {
     private func runSlot(of model: String) async {
         var next = await claimNext(of: model)
         while let (offer, claim) = next {
-            let log = logger(of: claim)
+            let log = logger.of(claim)
             let ending = await attempt(claim, log)
             next = await withTaskGroup(of: Void.self) { group in
                 group.addImmediateTask { await self.end(claim, ending, log) }
@@ -130,7 +132,7 @@ package final class Worker: Service {
                     logger, .error, "a job could not be taken and stays pending",
                     of: model, metadata: ["model": "\(model)", "error": "\(error)"]
                 )
-                await pause(.seconds(1))
+                await wheel.pause(.seconds(1))
                 queue.scheduler.returned(offer)
             }
         }
@@ -190,7 +192,7 @@ package final class Worker: Service {
     private func end(_ claim: Claim, _ ending: Ending, _ log: Logger) async {
         switch ending {
         case .called(let outcome, let retry, let isShown):
-            let job = await store(log) {
+            let job = await outcomes.store(log) {
                 try await self.queue.finish(claim, with: outcome, retry: retry, isShown: isShown)
             }
             attempts.ended(with: outcome, job ?? nil, log, of: claim.job.model)
@@ -207,37 +209,9 @@ package final class Worker: Service {
         }
     }
 
-    private func logger(of claim: Claim) -> Logger {
-        logger.of(claim)
-    }
-
     private func putBack(_ claim: Claim, reason: String, isShown: Bool) async {
-        _ = await store(logger) { try await self.queue.interrupt(claim, reason: reason, isShown: isShown) }
-    }
-
-    /// What has ended must be stored: on a full disk again and again, until there is room or the service must go. Then the
-    /// job stays RUNNING in the store, and the next start puts it back.
-    private func store<Value>(_ log: Logger, _ change: @Sendable () async throws -> Value) async -> Value? {
-        while true {
-            do {
-                return try await change()
-            } catch StoreError.full where !Task.isCancelled && !queue.running.isInterrupting {
-                throttle.log(log, .error, "the disk is full: the outcome of an attempt waits to be stored")
-                await pause(.seconds(1))
-            } catch StoreError.full {
-                throttle.log(log, .warning, "the disk is full at the stop: the next start puts the job back")
-                return nil
-            } catch {
-                throttle.log(log, .error, "the outcome of an attempt was lost", metadata: ["error": "\(error)"])
-                return nil
-            }
+        _ = await outcomes.store(logger.of(claim)) {
+            try await self.queue.interrupt(claim, reason: reason, isShown: isShown)
         }
-    }
-
-    private func pause(_ duration: Duration) async {
-        let bell = Bell()
-        let deadline = wheel.ring(bell, after: duration)
-        _ = await bell.wait()
-        wheel.cancel(deadline)
     }
 }

@@ -1,7 +1,7 @@
 import Foundation
 import InferqCore
 
-/// What a worker tells of itself again and again.
+/// What a worker publishes at regular intervals.
 struct WorkerHeartbeat: Codable, Sendable, Equatable, Heartbeat {
     let name: String
     let host: String
@@ -72,7 +72,7 @@ struct WorkerHeartbeat: Codable, Sendable, Equatable, Heartbeat {
     private static let slotLimit = 4096
 }
 
-/// What a gateway tells of itself again and again.
+/// What a gateway publishes at regular intervals.
 struct GatewayHeartbeat: Codable, Sendable, Equatable, Heartbeat {
     /// How workers and clients reach it.
     let url: String
@@ -115,7 +115,7 @@ extension Heartbeat {
         return (try? encoder.encode(self)).map { String(decoding: $0, as: UTF8.self) } ?? ""
     }
 
-    /// Nil for what is not a heartbeat of this version: it is nobody's.
+    /// Nil for what is not a heartbeat of this version.
     init?(_ bytes: [UInt8]) {
         // The scan first: it is linear whatever the bytes are, and the decoder is not.
         guard bytes.count <= HeartbeatLimits.bytes, (try? JSONScanner.validate(bytes, maxDepth: 4)) == .object,

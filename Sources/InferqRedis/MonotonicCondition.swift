@@ -1,7 +1,8 @@
 import Glibc
 import InferqCore
 
-/// What threads wait at, for a length of time that no set wall clock changes: `NSCondition` waits for a time of day.
+/// Where threads wait until another one has something for them, as tasks wait at a ``Bell``. The time is measured on a clock
+/// that nobody can set: `NSCondition` waits for a time of day.
 final class MonotonicCondition: @unchecked Sendable {  // proof: its two C objects never move, and are made for threads
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let condition: UnsafeMutablePointer<pthread_cond_t>
@@ -25,20 +26,27 @@ final class MonotonicCondition: @unchecked Sendable {  // proof: its two C objec
         mutex.deallocate()
     }
 
-    func lock() {
+    /// Lets all who wait look again.
+    func wake() {
         pthread_mutex_lock(mutex)
-    }
-
-    func unlock() {
+        pthread_cond_broadcast(condition)
         pthread_mutex_unlock(mutex)
     }
 
-    func broadcast() {
-        pthread_cond_broadcast(condition)
+    /// Waits on the calling thread until there is something: looks at once, and at each ``wake()``.
+    ///
+    /// - Returns: nil when there was nothing for so long.
+    func wait<Found>(atMost duration: Duration, until look: () -> Found?) -> Found? {
+        var deadline = Self.deadline(after: duration)
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        while true {
+            if let found = look() { return found }
+            guard pthread_cond_timedwait(condition, mutex, &deadline) == 0 else { return look() }
+        }
     }
 
-    /// A moment so far from now.
-    static func deadline(after duration: Duration) -> timespec {
+    private static func deadline(after duration: Duration) -> timespec {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
         let milliseconds = max(duration.milliseconds, 0)
@@ -49,13 +57,5 @@ final class MonotonicCondition: @unchecked Sendable {  // proof: its two C objec
             time.tv_nsec -= 1_000_000_000
         }
         return time
-    }
-
-    /// Waits, with the lock held, for a broadcast.
-    ///
-    /// - Returns: false: the deadline came first.
-    func wait(until deadline: timespec) -> Bool {
-        var deadline = deadline
-        return pthread_cond_timedwait(condition, mutex, &deadline) == 0
     }
 }

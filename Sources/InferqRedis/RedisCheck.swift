@@ -1,4 +1,4 @@
-/// Whether Redis can be used as it is configured: for whoever asks once, and may wait for the answer.
+/// Checks once whether Redis can be used as it is configured; the caller can wait for the answer.
 package enum RedisCheck {
     /// What was found.
     package struct Finding: Sendable, Equatable {
@@ -84,7 +84,7 @@ package enum RedisCheck {
 
     static func riskyPolicy(_ connection: RedisConnection) throws(RedisError) -> String? {
         try connection.append(RedisCommand("CONFIG", "GET", "maxmemory-policy"))
-        // A user of an ACL may not be allowed to ask; then nobody can tell.
+        // A user of an ACL may not be allowed to ask; then the policy is unknown.
         guard let policy = try connection.next().elements.last?.text, policy != "noeviction" else { return nil }
         return policy
     }

@@ -72,7 +72,7 @@ final class RedisConnection {
         return redisConnectWithTimeout(addresses.last ?? host, CInt(port), timeval(timeout))
     }
 
-    /// How long nothing was heard.
+    /// How long the server has been silent.
     var silence: Duration { ContinuousClock.now - heardAt }
 
     private func expectOK(_ command: RedisCommand, _ name: String) throws(RedisError) {

@@ -1,20 +1,20 @@
-package import InferqCore
-package import Logging
+import InferqCore
+import Logging
 import ServiceLifecycle
 import Synchronization
 
 /// Publishes every event of every job, for programs that listen in Redis: a cursor along the ids, as other listeners have.
 ///
-/// It holds no events: a Redis that is slow or away delays nobody, and what it missed is read from the store and published
+/// It holds no events: a slow or absent Redis delays nothing, and what it missed is read from the store and published
 /// when it is back, unless that is too much. Where it has got to stands in Redis, so that a restart goes on there: with
 /// what the last process left, and with what the start has committed.
-package struct RedisEvents: Service {
+struct RedisEvents: Sendable {
     /// What is published of an event: JSON with its id.
-    package typealias Render = @Sendable (EventPage.Entry) async throws -> [UInt8]
+    typealias Render = @Sendable (EventPage.Entry) async throws -> [UInt8]
 
     private let link: RedisLink
     private let queue: JobQueue
-    private let site: Site
+    private let peers: Peers
     private let wheel: TimerWheel
     private let render: Render
     private let logger: Logger
@@ -29,24 +29,24 @@ package struct RedisEvents: Service {
     /// Seconds for which Redis remembers what was published last: as long as ended jobs are kept by default.
     private static let memory = "604800"
 
-    package init(
+    init(
         link: RedisLink,
         queue: JobQueue,
-        site: Site,
+        peers: Peers,
         wheel: TimerWheel,
         logger: Logger,
         render: @escaping Render
     ) {
         self.link = link
         self.queue = queue
-        self.site = site
+        self.peers = peers
         self.wheel = wheel
         self.logger = logger
         self.render = render
     }
 
     /// Ends on graceful shutdown, when what was committed until then is published.
-    package func run() async throws {
+    func run() async {
         queue.hub.listenToAll(bell)
         defer { queue.hub.leaveAll(bell) }
         await withTaskCancellationOrGracefulShutdownHandler {
@@ -78,14 +78,14 @@ package struct RedisEvents: Service {
         }
     }
 
-    /// Where the process before this one has got to; `begin` if nobody knows, or the store is an older copy.
+    /// Where the process before this one has got to; `begin` if that is not known, or the store is an older copy.
     ///
     /// - Returns: nil when Redis has gone away.
     private func lastPublished(before begin: Int64) async -> Int64? {
         guard let reply = await link.ask(RedisCommand("GET", key)) else { return nil }
         guard let last = reply.text.flatMap({ Int64($0) }), (0...begin).contains(last) else { return begin }
         guard begin - last > Self.backlogLimit else { return last }
-        site.count(published: 0, skipped: Int(begin - last))
+        peers.count(published: 0, skipped: Int(begin - last))
         return begin
     }
 
@@ -105,7 +105,7 @@ package struct RedisEvents: Service {
                 if page.isCut {
                     let newest = try await queue.store.newestEvent()
                     if newest - last > Self.backlogLimit {
-                        site.count(published: 0, skipped: Int(newest - last))
+                        peers.count(published: 0, skipped: Int(newest - last))
                         last = newest
                     }
                 }
@@ -128,18 +128,18 @@ package struct RedisEvents: Service {
             // The last one is waited for: no more than one page is on its way.
             if index == entries.count - 1 {
                 guard let reply = await link.ask(command, blame: .command) else { return false }
-                hear(reply, session)
+                receive(reply, session)
             } else {
-                guard link.send(command, blame: .command, then: { hear($0, session) }) else { return false }
+                guard link.send(command, blame: .command, then: { receive($0, session) }) else { return false }
             }
         }
         let isMuted = muted.holds(in: session)
-        site.count(published: isMuted ? 0 : entries.count, skipped: isMuted ? entries.count : 0)
+        peers.count(published: isMuted ? 0 : entries.count, skipped: isMuted ? entries.count : 0)
         return true
     }
 
-    /// A user who may not publish can still carry jobs: what nobody may listen to is no reason to do without Redis.
-    private func hear(_ reply: RedisReply?, _ session: Int) {
+    /// A user who may not publish can still carry jobs: the events are skipped, and Redis stays in use.
+    private func receive(_ reply: RedisReply?, _ session: Int) {
         guard case .error(let text) = reply else { return }
         guard reply?.isForbidden == true else { return link.fail(.refused(text), in: session) }
         guard muted.begin(in: session) else { return }

@@ -9,9 +9,9 @@ struct RedisKeys: Sendable {
     /// A set: the ids of workers.
     var workers: String { "\(prefix):workers" }
 
-    /// A string that expires: what a gateway tells of itself.
+    /// A string that expires: a gateway's heartbeat.
     func gateway(_ instance: String) -> String { "\(prefix):gateway:\(instance)" }
-    /// A stream: what workers tell a gateway.
+    /// A stream: the messages of workers to a gateway.
     func inbox(ofGateway instance: String) -> String { "\(prefix):gateway:\(instance):in" }
     /// A stream with a consumer group: what a gateway offers of one model.
     func jobs(of instance: String, _ model: String) -> String { "\(prefix):gateway:\(instance):jobs:\(model)" }
@@ -22,7 +22,7 @@ struct RedisKeys: Sendable {
 
     /// A string that expires: a worker's heartbeat.
     func worker(_ id: String) -> String { "\(prefix):worker:\(id)" }
-    /// A stream: what gateways tell a worker.
+    /// A stream: the messages of gateways to a worker.
     func inbox(ofWorker id: String) -> String { "\(prefix):worker:\(id):in" }
 
     /// A channel: the events of one job.

@@ -1,27 +1,27 @@
 import Foundation
-package import InferqCore
+import InferqCore
 package import Logging
 import Synchronization
 
 /// The way to Redis: whether it is there, and a pipeline of commands to it, on a thread of its own.
 ///
-/// While Redis is away nothing is sent and nothing waits: whoever wants to send is told so at once. Every error, of any
+/// While Redis is away nothing is sent and nothing waits: a sender is told so at once. Every error, of any
 /// connection, means that it is away, and it is used again after two good answers in a row. A Redis that answers and
 /// then goes away again within a second is left alone for longer each time.
 package final class RedisLink: Sendable {
-    /// Whether Redis is there, as everybody may ask at any time.
-    package enum Standing: Sendable, Equatable {
+    /// Whether Redis is there.
+    enum Reachability: Sendable, Equatable {
         /// - Parameter session: grows each time Redis has come back.
         case up(session: Int)
         case away(since: Timestamp)
     }
 
-    /// What is to be done when Redis comes and goes.
-    struct Turns: Sendable {
-        /// On the thread, before anybody else uses Redis: makes what must be there.
+    /// What is done on the link's thread as Redis comes and goes.
+    struct Callbacks: Sendable {
+        /// Before anybody else uses Redis: makes what must be there.
         var prepare: @Sendable (RedisConnection) throws(RedisError) -> Void = { _ in }
-        var changed: @Sendable (Standing) -> Void = { _ in }
-        /// On the thread, when Redis has no room for a write: takes back what is of ours there, if there is anything.
+        var changed: @Sendable (Reachability) -> Void = { _ in }
+        /// When Redis has no room for a write: takes back what is of ours there, if there is anything.
         var makeRoom: @Sendable () -> Bool = { false }
     }
 
@@ -29,9 +29,9 @@ package final class RedisLink: Sendable {
     enum Blame: Sendable {
         /// Redis cannot be used: the session ends. A write for which there is no room is tried again once some was made.
         case redis
-        /// As above, but for an error that tells of a key or an id that others have spoiled: it is given to `then`.
+        /// As above, except for an error about a key or an id that others have spoiled: it is passed to `then`.
         case key
-        /// Every one is given to `then`.
+        /// Every error is passed to `then`.
         case command
     }
 
@@ -42,7 +42,7 @@ package final class RedisLink: Sendable {
     }
 
     private struct State {
-        var standing: Standing
+        var reachability: Reachability
         var lastSession = 0
         var waiting: [Entry] = []
         var waitingBytes = 0
@@ -50,7 +50,6 @@ package final class RedisLink: Sendable {
         var failure: RedisError?
         var isStopped = false
         var handles: [ObjectIdentifier: RedisConnection.Handle] = [:]
-        var turns: [Turns] = []
         var trouble = RedisTrouble()
         /// Whether Redis was away at any time, from the first look on.
         var wasAway = false
@@ -78,7 +77,8 @@ package final class RedisLink: Sendable {
     let id: String
     private let state: Mutex<State>
     private let condition = MonotonicCondition()
-    private let outage: RedisOutage
+    /// What is done without Redis.
+    let outage: RedisOutage
     private let patienceWhenFull: Duration
 
     /// Commands and bytes that may wait for the thread: past it Redis is too slow to be used.
@@ -93,7 +93,7 @@ package final class RedisLink: Sendable {
     private static let batchBytesLimit = 1 << 20
     /// Before a write that found no room is tried again.
     private static let pauseWhenFull = Duration.milliseconds(50)
-    /// A connection on which nothing was said for so long is asked for a PONG: a server may hang up on one that is idle
+    /// A connection that has been idle for this long is sent a PING: a server may hang up on one that is idle
     /// (`timeout` in redis.conf, 1 s at least).
     private static let longestSilence = Duration.milliseconds(500)
 
@@ -116,38 +116,33 @@ package final class RedisLink: Sendable {
         self.patienceWhenFull = patienceWhenFull
         self.logger = logger
         keys = RedisKeys(prefix: settings.prefix)
-        state = Mutex(State(standing: .away(since: .now)))
+        state = Mutex(State(reachability: .away(since: .now)))
     }
 
-    package var standing: Standing { state.withLock { $0.standing } }
+    var reachability: Reachability { state.withLock { $0.reachability } }
 
     /// Why Redis is away, as far as was seen last; nil while it is there.
-    package var trouble: String? { state.withLock { $0.trouble.newest?.description } }
+    var trouble: String? { state.withLock { $0.trouble.newest?.description } }
 
     /// Whether Redis was away since the start: then others may have missed it as well.
     var wasAway: Bool { state.withLock { $0.wasAway } }
 
     var session: Int? {
-        if case .up(let session) = standing { session } else { nil }
+        if case .up(let session) = reachability { session } else { nil }
     }
 
-    /// Adds what is to be done at each turn; before ``start()``.
-    func whenTurning(_ turns: Turns) {
-        state.withLock { $0.turns.append(turns) }
-    }
-
-    /// Begins to look for Redis.
-    package func start() {
-        run("redis") { self.keepUp() }
+    /// Begins to look for Redis; once.
+    func start(_ callbacks: Callbacks) {
+        run("redis") { self.keepUp(callbacks) }
     }
 
     /// Ends all threads. Commands that wait are dropped: see ``flush()``.
-    package func stop() {
+    func stop() {
         let handles = state.withLock { state in
             state.isStopped = true
             return Array(state.handles.values)
         }
-        wake()
+        condition.wake()
         for handle in handles { handle.interrupt() }
     }
 
@@ -159,7 +154,7 @@ package final class RedisLink: Sendable {
         _ command: RedisCommand, blame: Blame = .redis, then: (@Sendable (RedisReply?) -> Void)? = nil
     ) -> Bool {
         let (isSent, mustWake) = state.withLock { state -> (Bool, Bool) in
-            guard case .up = state.standing, state.failure == nil, !state.isStopped else { return (false, false) }
+            guard case .up = state.reachability, state.failure == nil, !state.isStopped else { return (false, false) }
             guard state.waiting.count < Self.waitingLimit, state.waitingBytes < Self.waitingBytesLimit else {
                 // What cannot be sent would be missed for as long as the session lasts: it is made anew.
                 state.failure = .hung
@@ -169,7 +164,7 @@ package final class RedisLink: Sendable {
             state.waitingBytes += command.bytes.count
             return (true, state.waiting.count == 1)
         }
-        if mustWake { wake() }
+        if mustWake { condition.wake() }
         return isSent
     }
 
@@ -189,26 +184,15 @@ package final class RedisLink: Sendable {
     /// One of the session's users has found that Redis is not to be used.
     func fail(_ error: RedisError, in session: Int) {
         state.withLock { state in
-            guard state.standing == .up(session: session), state.failure == nil else { return }
+            guard state.reachability == .up(session: session), state.failure == nil else { return }
             state.failure = error
         }
-        wake()
+        condition.wake()
     }
 
-    private func wake() {
-        condition.lock()
-        condition.broadcast()
-        condition.unlock()
-    }
-
-    /// Waits on the calling thread until `isDone`, the stop, or so long.
+    /// Waits on the calling thread until `isDone` or the stop, at most for `duration`.
     private func wait(_ duration: Duration, until isDone: (borrowing State) -> Bool) {
-        let deadline = MonotonicCondition.deadline(after: duration)
-        condition.lock()
-        defer { condition.unlock() }
-        while !(state.withLock { $0.isStopped || isDone($0) }) {
-            guard condition.wait(until: deadline) else { return }
-        }
+        _ = condition.wait(atMost: duration) { state.withLock { $0.isStopped || isDone($0) } ? true : nil }
     }
 
     private var isStopped: Bool { state.withLock { $0.isStopped } }
@@ -222,7 +206,7 @@ package final class RedisLink: Sendable {
 
     // MARK: The thread
 
-    private func keepUp() {
+    private func keepUp(_ callbacks: Callbacks) {
         var pause = settings.probeInterval
         var isFirst = true
         while !isStopped {
@@ -234,15 +218,15 @@ package final class RedisLink: Sendable {
                 try probe(connection)
                 if !isFirst { wait(settings.probeInterval) { _ in false } }
                 try probe(connection)
-                for turns in state.withLock({ $0.turns }) { try turns.prepare(connection) }
+                try callbacks.prepare(connection)
                 guard !isStopped else { return }
-                became(.up(session: state.withLock { $0.lastSession + 1 }), because: nil)
+                became(.up(session: state.withLock { $0.lastSession + 1 }), because: nil, callbacks)
                 began = .now
-                try serve(connection)
+                try serve(connection, callbacks)
                 return
             } catch {
                 guard !isStopped else { return }
-                became(.away(since: .now), because: error)
+                became(.away(since: .now), because: error, callbacks)
             }
             isFirst = false
             let wasShort = began.map { .now - $0 < Self.shortSession } ?? false
@@ -261,7 +245,7 @@ package final class RedisLink: Sendable {
     }
 
     /// - Throws: when Redis is away; returns at a stop.
-    private func serve(_ connection: RedisConnection) throws(RedisError) {
+    private func serve(_ connection: RedisConnection, _ callbacks: Callbacks) throws(RedisError) {
         var fullSince: ContinuousClock.Instant?
         while true {
             wait(min(settings.probeInterval, Self.longestSilence)) { !$0.waiting.isEmpty || $0.failure != nil }
@@ -293,7 +277,7 @@ package final class RedisLink: Sendable {
                 if !entries.isEmpty { fullSince = nil }
                 continue
             }
-            let hasRoom = state.withLock { $0.turns }.contains { $0.makeRoom() }
+            let hasRoom = callbacks.makeRoom()
             let since = fullSince ?? .now
             fullSince = since
             guard hasRoom || ContinuousClock.now - since < patienceWhenFull else {
@@ -309,40 +293,40 @@ package final class RedisLink: Sendable {
         }
     }
 
-    private func became(_ standing: Standing, because error: RedisError?) {
-        let (before, dropped, handles, turns, news) = state.withLock { state in
-            let before = state.standing
+    private func became(_ reachability: Reachability, because error: RedisError?, _ callbacks: Callbacks) {
+        let (before, dropped, handles, news) = state.withLock { state in
+            let before = state.reachability
             let dropped = state.waiting
             var handles: [RedisConnection.Handle] = []
             state.waiting = []
             state.waitingBytes = 0
             state.failure = nil
             let news: RedisTrouble.News?
-            switch standing {
+            switch reachability {
             case .up(let session):
-                state.standing = standing
+                state.reachability = reachability
                 state.lastSession = session
                 news = state.trouble.ended()
             case .away:
                 state.wasAway = true
                 // An outage begins once, however often it is looked at.
-                if case .up = before { state.standing = standing }
+                if case .up = before { state.reachability = reachability }
                 news = state.trouble.met(error ?? .hung)
                 handles = Array(state.handles.values)
             }
-            return (before, dropped, handles, state.turns, news)
+            return (before, dropped, handles, news)
         }
         for handle in handles { handle.interrupt() }
         for entry in dropped { entry.then?(nil) }
         if let news { log(news) }
-        if before != self.standing { for turns in turns { turns.changed(standing) } }
-        wake()
+        if before != self.reachability { callbacks.changed(reachability) }
+        condition.wake()
     }
 
     private func log(_ news: RedisTrouble.News) {
         switch news {
         case .over: logger.notice("redis is used again")
-        case .began(let reason): outage.tell(because: reason.description, logger)
+        case .began(let reason): outage.log(because: reason.description, logger)
         case .changed(let reason):
             logger.warning(
                 "redis still cannot be used, for another reason than before", metadata: ["reason": "\(reason)"])
@@ -376,7 +360,7 @@ package final class RedisLink: Sendable {
         run(name) {
             while !self.isStopped {
                 guard let session = self.session else {
-                    self.wait(.seconds(1)) { if case .up = $0.standing { true } else { false } }
+                    self.wait(.seconds(1)) { if case .up = $0.reachability { true } else { false } }
                     continue
                 }
                 do throws(RedisError) {
@@ -391,7 +375,7 @@ package final class RedisLink: Sendable {
                 } catch {
                     self.fail(error, in: session)
                     // Until the link has seen it.
-                    self.wait(.milliseconds(100)) { $0.standing != .up(session: session) }
+                    self.wait(.milliseconds(100)) { $0.reachability != .up(session: session) }
                 }
             }
         }

@@ -7,7 +7,7 @@ package enum RedisOutage: Sendable {
     /// In a worker on another host.
     case noJobsCome
 
-    func tell(because reason: String, _ logger: Logger) {
+    func log(because reason: String, _ logger: Logger) {
         let metadata: Logger.Metadata = ["reason": "\(reason)"]
         switch self {
         case .ringTakesOver:

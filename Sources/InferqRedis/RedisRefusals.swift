@@ -4,22 +4,23 @@ import Logging
 /// What was found in Redis and is not taken: another program's, or another version's. It is counted, and said once.
 final class RedisRefusals: Sendable {
     private let logger: Logger
-    private let count: @Sendable (Site.Foreign) -> Void
+    private let peers: Peers?
     /// The same key is read again every second.
     private let throttle = LogThrottle(limit: 1, period: .seconds(3600))
 
-    /// - Parameter count: adds to what `/metrics` tells, where there is such a page.
-    init(logger: Logger, count: @escaping @Sendable (Site.Foreign) -> Void = { _ in }) {
+    /// - Parameter peers: counts them for `/metrics`; nil in a worker, which has no such page.
+    init(logger: Logger, peers: Peers? = nil) {
         self.logger = logger
-        self.count = count
+        self.peers = peers
     }
 
     /// - Parameter key: where it was found.
-    func note(_ what: Site.Foreign, at key: String) {
-        count(what)
+    func note(_ what: Peers.ForeignData, at key: String) {
+        peers?.count(refused: what)
         let place: Logger.Metadata = ["key": "\(key.prefix(PlainText.limit))"]
         switch what {
-        case .word: throttle.log(logger, .error, "a worker said what this version does not understand", metadata: place)
+        case .message:
+            throttle.log(logger, .error, "a worker said what this version does not understand", metadata: place)
         case .offer:
             throttle.log(logger, .error, "a gateway offers what this version does not understand", metadata: place)
         case .heartbeat:

@@ -5,7 +5,7 @@ package struct RedisSettings: Sendable, Equatable {
     package var connectTimeout: Duration = .seconds(1)
     /// How old an unanswered command may become before Redis counts as away.
     package var commandTimeout: Duration = .seconds(1)
-    /// Between two looks at a Redis that is away, and after so long a silence one that is there is asked for a PONG.
+    /// Between two looks at a Redis that is away, and how long one that is there may be silent before it is sent a PING.
     package var probeInterval: Duration = .milliseconds(500)
     /// How often a worker, or a gateway, says that it lives.
     package var heartbeat: Duration = .seconds(2)

@@ -3,7 +3,7 @@ import InferqCore
 import Logging
 import Synchronization
 
-/// What a worker reads: the words of gateways, and the jobs that they offer.
+/// What a worker reads: the messages of gateways, and the jobs that they offer.
 extension RedisWorker {
     // MARK: What gateways say
 
@@ -17,23 +17,20 @@ extension RedisWorker {
             )
             let entries = StreamEntry.streams(reply).flatMap(\.entries)
             guard !entries.isEmpty else { return true }
-            for entry in entries { self.hear(entry) }
+            for entry in entries { self.receive(entry) }
             try connection.append(RedisCommand(["XDEL", key] + entries.map(\.id)))
             if case .error(let text) = try connection.next() { throw .refused(text) }
             return true
         }
     }
 
-    private func hear(_ entry: StreamEntry) {
-        guard let gateway = entry.text("gateway"), InstanceID(gateway) != nil,
-            let word = entry.text("word").flatMap(GatewayWord.init),
-            let name = AttemptName(entry, gateway: gateway)
-        else { return }
+    private func receive(_ entry: StreamEntry) {
+        guard let (message, name) = GatewayMessage.read(entry) else { return }
         var ring: Bell?
         var reason = StopSignal.Reason.cancelled
         let stop = state.withLock { state -> StopSignal? in
             guard let held = state.held[name] else { return nil }
-            switch (word, held.phase) {
+            switch (message, held.phase) {
             case (.go, .asking(let slot)):
                 state.held[name]?.phase = .running
                 ring = slot.bell
@@ -55,32 +52,19 @@ extension RedisWorker {
 
     // MARK: Jobs
 
-    func wakeReaders() {
-        condition.lock()
-        condition.broadcast()
-        condition.unlock()
-    }
-
     /// Gateways whose jobs of a model a slot waits for, the one whose turn it is first; empty after a while without.
     private func wanted(_ model: String) -> [String] {
-        func look() -> [String] {
-            guard servers.mayTake(model) else { return [] }
+        condition.wait(atMost: Self.patience) { () -> [String]? in
+            guard servers.mayTake(model) else { return nil }
             return state.withLock { state in
-                guard !state.isDraining, state.idle[model]?.isEmpty == false else { return [] }
+                guard !state.isDraining, state.idle[model]?.isEmpty == false else { return nil }
                 let gateways = state.gateways.filter { $0.value.contains(model) }.keys.sorted()
-                guard !gateways.isEmpty else { return [] }
-                let turn = state.turns[model, default: 0] % gateways.count
-                state.turns[model] = turn + 1
-                return Array(gateways[turn...] + gateways[..<turn])
+                guard !gateways.isEmpty else { return nil }
+                let first = state.nextGateway[model, default: 0] % gateways.count
+                state.nextGateway[model] = first + 1
+                return Array(gateways[first...] + gateways[..<first])
             }
-        }
-        let deadline = MonotonicCondition.deadline(after: Self.patience)
-        condition.lock()
-        defer { condition.unlock() }
-        while true {
-            let gateways = look()
-            if !gateways.isEmpty || !condition.wait(until: deadline) { return gateways }
-        }
+        } ?? []
     }
 
     func readJobs(of model: String) {
@@ -88,7 +72,7 @@ extension RedisWorker {
             let gateways = self.wanted(model)
             guard !gateways.isEmpty else { return !self.state.withLock { $0.isDraining } }
             var there: [String] = []
-            // One by one, so that whoever has many jobs does not come before whoever has few.
+            // One by one, so that a gateway with many jobs does not come before one with few.
             for gateway in gateways {
                 guard let found = try self.read([gateway], model, wait: nil, connection) else { continue }
                 there.append(gateway)
@@ -137,7 +121,7 @@ extension RedisWorker {
         let passage = servers.take(offer.job.key, of: model)
         let delivery = Delivery(offer: offer, gateway: gateway, entry: entry.id, isProbe: passage == .probe)
         guard passage != .held else {
-            say(.giveBack(entry: entry.id, model: model), delivery.name)
+            send(.giveBack(entry: entry.id, model: model), delivery.name)
             return
         }
         let slot = state.withLock { state in
@@ -145,7 +129,7 @@ extension RedisWorker {
         }
         guard let slot else {
             servers.end(offer.job.key, of: model)
-            say(.giveBack(entry: entry.id, model: model), delivery.name)
+            send(.giveBack(entry: entry.id, model: model), delivery.name)
             return
         }
         slot.delivery.withLock { $0 = delivery }

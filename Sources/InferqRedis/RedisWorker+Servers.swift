@@ -2,7 +2,7 @@ package import InferqCore
 import Logging
 import Synchronization
 
-/// A model server that is away: this worker takes nothing of its model, and its gateways hear of it.
+/// A model server that is away: this worker takes no jobs of its model, and tells its gateways so.
 extension RedisWorker: ServerWatch {
     package var looks: Bell { servers.looks }
 
@@ -34,13 +34,13 @@ extension RedisWorker: ServerWatch {
     func show(_ delivery: Delivery, _ sent: Bell?) async {
         guard let sent, await wheel.isWorkedOn(sent) else { return }
         if servers.accepted(delivery.offer.job.key, of: delivery.offer.model) { serversChanged() }
-        say(.shown, delivery.name)
+        send(.shown, delivery.name)
     }
 
     /// The next heartbeat says so at once, and gateways are asked to read it.
     private func serversChanged() {
         state.withLock { $0.hasNews = true }
-        wakeReaders()
+        condition.wake()
         bell.ring(.event)
     }
 }

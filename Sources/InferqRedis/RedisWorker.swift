@@ -34,7 +34,7 @@ package final class RedisWorker: Service {
     final class Slot: Sendable {
         let bell = Bell()
         let delivery = Mutex<Delivery?>(nil)
-        let answer = Mutex<GatewayWord?>(nil)
+        let answer = Mutex<GatewayMessage?>(nil)
     }
 
     struct Held {
@@ -42,7 +42,7 @@ package final class RedisWorker: Service {
             case asking(Slot)
             case running
             /// With the moment at which it was last told.
-            case ended(WorkerWord, told: ContinuousClock.Instant)
+            case ended(WorkerMessage, sent: ContinuousClock.Instant)
         }
 
         var phase: Phase
@@ -57,12 +57,12 @@ package final class RedisWorker: Service {
         var idle: [String: [Slot]] = [:]
         var held: [AttemptName: Held] = [:]
         /// Where the next look for a job of a model begins, so that all gateways are served alike.
-        var turns: [String: Int] = [:]
+        var nextGateway: [String: Int] = [:]
         var isDraining = false
         /// The number of the last heartbeat.
         var beat = 0
         /// Since when no gateway has offered anything that this worker could do; nil: one does.
-        var lonelySince: ContinuousClock.Instant?
+        var unmatchedSince: ContinuousClock.Instant?
         /// Attempts are told to stop as soon as they begin.
         var isInterrupting = false
         /// A model server has gone or come back since the last heartbeat.
@@ -72,7 +72,7 @@ package final class RedisWorker: Service {
             held.values.count { if case .running = $0.phase { true } else { false } }
         }
 
-        /// Nothing runs, and nobody has asked for a job.
+        /// Nothing runs, and no slot has asked for a job.
         var isIdle: Bool {
             held.values.allSatisfy { if case .ended = $0.phase { true } else { false } }
         }
@@ -101,11 +101,11 @@ package final class RedisWorker: Service {
     /// An answer to a question comes within this time, or the job is left to others.
     private static let answerTime = Duration.seconds(5)
     /// An outcome whose receipt has not come is told again.
-    static let tellAgain = Duration.seconds(5)
+    static let resendAfter = Duration.seconds(5)
     /// Seconds for which what was said waits for its gateway: a week, as long as ended jobs are kept by default.
     private static let inboxLifetime = "604800"
     /// How long a worker that stops waits for its receipts.
-    private static let farewell = Duration.seconds(5)
+    private static let receiptTimeout = Duration.seconds(5)
 
     /// - Parameters:
     ///   - name: shown to people; its id, the link's, tells it from all others.
@@ -132,7 +132,6 @@ package final class RedisWorker: Service {
         self.logger = logger
         refusals = RedisRefusals(logger: logger)
         self.call = call
-        link.whenTurning(RedisLink.Turns(changed: { self.turned($0) }))
     }
 
     /// Takes jobs until the graceful shutdown, and returns when every attempt has ended and its outcome is stored, or the
@@ -140,9 +139,9 @@ package final class RedisWorker: Service {
     package func run() async throws {
         for model in models { readJobs(of: model.name) }
         readInbox()
-        link.start()
+        link.start(RedisLink.Callbacks(changed: { self.changed($0) }))
         await withTaskGroup(of: Void.self) { group in
-            group.addTask { await self.showOneself() }
+            group.addTask { await self.publishHeartbeat() }
             await withDiscardingTaskGroup { slots in
                 for model in models {
                     for _ in 0..<model.concurrency { slots.addTask { await self.runSlot(of: model.name) } }
@@ -160,15 +159,15 @@ package final class RedisWorker: Service {
 
     // MARK: Coming and going
 
-    private func turned(_ standing: RedisLink.Standing) {
-        if case .up = standing {
+    private func changed(_ reachability: RedisLink.Reachability) {
+        if case .up = reachability {
             state.withLock { state in
                 for (name, held) in state.held {
-                    guard case .ended(let word, _) = held.phase else { continue }
-                    state.held[name]?.phase = .ended(word, told: .now - Self.tellAgain * 2)
+                    guard case .ended(let message, _) = held.phase else { continue }
+                    state.held[name]?.phase = .ended(message, sent: .now - Self.resendAfter * 2)
                 }
             }
-            state.withLock { $0.lonelySince = .now }
+            state.withLock { $0.unmatchedSince = .now }
             logger.notice(
                 "worker ready",
                 metadata: ["worker": "\(name)", "models": .array(models.map { "\($0.name)" })]
@@ -176,20 +175,20 @@ package final class RedisWorker: Service {
         } else {
             state.withLock { state in
                 state.gateways = [:]
-                state.lonelySince = nil
+                state.unmatchedSince = nil
             }
         }
         bell.ring(.event)
     }
 
     @discardableResult
-    func say(_ word: WorkerWord, _ name: AttemptName) -> Bool {
+    func send(_ message: WorkerMessage, _ name: AttemptName) -> Bool {
         let inbox = link.keys.inbox(ofGateway: name.gateway)
-        let isSaid = link.send(word.command(link.keys, name, worker: link.id), blame: .key) { reply in
+        let isSent = link.send(message.command(link.keys, name, worker: link.id), blame: .key) { reply in
             if case .error = reply { self.refusals.note(.key, at: inbox) }
         }
-        guard isSaid else { return false }
-        switch word {
+        guard isSent else { return false }
+        switch message {
         case .take, .giveBack, .shown: return true
         case .answered, .failed, .refused, .interrupted:
             // For a gateway that never comes back.
@@ -210,7 +209,7 @@ package final class RedisWorker: Service {
             return state.idle.values.flatMap { $0 }
         }
         for slot in idle { slot.bell.ring(.stop) }
-        wakeReaders()
+        condition.wake()
         bell.ring(.event)
         let running = runningCount
         logger.notice(
@@ -243,7 +242,7 @@ package final class RedisWorker: Service {
     }
 
     private func waitForReceipts() async {
-        await wait(at: Self.farewell) { $0.held.isEmpty }
+        await wait(at: Self.receiptTimeout) { $0.held.isEmpty }
         let left = state.withLock { $0.held.count }
         if left > 0 {
             logger.warning(
@@ -302,9 +301,9 @@ package final class RedisWorker: Service {
         return log
     }
 
-    private func end(_ name: AttemptName, _ word: WorkerWord) {
-        state.withLock { $0.held[name]?.phase = .ended(word, told: .now) }
-        say(word, name)
+    private func end(_ name: AttemptName, _ message: WorkerMessage) {
+        state.withLock { $0.held[name]?.phase = .ended(message, sent: .now) }
+        send(message, name)
     }
 
     private func forget(_ name: AttemptName) {
@@ -319,7 +318,7 @@ package final class RedisWorker: Service {
             return state.isDraining
         }
         if isDraining { return nil }
-        wakeReaders()
+        condition.wake()
         while true {
             let rings = await slot.bell.wait()
             if let delivery = slot.delivery.withLock({ $0 }) { return delivery }
@@ -348,14 +347,14 @@ package final class RedisWorker: Service {
             }
             return state.held[name]
         }
-        let take = WorkerWord.take(entry: delivery.entry, model: delivery.offer.model, isProbe: delivery.isProbe)
+        let take = WorkerMessage.take(entry: delivery.entry, model: delivery.offer.model, isProbe: delivery.isProbe)
         if let known {
             // Offered anew while another slot waits for the answer to the first question, which may be lost: it gets
             // this one.
-            if case .asking = known.phase { say(take, name) }
+            if case .asking = known.phase { send(take, name) }
             return nil
         }
-        guard say(take, name) else {
+        guard send(take, name) else {
             forget(name)
             return nil
         }

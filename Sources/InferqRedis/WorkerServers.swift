@@ -4,11 +4,11 @@ import Synchronization
 
 /// Which model servers of a worker take calls: what the lines of a gateway know of theirs, in a process that has none.
 ///
-/// What changes a gate returns true: then readers and gateways must hear of it.
+/// What changes a gate returns true: then readers and gateways must be told.
 final class WorkerServers: Sendable {
     private struct State {
         var servers: [String: Availability] = [:]
-        /// Those who wait for the next word of a health path.
+        /// Rung at the next answer of a health path.
         var waiters: [String: [Bell]] = [:]
     }
 
@@ -64,9 +64,9 @@ final class WorkerServers: Sendable {
             case .answered: return server.note(nil, of: job, now: now, wall: .now)
             case .failed(let failure, _): return server.note(failure, of: job, now: now, wall: .now)
             case .refused(let refusal):
-                let (isCharged, turn) = server.refuse(job, with: refusal, now: now, wall: .now)
+                let (isCharged, transition) = server.refuse(job, with: refusal, now: now, wall: .now)
                 if isCharged { judged = .failed(refusal.failure, retryAfter: refusal.retryAfter) }
-                return turn
+                return transition
             }
         }
         return (judged, isChanged)
@@ -117,17 +117,17 @@ final class WorkerServers: Sendable {
     }
 
     private func change(
-        _ model: String, _ change: (inout Availability, Availability.Instant) -> Availability.Turn?
+        _ model: String, _ change: (inout Availability, Availability.Instant) -> Availability.Transition?
     ) -> Bool {
-        let (turn, isChanged) = state.withLock { state -> (Availability.Turn?, Bool) in
+        let (transition, isChanged) = state.withLock { state -> (Availability.Transition?, Bool) in
             guard var server = state.servers[model] else { return (nil, false) }
             let now = ContinuousClock.now
             let before = (server.gate(now: now), server.isAway)
-            let turn = change(&server, now)
+            let transition = change(&server, now)
             state.servers[model] = server
-            return (turn, before != (server.gate(now: now), server.isAway))
+            return (transition, before != (server.gate(now: now), server.isAway))
         }
-        if let turn { throttle.log(turn, of: model, logger) }
+        if let transition { throttle.log(transition, of: model, logger) }
         // A refused probe changes nothing but the moment of the next one.
         looks.ring(.event)
         return isChanged

@@ -37,7 +37,7 @@ struct WorkerWatch: Sendable {
     /// Attempts that a worker has not named, with the first heartbeat without them.
     private var silent: [AttemptName: Silence] = [:]
 
-    /// A worker that holds an attempt names it in its next heartbeat; so long it may be silent about one at least.
+    /// A worker that holds an attempt names it in its next heartbeat; an attempt may be missing for at least this long.
     private static let silence = Duration.seconds(6)
     /// Heartbeats without an attempt after which its worker does not know of it: one may have been on its way.
     private static let beats = 2
@@ -98,7 +98,7 @@ struct WorkerWatch: Sendable {
         sightings[worker]?.told.attempts.contains { $0.key != gateway && !$0.value.isEmpty } ?? false
     }
 
-    /// Attempts of which their workers, who live, do not know: either may have missed a word of the other.
+    /// Attempts of which their workers, who live, do not know: either may have missed a message of the other.
     mutating func unknown(_ runs: [Run], _ alive: [String: WorkerHeartbeat], now: ContinuousClock.Instant) -> [Run] {
         var silent: [AttemptName: Silence] = [:]
         var unknown: [Run] = []

@@ -12,7 +12,7 @@ struct Reload: Service {
     let queue: JobQueue
     let http: Live<HTTPSettings>
     let worker: Worker
-    let redis: RedisBroker?
+    let redis: RedisService?
     let threshold: LogThreshold
     let logger: Logger
 
@@ -44,7 +44,7 @@ struct Reload: Service {
             queue.store.disk.minFree = new.store.minFree
             queue.configure(new.modelList)
             worker.modelsChanged()
-            redis?.modelsChanged()
+            redis?.setModels(new.modelList.map(\.name))
             let fixed = Settings.rows.filter { $0.effect == .restart && $0.hasChanged(from: old, to: new) }
             if !fixed.isEmpty {
                 logger.warning(

@@ -25,13 +25,13 @@ struct Serve {
         // A large store after a crash takes its time; nothing is gained by beginning again.
         Systemd.notify(Systemd.extending(by: .seconds(300)))
         let store = try openStore(logger)
-        let site = Site()
-        let redis = RedisParts(settings, instance: store.instance, site: site, logger: logger)
-        let broker: any Broker = redis?.broker ?? RingBroker(capacity: settings.broker.ringCapacity)
+        let publicURL = PublicURL(settings)
+        let peers = Peers()
+        let redis = redisBroker(store, peers, logger) { publicURL.text }
+        let broker: any Broker = redis ?? RingBroker(capacity: settings.broker.ringCapacity)
         do {
-            return OpenedQueue(
-                queue: try JobQueue(store: store, broker: broker, models: settings.modelList), redis: redis, site: site
-            )
+            let queue = try JobQueue(store: store, broker: broker, models: settings.modelList)
+            return OpenedQueue(queue: queue, redis: redis, peers: peers, publicURL: publicURL)
         } catch {
             await store.close()
             throw error
@@ -56,7 +56,7 @@ struct Serve {
         }
         let live = Live(settings)
         let wheel = TimerWheel()
-        let publicURL = PublicURL(settings)
+        let publicURL = opened.publicURL
         let modelServer = ModelServer(wheel: wheel)
         let calls = LocalCalls(modelServer, store: store, publicURL: { publicURL.text }, logger: logger)
         let executors = EventLoopExecutor.all(of: MultiThreadedEventLoopGroup.singleton)
@@ -64,21 +64,21 @@ struct Serve {
             queue: queue, wheel: wheel, drainTimeout: { live.current.drainTimeout }, logger: logger,
             executors: executors, reach: calls.reach, call: calls.attempt
         )
-        let site = opened.site
-        let elsewhere = opened.redis.map { _ in AttemptsElsewhere(queue: queue, wheel: wheel, logger: logger) }
+        let peers = opened.peers
+        let redis = opened.redis.map { RedisService($0, queue, peers, wheel, logger) }
         let http = Live(affordable)
         let server = HTTPServer(
             endpoints: inherited.isEmpty ? settings.listen : inherited,
             gateway: Gateway(
-                queue: queue, wheel: wheel, settings: http, version: Inferq.version, site: site, elsewhere: elsewhere,
-                droppedLogLines: logs.writer.dropped
+                queue: queue, wheel: wheel, settings: http, version: Inferq.version, peers: peers,
+                remoteAttempts: redis?.remoteAttempts, droppedLogLines: logs.writer.dropped
             ),
             executors: executors,
             logger: logger
         ) { addresses in
             publicURL.choose(from: addresses)
             worker.start()
-            opened.redis?.start()
+            redis?.start()
             logger.info(
                 "ready",
                 metadata: [
@@ -92,19 +92,14 @@ struct Serve {
         }
         let reload = Reload(
             flags: flags, environment: environment, live: live, queue: queue, http: http, worker: worker,
-            redis: opened.redis?.broker,
-            threshold: threshold, logger: logger
+            redis: redis, threshold: threshold, logger: logger
         )
         // Stopped from last to first, each awaited: the worker drains while clients are still served; then the server
         // answers what it has accepted; the wheel goes last, since everybody waits by it.
         var services: [any Service] = [
             wheel, queue.scheduler, Sweeper(queue: queue, wheel: wheel, logger: logger),
         ]
-        if let redis = opened.redis, let elsewhere {
-            services += redis.services(
-                elsewhere, wheel: wheel, logger: logger, publicURL: { publicURL.text }
-            )
-        }
+        if let redis { services.append(redis) }
         services += [
             Retention(store: store, wheel: wheel, logger: logger) { live.current.retention }, server,
             HealthProbe(queue, wheel: wheel, server: modelServer), worker, reload,
@@ -125,7 +120,7 @@ struct Serve {
     private func openStore(_ logger: Logger) throws -> JobStore {
         let store = try JobStore(
             settings.store, models: settings.modelList.map(\.name), bootID: KernelBoot.id,
-            keepsElsewhere: settings.redisInUse != nil
+            remoteAttempts: settings.redisInUse != nil ? .keep : .interrupt(reason: "no Redis is configured any more")
         ) { [logs] error in
             logger.critical("the store cannot go on, ending the process", metadata: ["error": "\(error)"])
             logs.writer.flush()
@@ -142,7 +137,7 @@ struct Serve {
                 "interrupted": .stringConvertible(recovery.interrupted),
                 "poisoned": .stringConvertible(recovery.poisoned),
                 "orphans": .stringConvertible(recovery.orphans),
-                "elsewhere": .stringConvertible(recovery.elsewhere.count),
+                "elsewhere": .stringConvertible(recovery.remoteAttempts.count),
             ]
         )
         if let upgrade = recovery.upgrade {
@@ -178,15 +173,16 @@ struct Serve {
     }
 }
 
-/// The queue on its store, and the way to Redis if there is one.
+/// The queue on its store, and what is given to those that use it.
 struct OpenedQueue: Sendable {
     let queue: JobQueue
-    let redis: RedisParts?
-    let site: Site
+    let redis: RedisBroker?
+    let peers: Peers
+    let publicURL: PublicURL
 }
 
 /// How model servers reach the gateway: as configured, or the first TCP endpoint once that is known.
-private final class PublicURL: Sendable {
+final class PublicURL: Sendable {
     private let value: Mutex<String>
 
     init(_ settings: Settings) {

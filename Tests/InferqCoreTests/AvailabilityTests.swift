@@ -27,7 +27,7 @@ struct AvailabilityTests {
         return server.refuse(job, with: refusal(kind, retryAfter: retryAfter), now: at(seconds), wall: wall).isCharged
     }
 
-    private mutating func answer(_ job: JobKey, at seconds: Double) -> Availability.Turn? {
+    private mutating func answer(_ job: JobKey, at seconds: Double) -> Availability.Transition? {
         _ = server.take(job, now: at(seconds))
         defer { server.end(job) }
         return server.answer(job, failure: nil, now: at(seconds), wall: wall)

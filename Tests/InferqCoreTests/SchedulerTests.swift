@@ -5,11 +5,16 @@ import Testing
 
 /// Remembers what was offered, and lets a test wait for it.
 private final class Ledger: Broker {
-    let name = "ledger"
     private let kept = Record<Offer>()
+    private let limit = Mutex(Int.max)
     private let bell = Bell()
 
+    var state: BrokerState { .ring }
+
+    func start(room: @escaping @Sendable (String) -> Int, onLoss: @escaping @Sendable (BrokerLoss) -> Void) {}
+
     func offer(_ offer: Offer) -> Bool {
+        guard kept.entries.count < limit.withLock({ $0 }) else { return false }
         kept.add(offer)
         bell.ring(.event)
         return true
@@ -22,6 +27,9 @@ private final class Ledger: Broker {
     func close() {}
 
     var offers: [Offer] { kept.entries }
+
+    /// From now on so many offers are accepted, of all that are made.
+    func admit(_ count: Int) { limit.withLock { $0 = count } }
 
     /// Returns once so many offers were made.
     func waitForOffers(_ count: Int) async {
@@ -83,10 +91,10 @@ struct SchedulerTests {
             return ledger.offers.map(\.job.value)
         }
 
-        func take(_ number: Int64, of model: String = "a") {
+        func take(_ number: Int64, of model: String = "a", at place: AttemptPlace = .local) {
             let offer = Offer(model: model, job: JobKey(value: number))
             shelf.remove(offer)
-            _ = scheduler.taken(offer)
+            scheduler.taken(offer, at: place)
         }
 
         func configure(_ concurrency: [String: Int], health: String = "") {
@@ -100,8 +108,8 @@ struct SchedulerTests {
             )
         }
 
-        func end(_ number: Int64, of model: String = "a") {
-            scheduler.ended(Offer(model: model, job: JobKey(value: number)))
+        func end(_ number: Int64, of model: String = "a", at place: AttemptPlace = .local) {
+            scheduler.ended(Offer(model: model, job: JobKey(value: number)), at: place)
         }
 
         func add(_ candidate: Candidate, of model: String = "a") {
@@ -142,6 +150,48 @@ struct SchedulerTests {
             #expect(await bed.offers(0).count == slots + 1)
             bed.end(1)
             #expect(await bed.offers(0).count == slots + 2)
+        }
+    }
+
+    @Test
+    func slotsOnOtherHostsAreFilledLikeOnesOwn() async throws {
+        let place = AttemptPlace.remote(worker: "w", lease: Job.Lease(number: 1))
+        try await withBed(["a": (1...20).map { candidate($0) }], concurrency: ["a": 1]) { bed in
+            _ = await bed.offers(2)
+            bed.scheduler.setRemoteSlots(["a": 2])
+            #expect(await bed.offers(4) == [1, 2, 3, 4])
+            for number in 1...2 { bed.take(Int64(number), at: place) }
+            bed.take(3)
+            #expect(await bed.offers(0).count == 4)
+            bed.end(1, at: place)
+            #expect(await bed.offers(5) == [1, 2, 3, 4, 5])
+            #expect(bed.scheduler.running("a") == 1)
+        }
+    }
+
+    @Test
+    func aTakeIsFollowedByTheOfferThatFoundNoRoom() async throws {
+        try await withBed(["a": (1...5).map { candidate($0) }], concurrency: ["a": 2]) { bed in
+            bed.ledger.admit(1)
+            #expect(await bed.offers(1) == [1])
+            bed.ledger.admit(2)
+            bed.take(1)
+            #expect(await bed.offers(2) == [1, 2])
+        }
+    }
+
+    @Test
+    func whatABrokerLosesIsOfferedAgain() async throws {
+        try await withBed(["a": (1...5).map { candidate($0) }], concurrency: ["a": 1]) { bed in
+            #expect(await bed.offers(2) == [1, 2])
+            bed.scheduler.lost(.offers([Offer(model: "a", job: JobKey(value: 1))]))
+            #expect(await bed.offers(3) == [1, 2, 1])
+            let gone = Offer(model: "a", job: JobKey(value: 2))
+            bed.shelf.remove(gone)
+            bed.scheduler.lost(.unwanted(gone))
+            #expect(await bed.offers(4) == [1, 2, 1, 3])
+            bed.scheduler.lost(.all)
+            #expect(await bed.offers(6) == [1, 2, 1, 3, 1, 3])
         }
     }
 

@@ -27,8 +27,9 @@ struct BrokerContractTests {
 
     @Test(arguments: BrokerKind.reachable)
     func modelsDoNotMix(_ kind: BrokerKind) async throws {
-        try await kind.withBroker { broker in
-            for number in 0..<4 { #expect(broker.offer(offer(Int64(number), of: number % 2 == 0 ? "a" : "b"))) }
+        let offers = (0..<4).map { offer($0, of: $0 % 2 == 0 ? "a" : "b") }
+        try await kind.withBroker(for: offers) { broker in
+            for offer in offers { #expect(broker.offer(offer)) }
             #expect(await drain(broker, "b", count: 2) == [1, 3])
             #expect(await drain(broker, "a", count: 2) == [0, 2])
         }
@@ -36,15 +37,15 @@ struct BrokerContractTests {
 
     @Test(arguments: BrokerKind.reachable)
     func eachOfferIsTakenOnce(_ kind: BrokerKind) async throws {
-        try await kind.withBroker { broker in
-            let total = 1000
+        let total = 1000
+        try await kind.withBroker(for: (1...Int64(total)).map { offer($0) }) { broker in
             let taken = await withTaskGroup(of: [Int64].self) { group in
                 for _ in 0..<8 {
                     group.addTask {
                         var taken: [Int64] = []
                         while let offer = await broker.take("a") {
                             taken.append(offer.job.value)
-                            // The last one of all: everybody may go home.
+                            // The last one of all.
                             if offer.job.value == total { broker.close() }
                         }
                         return taken
@@ -80,9 +81,9 @@ struct BrokerContractTests {
 
     @Test(arguments: BrokerKind.reachable)
     func aFullModelLeavesTheOthersTheirRoom(_ kind: BrokerKind) async throws {
-        try await kind.withBroker(capacity: 1) { broker in
-            #expect(broker.offer(offer(1, of: "a")))
-            #expect(broker.offer(offer(2, of: "b")))
+        let offers = [offer(1, of: "a"), offer(2, of: "b")]
+        try await kind.withBroker(capacity: 1, for: offers) { broker in
+            #expect(offers.allSatisfy { broker.offer($0) })
         }
     }
 
@@ -139,7 +140,7 @@ struct BrokerContractTests {
     /// Whichever comes first, the cancel or the offer: it is either taken or still there.
     @Test(arguments: BrokerKind.reachable)
     func aCancelAgainstAnOfferLosesNothing(_ kind: BrokerKind) async throws {
-        try await kind.withBroker { broker in
+        try await kind.withBroker(for: (0..<500).map { offer($0) }) { broker in
             for number in 0..<500 {
                 let taken = await withTaskGroup(of: Offer?.self) { group in
                     group.addTask { await broker.take("a") }

@@ -19,32 +19,81 @@ enum BrokerKind: CaseIterable, Sendable {
 
     /// Runs `body` with a broker of this kind, and closes it.
     ///
-    /// - Parameter capacity: offers of one model that may wait.
-    func withBroker(capacity: Int = 16, _ body: (any Broker) async throws -> Void) async throws {
+    /// - Parameters:
+    ///   - capacity: offers of one model that may wait.
+    ///   - offers: all that `body` offers: their jobs are in the store from which the broker reads them.
+    func withBroker(
+        capacity: Int = 16,
+        for offers: [Offer] = (0..<20).map { Offer(model: "a", job: JobKey(value: $0)) },
+        _ body: (any Broker) async throws -> Void
+    ) async throws {
         switch self {
         case .ring:
             let broker = RingBroker(capacity: capacity)
+            broker.start(room: { _ in .max }, onLoss: { _ in })
             defer { broker.close() }
             try await body(broker)
         case .redis:
-            let server = try RedisServer()
-            let link = server.link()
-            let broker = RedisBroker(
-                link: link, instance: InstanceID.random().text, capacity: capacity, fallsBack: false, logger: .silent
-            )
-            broker.attach(RedisBroker.Home(models: { ["a", "b"] }, describe: { $0.map { JobOffer(sampleOf: $0) } }))
-            let isUp = Bell()
-            link.whenTurning(RedisLink.Turns(changed: { _ in isUp.ring(.event) }))
-            link.start()
-            _ = await isUp.wait()
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { try await broker.run() }
-                try await body(broker)
-                broker.close()
-                group.cancelAll()
-            }
-            link.stop()
+            try await withRedisBroker(capacity: capacity, for: offers) { broker, _ in try await body(broker) }
         }
+    }
+}
+
+/// Runs `body` with a broker over a Redis of its own, and closes it.
+func withRedisBroker(
+    capacity: Int = 16,
+    for offers: [Offer],
+    onLoss: @escaping @Sendable (BrokerLoss) -> Void = { _ in },
+    _ body: (RedisBroker, RedisLink) async throws -> Void
+) async throws {
+    let server = try RedisServer()
+    let link = server.link()
+    try await withStore { store in
+        try await store.insertJobs(of: offers)
+        let broker = RedisBroker(
+            link: link, store: store, models: ["a", "b"], capacity: capacity, peers: Peers(), logger: .silent
+        ) { "http://127.0.0.1:1" }
+        broker.start(room: { _ in .max }, onLoss: onLoss)
+        let isUp = Bell()
+        link.start(
+            RedisLink.Callbacks(
+                prepare: { connection throws(RedisError) in try broker.prepare(connection) },
+                changed: { _ in
+                    broker.sessionChanged()
+                    isUp.ring(.event)
+                },
+                makeRoom: { broker.makeRoom() }
+            )
+        )
+        _ = await isUp.wait()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await broker.run() }
+            try await body(broker, link)
+            broker.close()
+            group.cancelAll()
+        }
+        link.stop()
+    }
+}
+
+extension JobStore {
+    /// Stores a due job for each of these offers.
+    fileprivate func insertJobs(of offers: [Offer]) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for offer in offers {
+                group.addTask {
+                    let job = Job(sampleOf: offer)
+                    _ = try await self.insert(job, key: nil, at: .now())
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+}
+
+extension Moment {
+    fileprivate static func now() -> Moment {
+        Moment(wall: .now, elapsed: Elapsed(milliseconds: 0), certain: Elapsed(milliseconds: 0))
     }
 }
 
@@ -53,10 +102,10 @@ extension Logger {
     static let silent = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 }
 
-extension JobOffer {
-    /// What a store would say of the job that is offered.
+extension Job {
+    /// A due job that may be offered so.
     init(sampleOf offer: Offer) {
-        let job = Job(
+        self.init(
             id: UUIDv7(key: offer.job, tag: 1, random: 1),
             eventID: UUIDv7(key: offer.job, tag: 1, random: 2),
             model: offer.model,
@@ -66,8 +115,14 @@ extension JobOffer {
                 content: .inline(Array("{}".utf8)), byteCount: 2, contentType: "application/json", form: .json
             ),
             start: .at(.now),
-            now: Moment(wall: .now, elapsed: Elapsed(milliseconds: 0), certain: Elapsed(milliseconds: 0))
+            now: .now()
         )
-        self.init(job, gatewayURL: "http://127.0.0.1:1", token: "token")
+    }
+}
+
+extension JobOffer {
+    /// What is sent with an offer.
+    init(sampleOf offer: Offer) {
+        self.init(Job(sampleOf: offer), gatewayURL: "http://127.0.0.1:1", token: "token")
     }
 }

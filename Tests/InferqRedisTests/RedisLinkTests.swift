@@ -7,20 +7,19 @@ import Testing
 /// When Redis counts as there and when as away; each with a real one.
 @Suite(.timeLimit(.minutes(1)), .enabled(if: RedisServer.program != nil, "there is no redis-server"))
 struct RedisLinkTests {
-    /// The turns of a link, one after another.
-    private final class Turns: Sendable {
-        private let (turns, continuation) = AsyncStream.makeStream(of: RedisLink.Standing.self)
+    /// How a link is, one change after another.
+    private final class Changes: Sendable {
+        private let (changes, continuation) = AsyncStream.makeStream(of: RedisLink.Reachability.self)
 
-        init(of link: RedisLink) {
-            let continuation = continuation
-            link.whenTurning(RedisLink.Turns(changed: { continuation.yield($0) }))
+        func add(_ reachability: RedisLink.Reachability) {
+            continuation.yield(reachability)
         }
 
         /// Waits until it is there, or is away.
         func next(isUp: Bool) async {
-            for await turn in turns {
-                if case .up = turn, isUp { return }
-                if case .away = turn, !isUp { return }
+            for await change in changes {
+                if case .up = change, isUp { return }
+                if case .away = change, !isUp { return }
             }
         }
     }
@@ -28,13 +27,13 @@ struct RedisLinkTests {
     private func withLink(
         _ server: RedisServer,
         _ prepare: (inout RedisAddress, inout RedisSettings) -> Void = { _, _ in },
-        _ body: (RedisLink, Turns) async throws -> Void
+        _ body: (RedisLink, Changes) async throws -> Void
     ) async throws {
         let link = server.link(prepare)
-        let turns = Turns(of: link)
-        link.start()
-        await turns.next(isUp: true)
-        try await body(link, turns)
+        let changes = Changes()
+        link.start(RedisLink.Callbacks(changed: { changes.add($0) }))
+        await changes.next(isUp: true)
+        try await body(link, changes)
         link.stop()
     }
 
@@ -63,9 +62,9 @@ struct RedisLinkTests {
     @Test
     func aKilledServerIsAwayAndSaysSoToThoseWhoWait() async throws {
         let server = try RedisServer()
-        try await withLink(server) { link, turns in
+        try await withLink(server) { link, changes in
             server.signal(SIGKILL)
-            await turns.next(isUp: false)
+            await changes.next(isUp: false)
             #expect(await link.ask(RedisCommand("PING")) == nil)
             #expect(!link.send(RedisCommand("PING")))
         }
@@ -74,11 +73,11 @@ struct RedisLinkTests {
     @Test
     func aFrozenServerIsAwayAndComesBack() async throws {
         let server = try RedisServer()
-        try await withLink(server, { _, settings in settings.commandTimeout = .seconds(1) }) { link, turns in
+        try await withLink(server, { _, settings in settings.commandTimeout = .seconds(1) }) { link, changes in
             server.signal(SIGSTOP)
-            await turns.next(isUp: false)
+            await changes.next(isUp: false)
             server.signal(SIGCONT)
-            await turns.next(isUp: true)
+            await changes.next(isUp: true)
         }
     }
 
@@ -90,13 +89,13 @@ struct RedisLinkTests {
     ])
     func aServerThatTakesNoWritesIsAway(_ trouble: [String], _ cure: [String]) async throws {
         let server = try RedisServer()
-        try await withLink(server) { link, turns in
+        try await withLink(server) { link, changes in
             #expect(await link.ask(RedisCommand(trouble)) == .status("OK"))
             link.send(RedisCommand("SET", "key", "value"))
-            await turns.next(isUp: false)
+            await changes.next(isUp: false)
             let doctor = try RedisConnection(server.address, server.settings)
             #expect(try doctor.run(RedisCommand(cure)) == .status("OK"))
-            await turns.next(isUp: true)
+            await changes.next(isUp: true)
             #expect(await link.ask(RedisCommand("SET", "key", "value")) == .status("OK"))
         }
     }
@@ -175,14 +174,14 @@ struct RedisLinkTests {
     func aWriteForWhichRoomIsMadeIsMadeAfterAll() async throws {
         let server = try RedisServer()
         let link = server.link()
-        let turns = Turns(of: link)
-        link.whenTurning(
-            RedisLink.Turns(makeRoom: {
-                link.send(RedisCommand("CONFIG", "SET", "maxmemory", "0"))
-            })
+        let changes = Changes()
+        link.start(
+            RedisLink.Callbacks(
+                changed: { changes.add($0) },
+                makeRoom: { link.send(RedisCommand("CONFIG", "SET", "maxmemory", "0")) }
+            )
         )
-        link.start()
-        await turns.next(isUp: true)
+        await changes.next(isUp: true)
         #expect(await link.ask(RedisCommand("CONFIG", "SET", "maxmemory", "1")) == .status("OK"))
         #expect(await link.ask(RedisCommand("SET", "key", "value")) == .status("OK"))
         #expect(link.session == 1)
@@ -192,11 +191,11 @@ struct RedisLinkTests {
     @Test
     func theNewestReasonOfAnOutageIsKnown() async throws {
         let server = try RedisServer()
-        try await withLink(server) { link, turns in
+        try await withLink(server) { link, changes in
             #expect(link.trouble == nil)
             link.send(RedisCommand("CONFIG", "SET", "maxmemory", "1"))
             link.send(RedisCommand("SET", "key", "value"))
-            await turns.next(isUp: false)
+            await changes.next(isUp: false)
             #expect(link.trouble?.contains("OOM") == true)
         }
     }
@@ -237,7 +236,7 @@ struct RedisLinkTests {
     @Test
     func aReaderThatIsRefusedEndsTheSession() async throws {
         let server = try RedisServer()
-        try await withLink(server) { link, turns in
+        try await withLink(server) { link, changes in
             link.read("reader", patience: .milliseconds(100)) { connection, _ throws(RedisError) in
                 // There is no such group.
                 _ = try connection.run(
@@ -245,7 +244,7 @@ struct RedisLinkTests {
                 )
                 return true
             }
-            await turns.next(isUp: false)
+            await changes.next(isUp: false)
         }
     }
 }

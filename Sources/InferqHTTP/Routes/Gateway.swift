@@ -8,9 +8,9 @@ package struct Gateway: Sendable {
     package let wheel: TimerWheel
     package let settings: Live<HTTPSettings>
     package let version: String
-    let site: Site
+    let peers: Peers
     /// Attempts at workers on other hosts; nil without a Redis.
-    let elsewhere: AttemptsElsewhere?
+    let remoteAttempts: RemoteAttempts?
     /// Lines that nobody read in time.
     let droppedLogLines: Counter
     let bodies: BodyBudget
@@ -25,12 +25,12 @@ package struct Gateway: Sendable {
         wheel: TimerWheel,
         settings: Live<HTTPSettings>,
         version: String,
-        site: Site = Site(),
-        elsewhere: AttemptsElsewhere? = nil,
+        peers: Peers = Peers(),
+        remoteAttempts: RemoteAttempts? = nil,
         droppedLogLines: Counter = Counter()
     ) {
-        self.site = site
-        self.elsewhere = elsewhere
+        self.peers = peers
+        self.remoteAttempts = remoteAttempts
         self.droppedLogLines = droppedLogLines
         self.queue = queue
         self.wheel = wheel
@@ -47,7 +47,7 @@ package struct Gateway: Sendable {
     /// Why there is no job with this `id` or `event_id`: never was, deleted, or another gateway's.
     func missing(_ id: UUIDv7) async throws -> APIError {
         if try await store.isDeleted(id) { return .gone(id) }
-        return site.owner(of: id).map { .otherGateway(id, $0) } ?? .noSuchJob(id)
+        return peers.owner(of: id).map { .otherGateway(id, $0) } ?? .noSuchJob(id)
     }
 }
 

@@ -18,7 +18,7 @@ struct MetricsRoute: Sendable {
         try Query(request.uri.query).allowOnly([])
         var text = MetricsText()
         writeBuild(&text)
-        writeSite(&text)
+        writePeers(&text)
         do {
             writeModels(&text, try await gateway.queue.modelFigures())
         } catch is StoreError {
@@ -40,20 +40,19 @@ struct MetricsRoute: Sendable {
         text.metric("inferq_build_info", .gauge, "The version that runs, and the SQLite that it uses; always 1.")
         text.sample(1, ["version": gateway.version, "sqlite": gateway.store.recovery.sqliteVersion])
         text.metric("inferq_broker_active", .gauge, "1 for the broker that carries jobs now.")
-        let isRedis = gateway.queue.broker.name.hasPrefix("redis")
-        text.sample(isRedis ? 0 : 1, ["kind": "ring"])
-        text.sample(isRedis ? 1 : 0, ["kind": "redis"])
+        let active = gateway.queue.broker.state.kind
+        for kind in BrokerState.Kind.allCases { text.sample(kind == active ? 1 : 0, ["kind": kind.rawValue]) }
     }
 
-    private func writeSite(_ text: inout MetricsText) {
-        let workers = gateway.site.workers
+    private func writePeers(_ text: inout MetricsText) {
+        let workers = gateway.peers.workers
         text.metric("inferq_workers", .gauge, "Workers on other hosts that are alive.")
         text.sample(workers.count)
         text.metric("inferq_worker_slots", .gauge, "Slots of the workers on other hosts, by model.")
         for model in gateway.queue.models {
             text.sample(workers.reduce(0) { $0 + ($1.slots[model.name] ?? 0) }, ["model": model.name])
         }
-        let figures = gateway.site.figures
+        let figures = gateway.peers.figures
         text.metric("inferq_redis_outages_total", .counter, "How often Redis went away.")
         text.sample(figures.outages)
         text.metric("inferq_redis_events_published_total", .counter, "Events that were published in Redis.")
@@ -63,7 +62,7 @@ struct MetricsRoute: Sendable {
         text.sample(figures.eventsSkipped)
         text.metric(
             "inferq_redis_refused_total", .counter, "What was found in Redis and not understood; it is left out.")
-        for what in Site.Foreign.allCases { text.sample(figures.refused[what] ?? 0, ["what": what.rawValue]) }
+        for what in Peers.ForeignData.allCases { text.sample(figures.refused[what] ?? 0, ["what": what.rawValue]) }
     }
 
     // MARK: Jobs

@@ -34,7 +34,7 @@ struct OperatorRoutes: Sendable {
         writer.name("version")
         writer.value(gateway.version)
         writer.name("broker")
-        writer.value(gateway.queue.broker.name)
+        writer.value(gateway.queue.broker.state.text)
         writer.endObject()
         return writer.bytes
     }

@@ -20,7 +20,7 @@ struct StatusRoute: Sendable {
         writer.name("version")
         writer.value(gateway.version)
         writer.name("broker")
-        writer.value(gateway.queue.broker.name)
+        writer.value(gateway.queue.broker.state.text)
         writer.name("listeners")
         writer.value(gateway.queue.hub.listenerCount)
         writer.name("models")
@@ -34,7 +34,7 @@ struct StatusRoute: Sendable {
         }
         writer.endArray()
         writer.name("workers")
-        WorkerRoutes.write(gateway.site.workers, to: &writer)
+        WorkerRoutes.write(gateway.peers.workers, to: &writer)
         writer.name("store")
         writer.beginObject()
         let numbers = [

@@ -19,12 +19,12 @@ struct WorkerRoutes: Sendable {
         var writer = JSONWriter()
         writer.beginObject()
         writer.name("results")
-        Self.write(gateway.site.workers, to: &writer)
+        Self.write(gateway.peers.workers, to: &writer)
         writer.endObject()
         return .json(writer.bytes)
     }
 
-    static func write(_ workers: [Site.Worker], to writer: inout JSONWriter) {
+    static func write(_ workers: [Peers.Worker], to writer: inout JSONWriter) {
         writer.beginArray()
         for worker in workers {
             writer.beginObject()
@@ -79,7 +79,9 @@ struct WorkerRoutes: Sendable {
         }
         guard let job = try await gateway.store.head(id) else { throw try await gateway.missing(id) }
         guard job.key == token.job else { throw APIError.wrongToken }
-        guard let elsewhere = gateway.elsewhere, let model = elsewhere.run(of: token.job, token.lease)?.settings else {
+        guard let remoteAttempts = gateway.remoteAttempts,
+            let model = remoteAttempts.attempt(of: token.job, token.lease)?.settings
+        else {
             throw APIError.attemptOver(job.status)
         }
         let isStored = try await reader.collect(request, largest: model.maxAnswer) { bytes in
@@ -87,7 +89,7 @@ struct WorkerRoutes: Sendable {
             let answer = Reply.Answer(
                 bytes, contentType: request.headers[.contentType], contentEncoding: request.headers[.contentEncoding])
             let outcome = try await keeper.outcome(answer, model)
-            return await elsewhere.finish(token.job, token.lease, with: outcome)
+            return await remoteAttempts.finish(token.job, token.lease, with: outcome)
         }
         guard isStored else { throw APIError.storeFailed("the answer could not be stored") }
         return Response(status: .noContent)

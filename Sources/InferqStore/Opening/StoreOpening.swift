@@ -236,12 +236,12 @@ extension StoreOpening {
         blobs: Blobs,
         disk: DiskGuard,
         bootID: String,
-        keepsElsewhere: Bool,
+        remoteAttempts: RemoteAttemptPolicy,
         source: StoreClock.Source
     ) throws -> Start {
         func attempt() throws -> Start? {
             try pool.writeWithoutTransaction { db in
-                try beginOnce(db, models, names, blobs, bootID, keepsElsewhere: keepsElsewhere, source)
+                try beginOnce(db, models, names, blobs, bootID, remoteAttempts, source)
             }
         }
         let start: Start?
@@ -260,7 +260,7 @@ extension StoreOpening {
         _ names: ModelNames,
         _ blobs: Blobs,
         _ bootID: String,
-        keepsElsewhere: Bool,
+        _ policy: RemoteAttemptPolicy,
         _ source: StoreClock.Source
     ) throws -> Start? {
         var start: Start?
@@ -277,9 +277,9 @@ extension StoreOpening {
             let instance = try SQL.meta(db, "instance").flatMap { InstanceID(String(decoding: $0, as: UTF8.self)) }
             let ownID = instance ?? InstanceID.random()
             if instance == nil { try SQL.setMeta(db, "instance", Data(ownID.text.utf8)) }
-            let elsewhere = try SQL.runsElsewhere(db, names)
+            let remote = try SQL.remoteAttempts(db, names)
             let recovered = try recover(
-                db, names, isCrash: isCrash, elsewhere: elsewhere, keepsElsewhere: keepsElsewhere, now: clock.now
+                db, names, isCrash: isCrash, remote: remote, policy, now: clock.now
             )
             try SQL.deleteOldLeads(db)
             start = Start(
@@ -290,7 +290,7 @@ extension StoreOpening {
                     orphans: try removeOrphans(db, blobs),
                     sqliteVersion: try String.fetchOne(db, sql: "SELECT sqlite_version()") ?? "unknown",
                     poisonedJobs: recovered.poisoned,
-                    elsewhere: keepsElsewhere ? elsewhere : [],
+                    remoteAttempts: policy == .keep ? remote : [],
                     clock: finding
                 ),
                 secret: SymmetricKey(data: secret),
@@ -336,15 +336,15 @@ extension StoreOpening {
         _ db: Database,
         _ names: ModelNames,
         isCrash: Bool,
-        elsewhere: [RunElsewhere],
-        keepsElsewhere: Bool,
+        remote: [RemoteAttempt],
+        _ policy: RemoteAttemptPolicy,
         now: Moment
     ) throws -> (interrupted: Int, poisoned: [Job]) {
-        let away = Set(elsewhere.map(\.job.key))
-        if !keepsElsewhere {
-            for run in elsewhere {
-                var job = run.job
-                let drafts = try job.interrupt(run.lease, reason: "no Redis is configured any more", now: now)
+        let away = Set(remote.map(\.job.key))
+        if case .interrupt(let reason) = policy {
+            for attempt in remote {
+                var job = attempt.job
+                let drafts = try job.interrupt(attempt.lease, reason: reason, now: now)
                 for draft in drafts { job.lastEvent = try SQL.insertEvent(db, job.key, draft, at: now).id }
                 try SQL.updateJob(db, job, at: now)
             }
@@ -364,7 +364,7 @@ extension StoreOpening {
             try SQL.updateJob(db, job, at: now)
             if job.status.isFinal { poisoned.append(job) }
         }
-        let others = keepsElsewhere ? 0 : elsewhere.count
+        let others = policy == .keep ? 0 : remote.count
         return (running.count - poisoned.count + others, poisoned)
     }
 }

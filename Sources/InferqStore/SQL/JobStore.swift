@@ -6,7 +6,7 @@ import Synchronization
 
 /// The jobs and their events in one SQLite file: the truth that everything else can be rebuilt from.
 ///
-/// All changes go through ``change(_:id:rank:now:readsInput:elsewhere:first:_:)`` or ``insert(_:key:at:leads:)``, so that
+/// All changes go through ``change(_:id:rank:now:readsInput:remoteWorker:first:_:)`` or ``insert(_:key:at:leads:)``, so that
 /// no change lacks its event. Reads see the last commit and hold no transaction beyond their call.
 package final class JobStore: Sendable {
     /// What the start found and did.
@@ -19,7 +19,7 @@ package final class JobStore: Sendable {
         /// Those that were ended as poisoned, for the log.
         package var poisonedJobs: [Job] = []
         /// Attempts that go on at workers on other hosts.
-        package var elsewhere: [RunElsewhere] = []
+        package var remoteAttempts: [RemoteAttempt] = []
         /// Nil when the store's schema was the current one.
         package var upgrade: StoreUpgrade?
         /// What there is to say of the wall clock.
@@ -62,8 +62,8 @@ package final class JobStore: Sendable {
     /// - Parameters:
     ///   - models: the configured models.
     ///   - bootID: the kernel's, to tell a crash of the program from one of the machine.
-    ///   - keepsElsewhere: whether attempts at workers on other hosts outlive this process: with a Redis, through which
-    ///     they come back.
+    ///   - remoteAttempts: what becomes of attempts that an earlier process left at workers on other hosts: with a
+    ///     Redis they go on and come back through it.
     ///   - source: the machine's clocks.
     ///   - onFatal: called when the disk has failed or the store was taken away: the process must end.
     /// - Throws: ``StoreError``.
@@ -71,7 +71,7 @@ package final class JobStore: Sendable {
         _ settings: StoreSettings,
         models: [String],
         bootID: String,
-        keepsElsewhere: Bool = false,
+        remoteAttempts: RemoteAttemptPolicy = .interrupt(reason: "its worker cannot be reached"),
         source: StoreClock.Source = .system,
         onFatal: @escaping @Sendable (StoreError) -> Void
     ) throws {
@@ -99,7 +99,7 @@ package final class JobStore: Sendable {
             names = ModelNames()
             let start = try StoreOpening.begin(
                 pool, path: settings.path, models: models, names: names, blobs: blobs, disk: disk, bootID: bootID,
-                keepsElsewhere: keepsElsewhere, source: source
+                remoteAttempts: remoteAttempts, source: source
             )
             var recovery = start.recovery
             recovery.upgrade = upgrade
@@ -222,7 +222,7 @@ package final class JobStore: Sendable {
         rank: GroupCommit.Rank,
         now: Moment,
         readsInput: Bool = false,
-        elsewhere worker: String? = nil,
+        remoteWorker worker: String? = nil,
         first: (@Sendable (Change) -> Void)? = nil,
         _ transition: @escaping @Sendable (inout Job) throws -> [JobEvent.Draft]
     ) async throws -> Change? {
@@ -238,14 +238,14 @@ package final class JobStore: Sendable {
                     transition, to: key, id: id, readsInput: readsInput, db, names, now
                 )
                 if let worker, let change, case .running(let lease) = change.job.state {
-                    try SQL.insertElsewhere(db, change.job.key, lease, worker)
+                    try SQL.insertRemoteAttempt(db, change.job.key, lease, worker)
                 }
                 return change
             }
         )
     }
 
-    /// As ``change(_:id:rank:now:readsInput:elsewhere:first:_:)`` for several jobs in one step; those that are gone or
+    /// As ``change(_:id:rank:now:readsInput:remoteWorker:first:_:)`` for several jobs in one step; those that are gone or
     /// refuse are left out.
     func changeAll(
         _ rank: GroupCommit.Rank,

@@ -22,7 +22,6 @@ enum MessageCatalog {
         "attempt failed, the job ended in ERROR": "c1db1a68e48c4acaa27c64a39caaba4c",
         "the disk is full: the outcome of an attempt waits to be stored": "da3d00c326db459395e31750c8b59312",
         "ended jobs could not be removed": "70a2051dd6f943caae3faddffcdf4005",
-        "the outcome of an attempt was lost": "ad18a8b3ad8c4ba5afdd8eb0c64b1e20",
         "some changed settings take effect at the next start only": "63a68b396a19479c8f7e0eb3672b3c1c",
         "redis cannot be used: jobs go through the internal ring until it can be": "5fc42dd07813462780a161a77d0a8d38",
         "redis cannot be used: jobs wait until it can be": "399f8d2bac28400c9159a29bed81f69a",

@@ -3,53 +3,31 @@ import InferqCore
 import InferqHTTP
 import InferqRedis
 import Logging
-import ServiceLifecycle
 
-/// All of the gateway that speaks to Redis.
-struct RedisParts: Sendable {
-    let broker: RedisBroker
-    private let link: RedisLink
-    private let site: Site
-
-    /// Nil if no Redis is used.
-    init?(_ settings: Settings, instance: InstanceID, site: Site, logger: Logger) {
+extension Serve {
+    /// The broker over Redis, to which it does not connect yet; nil if no Redis is used.
+    func redisBroker(
+        _ store: JobStore, _ peers: Peers, _ logger: Logger, publicURL: @escaping @Sendable () -> String
+    ) -> RedisBroker? {
         guard let address = settings.redisInUse else { return nil }
-        let fallsBack = settings.broker.kind == .auto
-        link = RedisLink(
-            address, settings.redis, id: InstanceID.random().text, outage: fallsBack ? .ringTakesOver : .jobsWait,
-            logger: logger
+        let outage: RedisOutage = settings.broker.kind == .redis ? .jobsWait : .ringTakesOver
+        return RedisBroker(
+            link: RedisLink(address, settings.redis, id: InstanceID.random().text, outage: outage, logger: logger),
+            store: store, models: settings.modelList.map(\.name), capacity: settings.broker.ringCapacity, peers: peers,
+            logger: logger, publicURL: publicURL
         )
-        broker = RedisBroker(
-            link: link, instance: instance.text, capacity: settings.broker.ringCapacity, fallsBack: fallsBack,
-            logger: logger
-        ) { site.count(refused: $0) }
-        self.site = site
     }
+}
 
-    /// Begins to look for Redis: once it is known how workers reach this gateway.
-    func start() {
-        link.start()
-    }
-
-    /// The services, in the order in which they start.
-    func services(
-        _ elsewhere: AttemptsElsewhere,
-        wheel: TimerWheel,
-        logger: Logger,
-        publicURL: @escaping @Sendable () -> String
-    ) -> [any Service] {
-        let queue = elsewhere.queue
+extension RedisService {
+    /// All of the gateway that uses Redis.
+    convenience init(_ broker: RedisBroker, _ queue: JobQueue, _ peers: Peers, _ wheel: TimerWheel, _ logger: Logger) {
         let keeper = AnswerKeeper(store: queue.store)
-        let gateway = RedisGateway(
-            link: link, broker: broker, elsewhere: elsewhere, site: site, wheel: wheel, publicURL: publicURL,
-            bootID: KernelBoot.id, logger: logger
-        ) { answer, model in
-            try await keeper.outcome(answer, model)
-        }
-        let events = RedisEvents(link: link, queue: queue, site: site, wheel: wheel, logger: logger) { entry in
-            try await PublishedEvent.bytes(entry, queue.store)
-        }
-        return [gateway, broker, events]
+        self.init(
+            broker: broker, queue: queue, peers: peers, wheel: wheel, bootID: KernelBoot.id, logger: logger,
+            keep: { answer, model in try await keeper.outcome(answer, model) },
+            render: { entry in try await PublishedEvent.bytes(entry, queue.store) }
+        )
     }
 }
 

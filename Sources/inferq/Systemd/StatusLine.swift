@@ -21,7 +21,7 @@ struct StatusLine {
             modelCount: models.count,
             pending: depths.reduce(0) { $0 + $1.pending },
             running: depths.reduce(0) { $0 + $1.running },
-            broker: queue.broker.name
+            broker: queue.broker.state.text
         )
     }
 

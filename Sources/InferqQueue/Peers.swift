@@ -3,7 +3,7 @@ import Synchronization
 /// What this gateway knows of the others that share its Redis: workers on other hosts, and other gateways.
 ///
 /// Whoever speaks to Redis writes it, and HTTP reads it. Without a Redis it stays empty.
-package final class Site: Sendable {
+package final class Peers: Sendable {
     /// A worker on another host, as its last heartbeat told.
     package struct Worker: Sendable, Equatable {
         /// Its own id, new at each of its starts.
@@ -31,11 +31,11 @@ package final class Site: Sendable {
     }
 
     /// What was found in Redis and not understood: the label `what` of `inferq_redis_refused_total`.
-    package enum Foreign: String, Sendable, CaseIterable {
+    package enum ForeignData: String, Sendable, CaseIterable {
         /// Of a worker or another gateway.
         case heartbeat
-        /// What a worker said.
-        case word
+        /// A message of a worker.
+        case message = "word"
         /// An entry of a stream of jobs.
         case offer
         /// A key of another type.
@@ -49,7 +49,7 @@ package final class Site: Sendable {
         var outages = 0
         var eventsPublished = 0
         var eventsSkipped = 0
-        var refused: [Foreign: Int] = [:]
+        var refused: [ForeignData: Int] = [:]
     }
 
     private let state = Mutex(State())
@@ -83,7 +83,7 @@ package final class Site: Sendable {
         /// Events that were not published, since Redis was away or too slow.
         package var eventsSkipped: Int
         /// What was found in Redis and not understood.
-        package var refused: [Foreign: Int]
+        package var refused: [ForeignData: Int]
     }
 
     package var figures: Figures {
@@ -99,7 +99,7 @@ package final class Site: Sendable {
         state.withLock { $0.outages += 1 }
     }
 
-    package func count(refused what: Foreign) {
+    package func count(refused what: ForeignData) {
         state.withLock { $0.refused[what, default: 0] += 1 }
     }
 

@@ -2,14 +2,14 @@ import InferqCore
 import Logging
 import Synchronization
 
-/// What a worker tells of itself again and again, and whom it looks for.
+/// Publishes the worker's heartbeat, and looks at those of gateways.
 extension RedisWorker {
-    func showOneself() async {
+    func publishHeartbeat() async {
         while !Task.isCancelled {
             if link.session != nil {
                 beat()
                 await lookAtGateways()
-                tellAgain()
+                resendOutcomes()
             }
             let deadline = wheel.ring(bell, after: link.settings.heartbeat / 2)
             _ = await bell.wait()
@@ -63,43 +63,43 @@ extension RedisWorker {
             }
         }
         let own = Set(models.map(\.name))
-        let lonely = state.withLock { state -> Duration? in
+        let unmatched = state.withLock { state -> Duration? in
             state.gateways = found
             guard found.values.allSatisfy(own.isDisjoint) else {
-                state.lonelySince = nil
+                state.unmatchedSince = nil
                 return nil
             }
-            let since = state.lonelySince ?? .now
-            state.lonelySince = since
+            let since = state.unmatchedSince ?? .now
+            state.unmatchedSince = since
             return .now - since
         }
-        // Those that use Redis tell of themselves for as long as that.
-        if let lonely, lonely > link.settings.workerTimeout {
-            if !isAnyoneThere { sayAlone() } else if !found.isEmpty { sayUnwanted() }
+        // A gateway that uses this Redis has published a heartbeat by then.
+        if let unmatched, unmatched > link.settings.workerTimeout {
+            if !isAnyoneThere { warnNoGateway() } else if !found.isEmpty { warnNoCommonModel() }
         }
-        wakeReaders()
+        condition.wake()
     }
 
     /// Whether a gateway waits for two heartbeats of this worker at least; both announce how long and how often.
-    private func isPatient(_ told: GatewayHeartbeat) -> Bool {
+    private func isPatient(_ gateway: GatewayHeartbeat) -> Bool {
         let heartbeat = link.settings.heartbeat
-        if heartbeat <= .milliseconds(told.patience / 2) { return true }
+        if heartbeat <= .milliseconds(gateway.patience / 2) { return true }
         onceAnHour.log(
             logger, .warning,
             """
             no jobs are taken of a gateway: broker.heartbeat is more than half of its broker.worker_timeout; lower the \
             one or raise the other
             """,
-            of: told.url,
+            of: gateway.url,
             metadata: [
-                "gateway": "\(told.url)", "heartbeat": "\(DurationText.format(heartbeat))",
-                "worker_timeout": "\(DurationText.format(.milliseconds(told.patience)))",
+                "gateway": "\(gateway.url)", "heartbeat": "\(DurationText.format(heartbeat))",
+                "worker_timeout": "\(DurationText.format(.milliseconds(gateway.patience)))",
             ]
         )
         return false
     }
 
-    private func sayAlone() {
+    private func warnNoGateway() {
         onceAnHour.log(
             logger, .warning,
             "no gateway is seen in this redis: compare broker.redis, its database and broker.prefix with the gateways'",
@@ -110,25 +110,25 @@ extension RedisWorker {
         )
     }
 
-    private func sayUnwanted() {
+    private func warnNoCommonModel() {
         onceAnHour.log(
             logger, .warning, "no gateway in this redis has a model of this worker: compare the models' names",
             metadata: ["models": .array(models.map { "\($0.name)" })]
         )
     }
 
-    private func tellAgain() {
+    private func resendOutcomes() {
         let now = ContinuousClock.now
-        let late = state.withLock { state -> [(AttemptName, WorkerWord)] in
+        let late = state.withLock { state -> [(AttemptName, WorkerMessage)] in
             state.held.compactMap { name, held in
-                // A gateway that is away finds in Redis what it was told: it need not be told more than once.
-                guard case .ended(let word, let told) = held.phase, now - told > Self.tellAgain,
+                // A gateway that is away finds in Redis what it was sent: it need not be told more than once.
+                guard case .ended(let message, let sent) = held.phase, now - sent > Self.resendAfter,
                     state.gateways[name.gateway] != nil
                 else { return nil }
-                state.held[name]?.phase = .ended(word, told: now)
-                return (name, word)
+                state.held[name]?.phase = .ended(message, sent: now)
+                return (name, message)
             }
         }
-        for (name, word) in late { say(word, name) }
+        for (name, message) in late { send(message, name) }
     }
 }

@@ -4,57 +4,56 @@ import Synchronization
 /// The gateway's side of the attempts that run at workers on other hosts: what a worker asks for is committed here, and
 /// what it brings back ends the attempt if its lease is still the job's.
 ///
-/// It knows nothing of the way on which words travel: see `InferqRedis`.
-package final class AttemptsElsewhere: Sendable {
-    /// One attempt that runs at a worker.
-    package struct Run: Sendable {
+/// It knows nothing of the way that messages take: see `InferqRedis`.
+package final class RemoteAttempts: Sendable {
+    /// One attempt at a worker.
+    package struct Attempt: Sendable {
         package let claim: Claim
         package let worker: String
         /// Of its model, as they were when the attempt began: a reload changes and removes models, not attempts that run.
         package let settings: ModelSettings
         /// When it was claimed, or found at the start.
         package let since: ContinuousClock.Instant
+
+        var place: AttemptPlace { .remote(worker: worker, lease: claim.lease) }
     }
 
     package let queue: JobQueue
-    private let wheel: TimerWheel
     private let logger: Logger
+    private let wheel: TimerWheel
+    private let outcomes: OutcomeWriter
     private let attempts = AttemptLog()
     private let throttle = LogThrottle()
-    private let runs = Mutex<[JobKey: Run]>([:])
+    private let current = Mutex<[JobKey: Attempt]>([:])
     /// Probes whose start clients have not seen yet.
     private let hidden = Mutex<Set<JobKey>>([])
 
-    /// Takes up what the store says is running elsewhere.
+    /// Takes up the attempts that the store names.
     package init(queue: JobQueue, wheel: TimerWheel, logger: Logger) {
         self.queue = queue
-        self.wheel = wheel
         self.logger = logger
+        self.wheel = wheel
+        outcomes = OutcomeWriter(queue: queue, wheel: wheel)
         let now = queue.store.clock.now
-        for run in queue.store.recovery.elsewhere {
-            let age = run.job.startedAt.map { max(now.wall - $0, .zero) } ?? .zero
-            let claim = Claim(job: run.job, lease: run.lease, startedAt: now.elapsed - age, stop: StopSignal())
+        for stored in queue.store.recovery.remoteAttempts {
+            let age = stored.job.startedAt.map { max(now.wall - $0, .zero) } ?? .zero
+            let claim = Claim(job: stored.job, lease: stored.lease, startedAt: now.elapsed - age, stop: StopSignal())
             queue.running.begin(
                 RunningJobs.Attempt(lease: claim.lease, stop: claim.stop, isHere: false), of: claim.job.key)
-            queue.scheduler.takenElsewhere(claim.offer)
+            queue.scheduler.taken(claim.offer, at: .remote(worker: stored.worker, lease: stored.lease))
             // Those of now are the best that there are; a model that was removed has none but the defaults.
-            let settings = queue.model(run.job.model) ?? ModelSettings(name: run.job.model, url: "")
-            let found = Run(claim: claim, worker: run.worker, settings: settings, since: .now)
-            runs.withLock { $0[run.job.key] = found }
+            let settings = queue.model(stored.job.model) ?? ModelSettings(name: stored.job.model, url: "")
+            let found = Attempt(claim: claim, worker: stored.worker, settings: settings, since: .now)
+            current.withLock { $0[stored.job.key] = found }
         }
     }
 
     /// The attempts that run at other hosts at this moment.
-    package var all: [Run] { runs.withLock { Array($0.values) } }
+    package var all: [Attempt] { current.withLock { Array($0.values) } }
 
-    /// The attempt of a job, if it runs elsewhere under this lease.
-    package func run(of job: JobKey, _ lease: Job.Lease) -> Run? {
-        runs.withLock { runs in runs[job].flatMap { $0.claim.lease == lease ? $0 : nil } }
-    }
-
-    /// The jobs of these offers that are still due, with their inputs as far as those lie in the rows.
-    package func due(_ offers: [Offer]) async throws -> [Job] {
-        try await queue.store.due(offers.map(\.job))
+    /// The attempt of a job, if it runs at a worker under this lease.
+    package func attempt(of job: JobKey, _ lease: Job.Lease) -> Attempt? {
+        current.withLock { current in current[job].flatMap { $0.claim.lease == lease ? $0 : nil } }
     }
 
     /// A worker asks for a job that it was offered: RUNNING is on disk when this returns the claim.
@@ -68,25 +67,25 @@ package final class AttemptsElsewhere: Sendable {
         _ lease: Job.Lease,
         for worker: String,
         isProbe: Bool = false,
-        onStop: @escaping @Sendable (Run) -> Void
+        onStop: @escaping @Sendable (Attempt) -> Void
     ) async -> Claim? {
         guard let settings = queue.model(offer.model) else {
             // A reload has removed it. Should it come back, the job is offered again.
             queue.scheduler.offerAgain([offer])
             return nil
         }
-        queue.scheduler.takenElsewhere(offer)
+        let place = AttemptPlace.remote(worker: worker, lease: lease)
+        queue.scheduler.taken(offer, at: place)
         do {
-            let place = JobQueue.Place.elsewhere(worker: worker, lease: lease)
             if let claim = try await queue.claim(offer, at: place, isProbe: isProbe) {
                 hidden.withLock { jobs in
                     if isProbe { jobs.insert(offer.job) } else { jobs.remove(offer.job) }
                 }
-                let run = Run(claim: claim, worker: worker, settings: settings, since: .now)
-                let before = runs.withLock { $0.updateValue(run, forKey: offer.job) }
+                let attempt = Attempt(claim: claim, worker: worker, settings: settings, since: .now)
+                let before = current.withLock { $0.updateValue(attempt, forKey: offer.job) }
                 // Its end was committed before this claim, and is just being noted.
-                if let before { queue.scheduler.endedElsewhere(before.claim.offer) }
-                watch(run, onStop)
+                if let before { queue.scheduler.ended(before.claim.offer, at: before.place) }
+                watch(attempt, onStop)
                 logger.of(claim).debug("attempt started elsewhere", metadata: ["worker": "\(worker)"])
                 return claim
             }
@@ -95,36 +94,28 @@ package final class AttemptsElsewhere: Sendable {
                 logger, .error, "a job could not be given to a worker and stays pending",
                 of: offer.model, metadata: ["model": "\(offer.model)", "error": "\(error)"]
             )
-            await pause()
+            await wheel.pause(.seconds(1))
         }
-        queue.scheduler.endedElsewhere(offer)
         // It may be due all the same: offered anew since, under another lease.
-        queue.scheduler.askAgain(offer.model)
+        queue.scheduler.returned(offer, at: place)
         return nil
     }
 
-    private func pause() async {
-        let bell = Bell()
-        let deadline = wheel.ring(bell, after: .seconds(1))
-        _ = await bell.wait()
-        wheel.cancel(deadline)
-    }
-
-    /// Says of a run found at the start, too, when it must stop.
-    package func watch(_ run: Run, _ onStop: @escaping @Sendable (Run) -> Void) {
-        run.claim.stop.whenStopped {
-            guard self.forget(run.claim) else { return }
-            self.queue.running.end(run.claim)
-            self.logger.of(run.claim).info("attempt cancelled")
-            onStop(run)
+    /// Calls `onStop` once the job of an attempt is cancelled; for those that were found at the start.
+    package func watch(_ attempt: Attempt, _ onStop: @escaping @Sendable (Attempt) -> Void) {
+        attempt.claim.stop.whenStopped { [weak self] in
+            guard let self, self.forget(attempt.claim) else { return }
+            self.queue.running.end(attempt.claim)
+            self.logger.of(attempt.claim).info("attempt cancelled")
+            onStop(attempt)
         }
     }
 
     /// Lets clients see the start of a probe that its model server is working on.
     package func show(_ job: JobKey, _ lease: Job.Lease) async {
-        guard let run = run(of: job, lease), isHidden(job) else { return }
+        guard let attempt = attempt(of: job, lease), isHidden(job) else { return }
         do {
-            _ = try await queue.show(run.claim)
+            _ = try await queue.show(attempt.claim)
         } catch {
             throttle.log(
                 logger, .error, "the start of an attempt could not be stored", metadata: ["error": "\(error)"]
@@ -141,39 +132,47 @@ package final class AttemptsElsewhere: Sendable {
     ///
     /// - Returns: whether the worker need not keep the outcome any longer: it is on disk, or came too late.
     package func finish(_ job: JobKey, _ lease: Job.Lease, with outcome: Outcome) async -> Bool {
-        guard let run = run(of: job, lease) else {
+        guard let attempt = attempt(of: job, lease) else {
             await queue.drop(outcome)
             return true
         }
-        let claim = run.claim
-        let retry = run.settings.retryPolicy(of: claim.job)
+        let claim = attempt.claim
+        let retry = attempt.settings.retryPolicy(of: claim.job)
         let isShown = !isHidden(job)
-        let isStored = await store(claim) {
-            let job = try await self.queue.finish(claim, with: outcome, retry: retry, isShown: isShown)
-            self.attempts.ended(with: outcome, job, self.logger.of(claim), of: claim.job.model)
+        let stored = await outcomes.store(logger.of(claim)) {
+            try await self.queue.finish(claim, with: outcome, retry: retry, isShown: isShown)
+        }
+        if let job = stored {
+            attempts.ended(with: outcome, job, logger.of(claim), of: claim.job.model)
+            forget(claim)
         }
         if case .refused = outcome { queue.scheduler.offerAnew(claim.job.model) }
-        return isStored
+        return stored != nil
     }
 
     /// Puts a job back whose attempt was cut short through no fault of its own.
     package func interrupt(_ job: JobKey, _ lease: Job.Lease, reason: String) async -> Bool {
-        guard let run = run(of: job, lease) else { return true }
-        logger.of(run.claim).notice(
+        guard let attempt = attempt(of: job, lease) else { return true }
+        logger.of(attempt.claim).notice(
             "attempt interrupted, the job is offered again",
-            metadata: ["worker": "\(run.worker)", "reason": "\(reason)"]
+            metadata: ["worker": "\(attempt.worker)", "reason": "\(reason)"]
         )
-        return await putBack(run, reason: reason)
+        let isShown = !isHidden(job)
+        let stored: Void? = await outcomes.store(logger.of(attempt.claim)) {
+            try await self.queue.interrupt(attempt.claim, reason: reason, isShown: isShown)
+        }
+        if stored != nil { forget(attempt.claim) }
+        return stored != nil
     }
 
     /// As ``interrupt(_:_:reason:)``, once: whoever asks looks again soon, and must not wait for a full disk.
-    package func tryToInterrupt(_ run: Run, reason: String) async {
+    package func tryToInterrupt(_ attempt: Attempt, reason: String) async {
         do {
-            try await queue.interrupt(run.claim, reason: reason, isShown: !isHidden(run.claim.job.key))
-            guard forget(run.claim) else { return }
-            logger.of(run.claim).notice(
+            try await queue.interrupt(attempt.claim, reason: reason, isShown: !isHidden(attempt.claim.job.key))
+            guard forget(attempt.claim) else { return }
+            logger.of(attempt.claim).notice(
                 "attempt interrupted, the job is offered again",
-                metadata: ["worker": "\(run.worker)", "reason": "\(reason)"]
+                metadata: ["worker": "\(attempt.worker)", "reason": "\(reason)"]
             )
         } catch {
             throttle.log(
@@ -185,18 +184,18 @@ package final class AttemptsElsewhere: Sendable {
     /// As ``tryToInterrupt(_:reason:)``, for a worker that has died by itself while the attempt ran.
     ///
     /// - Parameter wasAlone: see ``Job/crash(_:wasAlone:now:)``.
-    package func tryToCrash(_ run: Run, wasAlone: Bool) async {
+    package func tryToCrash(_ attempt: Attempt, wasAlone: Bool) async {
         do {
-            let job = try await queue.crash(run.claim, wasAlone: wasAlone)
-            guard forget(run.claim) else { return }
-            let worker: Logger.Metadata = ["worker": "\(run.worker)"]
+            let job = try await queue.crash(attempt.claim, wasAlone: wasAlone)
+            guard forget(attempt.claim) else { return }
+            let worker: Logger.Metadata = ["worker": "\(attempt.worker)"]
             if job?.status.isFinal == true {
-                logger.of(run.claim).warning(
+                logger.of(attempt.claim).warning(
                     "job ended in ERROR: its workers crashed while it ran, the last one while it ran alone",
                     metadata: worker
                 )
             } else {
-                logger.of(run.claim).notice("attempt interrupted by a crash of its worker", metadata: worker)
+                logger.of(attempt.claim).notice("attempt interrupted by a crash of its worker", metadata: worker)
             }
         } catch {
             throttle.log(
@@ -205,46 +204,17 @@ package final class AttemptsElsewhere: Sendable {
         }
     }
 
-    private func putBack(_ run: Run, reason: String) async -> Bool {
-        let isShown = !isHidden(run.claim.job.key)
-        return await store(run.claim) {
-            try await self.queue.interrupt(run.claim, reason: reason, isShown: isShown)
-        }
-    }
-
-    private func store(_ claim: Claim, _ change: @Sendable () async throws -> Void) async -> Bool {
-        let log = logger.of(claim)
-        while !Task.isCancelled {
-            do {
-                try await change()
-                _ = forget(claim)
-                return true
-            } catch StoreError.full where !queue.running.isInterrupting {
-                throttle.log(
-                    log, .error, "the disk is full: the outcome of an attempt waits to be stored"
-                )
-                await pause()
-            } catch {
-                throttle.log(
-                    log, .error, "the outcome of an attempt could not be stored",
-                    metadata: ["error": "\(error)"]
-                )
-                return false
-            }
-        }
-        return false
-    }
-
     /// - Returns: false when it was forgotten before.
+    @discardableResult
     private func forget(_ claim: Claim) -> Bool {
-        let isKnown = runs.withLock { runs -> Bool in
-            guard runs[claim.job.key]?.claim.lease == claim.lease else { return false }
-            runs[claim.job.key] = nil
-            return true
+        let known = current.withLock { current -> Attempt? in
+            guard current[claim.job.key]?.claim.lease == claim.lease else { return nil }
+            return current.removeValue(forKey: claim.job.key)
         }
-        if isKnown { _ = isHidden(claim.job.key) }
-        if isKnown { queue.scheduler.endedElsewhere(claim.offer) }
-        return isKnown
+        guard let known else { return false }
+        _ = isHidden(claim.job.key)
+        queue.scheduler.ended(claim.offer, at: known.place)
+        return true
     }
 }
 

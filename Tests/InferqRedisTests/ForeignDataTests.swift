@@ -5,7 +5,7 @@ import Testing
 @testable import InferqRedis
 
 /// Whatever lies in Redis is read rightly or not at all: it may be another program's, or another version's.
-struct ForeignWordsTests {
+struct ForeignDataTests {
     private static let job = UUIDv7(key: JobKey(value: 77), tag: 1, random: 2)
     private static let gateway = InstanceID.random().text
 
@@ -26,7 +26,7 @@ struct ForeignWordsTests {
         url: "http://10.0.0.1:8484", models: ["m"], session: "s", patience: 10_000
     )
 
-    private static let words: [WorkerWord] = [
+    private static let messages: [WorkerMessage] = [
         .take(entry: "1-1", model: "m", isProbe: false), .take(entry: "1-1", model: "m", isProbe: true), .shown,
         .refused(Refusal(.notReady, Failure(.httpError, "it loads", isRetryable: true, status: 503))),
         .refused(
@@ -54,12 +54,28 @@ struct ForeignWordsTests {
         try entry(RedisCommand(["XADD", "s", "*"] + fields.flatMap { [$0.key, $0.value] }))
     }
 
-    @Test(arguments: words)
-    func aWordIsReadAsItWasSaid(_ word: WorkerWord) throws {
+    @Test(arguments: messages)
+    func aMessageIsReadAsItWasSent(_ message: WorkerMessage) throws {
         let name = AttemptName(gateway: Self.gateway, job: Self.job, lease: Job.Lease(number: 3))
-        let entry = try entry(word.command(RedisKeys(prefix: "p"), name, worker: "w"))
-        #expect(WorkerWord(entry) == word)
+        let entry = try entry(message.command(RedisKeys(prefix: "p"), name, worker: "w"))
+        #expect(WorkerMessage(entry) == message)
         #expect(AttemptName(entry, gateway: Self.gateway) == name)
+    }
+
+    @Test(arguments: [GatewayMessage.go, .no, .stop, .done])
+    func anAnswerIsReadAsItWasSent(_ message: GatewayMessage) throws {
+        let name = AttemptName(gateway: Self.gateway, job: Self.job, lease: Job.Lease(number: 3))
+        let read = try #require(
+            GatewayMessage.read(try entry(message.command(RedisKeys(prefix: "p"), name, worker: "w"))))
+        #expect(read.message == message)
+        #expect(read.name == name)
+    }
+
+    @Test(arguments: [["word": "dance"], ["gateway": "x"], ["job": "x"], ["lease": "0"]])
+    func nonsenseIsNoAnswer(_ change: [String: String]) throws {
+        let fields = ["word": "go", "gateway": Self.gateway, "job": "\(Self.job)", "lease": "3"]
+        #expect(GatewayMessage.read(try changed(fields)) != nil)
+        #expect(GatewayMessage.read(try changed(fields.merging(change) { $1 })) == nil)
     }
 
     @Test
@@ -82,14 +98,14 @@ struct ForeignWordsTests {
         ["word": "failed", "code": "http_error", "message": "x", "status": "9223372036854775807"],
         ["word": "failed", "code": "timeout", "message": "x", "retry_after_ms": "-1"],
     ])
-    func nonsenseIsNoWord(_ fields: [String: String]) throws {
-        #expect(WorkerWord(try changed(fields)) == nil)
+    func nonsenseIsNoMessage(_ fields: [String: String]) throws {
+        #expect(WorkerMessage(try changed(fields)) == nil)
     }
 
     @Test
     func aPauseOfAThousandYearsIsCut() throws {
         let fields = ["word": "failed", "code": "timeout", "message": "x", "retry_after_ms": String(Int.max)]
-        guard case .failed(_, let pause) = WorkerWord(try changed(fields)) else {
+        guard case .failed(_, let pause) = WorkerMessage(try changed(fields)) else {
             Issue.record("not read")
             return
         }
@@ -193,7 +209,7 @@ struct ForeignWordsTests {
         var seed = environment["INFERQ_FUZZ_SEED"].flatMap(UInt64.init) ?? .random(in: 0...UInt64.max)
         let end = ContinuousClock.now + .seconds(seconds * 0.1)
         let name = AttemptName(gateway: Self.gateway, job: Self.job, lease: Job.Lease(number: 3))
-        var commands = Self.words.map { $0.command(RedisKeys(prefix: "p"), name, worker: "w") }
+        var commands = Self.messages.map { $0.command(RedisKeys(prefix: "p"), name, worker: "w") }
         var offer = RedisCommand("XADD", "s", "*")
         JobOffer(sampleOf: Offer(model: "m", job: JobKey(value: 5))).append(to: &offer)
         commands.append(offer)
@@ -217,7 +233,7 @@ struct ForeignWordsTests {
                     return RedisReply.bytes(mutated(Array(command.bytes[begin..<end]), &numbers))
                 }
                 guard let entry = StreamEntry(.array([.bytes(Array("5-1".utf8)), .array(words)])) else { continue }
-                if let read = WorkerWord(entry), case .take(let id, let model, _) = read {
+                if let read = WorkerMessage(entry), case .take(let id, let model, _) = read {
                     #expect(StreamID(id) != nil && PlainText.isPlain(model), "INFERQ_FUZZ_SEED=\(seed &- 1)")
                 }
                 if let read = JobOffer(entry) {

@@ -1,31 +1,8 @@
 import InferqCore
 
-/// One attempt of one job of one gateway, as both sides name it.
-struct AttemptName: Sendable, Hashable {
-    /// The gateway's instance id.
-    let gateway: String
-    let job: UUIDv7
-    let lease: Job.Lease
-
-    init(gateway: String, job: UUIDv7, lease: Job.Lease) {
-        self.gateway = gateway
-        self.job = job
-        self.lease = lease
-    }
-
-    /// `<job>.<lease>`: for heartbeats, which name the gateway apart.
-    var short: String { "\(job).\(lease.number)" }
-
-    init?(gateway: String, short: String) {
-        let parts = short.split(separator: ".", omittingEmptySubsequences: false)
-        guard parts.count == 2, let job = UUIDv7(parts[0]), let lease = Int64(parts[1]), lease > 0 else { return nil }
-        self.init(gateway: gateway, job: job, lease: Job.Lease(number: lease))
-    }
-}
-
-/// What a worker tells a gateway, through the gateway's stream.
-enum WorkerWord: Sendable, Equatable {
-    /// May I? Asked before the model server is called.
+/// What a worker sends to a gateway, through the gateway's stream.
+enum WorkerMessage: Sendable, Equatable {
+    /// Asks for the job, before the model server is called.
     ///
     /// A probe was read by a worker whose model server was away.
     case take(entry: String, model: String, isProbe: Bool)
@@ -41,8 +18,8 @@ enum WorkerWord: Sendable, Equatable {
     case interrupted(reason: String)
 }
 
-extension WorkerWord {
-    /// The command that says it.
+extension WorkerMessage {
+    /// The command that sends it.
     func command(_ keys: RedisKeys, _ name: AttemptName, worker: String) -> RedisCommand {
         var command = RedisCommand(
             "XADD", keys.inbox(ofGateway: name.gateway), "*", "worker", worker, "job", name.job.description,
@@ -141,41 +118,4 @@ extension WorkerWord {
     private static let codes: Set<Failure.Code> = [.connectFailed, .badResponse, .httpError, .timeout, .tooLarge]
     /// 4 KiB of an answer, of which each byte may have become a replacement character.
     private static let answerLimit = 3 * 4096
-}
-
-/// What a gateway tells a worker, through the worker's stream.
-enum GatewayWord: String, Sendable {
-    /// RUNNING is on disk: call the model server.
-    case go
-    /// Somebody else has it, or nobody wants it any more.
-    case no
-    /// The attempt is over: drop the call, and what has become of it.
-    case stop
-    /// What was brought is stored, or came too late: forget it.
-    case done
-
-    func command(_ keys: RedisKeys, _ name: AttemptName, worker: String) -> RedisCommand {
-        RedisCommand(
-            "XADD", keys.inbox(ofWorker: worker), "MAXLEN", "~", String(Self.inboxLimit), "*", "word", rawValue,
-            "gateway", name.gateway, "job", name.job.description, "lease", String(name.lease.number)
-        )
-    }
-
-    /// Words that may wait for one worker: many times the slots that one has. What is cut off, its worker asks for anew.
-    private static let inboxLimit = 10_000
-}
-
-extension AttemptName {
-    /// The attempt that an entry of either stream is about.
-    init?(_ entry: StreamEntry, gateway: String) {
-        guard let job = entry.text("job").flatMap({ UUIDv7($0) }),
-            let lease = entry.integer("lease", in: Job.Lease.promised)
-        else { return nil }
-        self.init(gateway: gateway, job: job, lease: Job.Lease(number: Int64(lease)))
-    }
-}
-
-extension Job.Lease {
-    /// The numbers that a lease may have on its way through Redis.
-    static var promised: ClosedRange<Int> { 1...(Int.max - 1) }
 }

@@ -3,20 +3,115 @@ import Logging
 import ServiceLifecycle
 import Synchronization
 
-/// Who is there: this gateway tells of itself, looks at the others and at the workers, and puts back what dead workers held.
-extension RedisGateway {
-    func watch() async {
+/// Publishes this gateway's heartbeat, looks at those of the other gateways and of the workers, and puts back what dead
+/// workers held.
+final class PeerWatch: Sendable {
+    private struct State {
+        /// Whether this process has published a heartbeat in this session.
+        var isShown = false
+        var hadSession = false
+        var workers = WorkerWatch()
+    }
+
+    private let link: RedisLink
+    private let broker: RedisBroker
+    private let gateway: RedisGateway
+    private let lostOffers: LostOffers
+    private let remoteAttempts: RemoteAttempts
+    private let peers: Peers
+    private let wheel: TimerWheel
+    /// Of the kernel: see ``WorkerHeartbeat/boot``.
+    private let bootID: String
+    private let refusals: RedisRefusals
+    private let logger: Logger
+    private let throttle = LogThrottle()
+    /// For what would be said again with each heartbeat.
+    private let onceAnHour = LogThrottle(limit: 1, period: .seconds(3600))
+    private let state = Mutex(State())
+    private let bell: Bell
+
+    /// - Parameter bell: rung to look at once.
+    init(
+        broker: RedisBroker,
+        gateway: RedisGateway,
+        remoteAttempts: RemoteAttempts,
+        peers: Peers,
+        bell: Bell,
+        wheel: TimerWheel,
+        bootID: String,
+        logger: Logger
+    ) {
+        link = broker.link
+        lostOffers = LostOffers(broker: broker, logger: logger)
+        refusals = RedisRefusals(logger: logger, peers: peers)
+        self.broker = broker
+        self.gateway = gateway
+        self.remoteAttempts = remoteAttempts
+        self.peers = peers
+        self.bell = bell
+        self.wheel = wheel
+        self.bootID = bootID
+        self.logger = logger
+    }
+
+    private var queue: JobQueue { remoteAttempts.queue }
+    private var instance: String { queue.store.instance.text }
+
+    /// Warns of a Redis that may lose what is kept in it.
+    func prepare(_ connection: RedisConnection) throws(RedisError) {
+        guard let policy = try RedisCheck.riskyPolicy(connection) else { return }
+        throttle.log(
+            logger, .warning,
+            "redis may drop keys that inferq needs when it is full: set maxmemory-policy to noeviction",
+            metadata: ["maxmemory_policy": "\(policy)"]
+        )
+    }
+
+    func sessionChanged(_ reachability: RedisLink.Reachability) {
+        switch reachability {
+        case .up:
+            state.withLock { state in
+                let isFirst = !state.hadSession && !link.wasAway
+                let patience = isFirst ? link.settings.workerTimeout : link.settings.workerGrace
+                state.workers.beginSession(patience: patience, now: .now)
+                state.hadSession = true
+                state.isShown = false
+            }
+        case .away:
+            // Meanwhile no worker is declared dead, and none is offered anything.
+            peers.countOutage()
+            queue.scheduler.setRemoteSlots([:])
+        }
+        bell.ring(.event)
+    }
+
+    /// The other gateways, and the workers, need not wait for the last heartbeat to expire.
+    func signOff() {
+        link.send(RedisCommand("DEL", link.keys.gateway(instance)))
+        link.send(RedisCommand("SREM", link.keys.gateways, instance))
+    }
+
+    /// Ends on graceful shutdown.
+    func run() async {
+        await withTaskCancellationOrGracefulShutdownHandler {
+            await watch()
+        } onCancelOrGracefulShutdown: {
+            self.bell.ring(.stop)
+        }
+    }
+
+    private func watch() async {
         var round = 0
         while !Task.isShuttingDownGracefully, !Task.isCancelled {
             if let session = link.session {
-                await showOneself(session)
+                await publishHeartbeat(session)
                 await lookAtWorkers(session)
                 await lookAtGateways(session)
-                if round % 2 == 1 { await broker.lookForLostOffers() }
+                if round % 2 == 1 { await lostOffers.look() }
                 round += 1
             } else {
-                site.workers = []
-                site.setGateways([:])
+                peers.workers = []
+                peers.setGateways([:])
             }
             let deadline = wheel.ring(bell, after: link.settings.heartbeat / 2)
             _ = await bell.wait()
@@ -24,7 +119,7 @@ extension RedisGateway {
         }
     }
 
-    private func showOneself(_ session: Int) async {
+    private func publishHeartbeat(_ session: Int) async {
         let key = link.keys.gateway(instance)
         let wasShown = state.withLock { state in
             defer { state.isShown = true }
@@ -41,7 +136,7 @@ extension RedisGateway {
             )
         }
         let heartbeat = GatewayHeartbeat(
-            url: publicURL(), models: queue.models.map(\.name), session: link.id,
+            url: broker.publicURL(), models: queue.models.map(\.name), session: link.id,
             patience: Int(link.settings.workerTimeout.milliseconds)
         )
         let lifetime = String(link.settings.workerTimeout.milliseconds)
@@ -49,10 +144,10 @@ extension RedisGateway {
         link.send(RedisCommand("SADD", link.keys.gateways, instance))
     }
 
-    /// Emptied behind our back: whoever is missing then is not dead.
+    /// Emptied behind our back: who is missing then is not dead.
     private static let emptied = RedisError.refused("its keys are gone")
 
-    /// The members of a set with what each tells of itself: nil for one whose heartbeat is too old.
+    /// The members of a set with the heartbeat of each: nil for one that is too old.
     ///
     /// - Returns: nil when Redis is away, or was emptied: then our own heartbeat is not there either.
     private func heartbeats(
@@ -88,7 +183,7 @@ extension RedisGateway {
             }
             if other.tag != queue.store.instance.tag, !told.url.isEmpty { urls[other.tag] = told.url }
         }
-        site.setGateways(urls)
+        peers.setGateways(urls)
     }
 
     private func lookAtWorkers(_ session: Int) async {
@@ -106,9 +201,9 @@ extension RedisGateway {
         }
         let listed = Set(found.map(\.id))
         let absent = state.withLock { $0.workers.look(at: alive, listed: listed, now: .now) }
-        await buryDead(alive)
+        await putBackDead(alive)
         for id in absent where !listed.contains(id) || isDead(id) {
-            await broker.forget(worker: id)
+            await lostOffers.forget(worker: id)
             state.withLock { $0.workers.forget(id) }
             guard listed.contains(id) else { continue }
             link.send(RedisCommand("SREM", link.keys.workers, id))
@@ -121,9 +216,9 @@ extension RedisGateway {
         let newest = away.values.reduce(into: [:]) { all, one in
             all.merge(one) { $0.since > $1.since ? $0 : $1 }
         }
-        queue.scheduler.setSlotsElsewhere(slots(of: usable), away: newest)
-        site.workers = usable.map { id, told in
-            Site.Worker(
+        queue.scheduler.setRemoteSlots(slots(of: usable), away: newest)
+        peers.workers = usable.map { id, told in
+            Peers.Worker(
                 id: id, name: told.name, host: told.host, slots: told.slots, away: away[id] ?? [:],
                 jobs: (told.attempts[instance] ?? []).compactMap { AttemptName(gateway: instance, short: $0)?.job }
             )
@@ -132,30 +227,30 @@ extension RedisGateway {
 
     /// Puts back what dead workers held. A death of a worker's own counts against the jobs that it ran, as a crash of the
     /// gateway does against those that ran here: see "The poison guard" in docs/job-lifecycle.md.
-    private func buryDead(_ alive: [String: WorkerHeartbeat]) async {
-        let dead = Dictionary(grouping: elsewhere.all.filter { alive[$0.worker] == nil && isDead($0.worker) }) {
+    private func putBackDead(_ alive: [String: WorkerHeartbeat]) async {
+        let dead = Dictionary(grouping: remoteAttempts.all.filter { alive[$0.worker] == nil && isDead($0.worker) }) {
             $0.worker
         }
-        for (worker, runs) in dead {
+        for (worker, attempts) in dead {
             let (isCrash, servedOthers) = state.withLock { state in
                 (
                     state.workers.hasCrashed(worker, boot: bootID),
                     state.workers.servedOthers(worker, but: instance)
                 )
             }
-            for run in runs {
+            for attempt in attempts {
                 logger.warning(
                     "a worker is dead: its heartbeat has stopped",
-                    metadata: ["worker": "\(worker)", "job_id": "\(run.claim.job.id)"]
+                    metadata: ["worker": "\(worker)", "job_id": "\(attempt.claim.job.id)"]
                 )
                 guard isCrash else {
-                    await elsewhere.tryToInterrupt(run, reason: "its worker died")
+                    await remoteAttempts.tryToInterrupt(attempt, reason: "its worker died")
                     continue
                 }
                 let isAlone =
-                    !servedOthers && runs.count { $0.claim.job.isSuspect } == 1
-                    && runs.count { $0.claim.job.model == run.claim.job.model } == 1
-                await elsewhere.tryToCrash(run, wasAlone: isAlone)
+                    !servedOthers && attempts.count { $0.claim.job.isSuspect } == 1
+                    && attempts.count { $0.claim.job.model == attempt.claim.job.model } == 1
+                await remoteAttempts.tryToCrash(attempt, wasAlone: isAlone)
             }
         }
     }
@@ -182,11 +277,11 @@ extension RedisGateway {
     /// Slots by model that are ours to fill: those that work for other gateways are not.
     private func slots(of alive: [String: WorkerHeartbeat]) -> [String: Int] {
         let models = Set(queue.models.map(\.name))
-        let runs = elsewhere.all
+        let attempts = remoteAttempts.all
         var slots: [String: Int] = [:]
         for (id, told) in alive {
             for (model, count) in told.slots where models.contains(model) {
-                let own = runs.count { $0.worker == id && $0.claim.job.model == model }
+                let own = attempts.count { $0.worker == id && $0.claim.job.model == model }
                 slots[model, default: 0] += max(0, count - max(0, (told.busy[model] ?? 0) - own))
             }
         }
@@ -195,32 +290,27 @@ extension RedisGateway {
 
     /// Whether a worker without a heartbeat is gone for good.
     private func isDead(_ worker: String) -> Bool {
-        // What it has said before its end comes first.
-        !isHeard(worker) && state.withLock { $0.workers.isDead(worker, now: .now) }
+        // The messages that it sent before its end come first.
+        !gateway.isProcessing(worker) && state.withLock { $0.workers.isDead(worker, now: .now) }
     }
 
-    /// Whether something that a worker has said is being worked on.
-    private func isHeard(_ worker: String) -> Bool {
-        state.withLock { $0.inProcess.values.contains(worker) }
-    }
-
-    /// What a worker that lives holds, against what the store says: either may have missed a word of the other.
+    /// What a worker that lives holds, against what the store says: either may have missed a message of the other.
     private func compare(_ alive: [String: WorkerHeartbeat]) async {
-        let runs = elsewhere.all.map { run in
+        let attempts = remoteAttempts.all.map { attempt in
             WorkerWatch.Run(
-                name: AttemptName(gateway: instance, job: run.claim.job.id, lease: run.claim.lease),
-                worker: run.worker, since: run.since
+                name: AttemptName(gateway: instance, job: attempt.claim.job.id, lease: attempt.claim.lease),
+                worker: attempt.worker, since: attempt.since
             )
         }
-        let unknown = state.withLock { $0.workers.unknown(runs, alive, now: .now) }
-        for found in unknown where !isHeard(found.worker) {
-            guard let run = elsewhere.run(of: found.name.job.key, found.name.lease) else { continue }
-            await elsewhere.tryToInterrupt(run, reason: "its worker does not know of it")
+        let unknown = state.withLock { $0.workers.unknown(attempts, alive, now: .now) }
+        for found in unknown where !gateway.isProcessing(found.worker) {
+            guard let attempt = remoteAttempts.attempt(of: found.name.job.key, found.name.lease) else { continue }
+            await remoteAttempts.tryToInterrupt(attempt, reason: "its worker does not know of it")
         }
         for (worker, told) in alive {
             for short in told.attempts[instance] ?? [] {
                 guard let name = AttemptName(gateway: instance, short: short) else { continue }
-                if elsewhere.run(of: name.job.key, name.lease) == nil { tell(.stop, name, worker) }
+                if remoteAttempts.attempt(of: name.job.key, name.lease) == nil { gateway.send(.stop, name, worker) }
             }
         }
     }

@@ -1,0 +1,87 @@
+package import InferqCore
+package import Logging
+import ServiceLifecycle
+
+/// All of a gateway that uses Redis: the broker, the messages and heartbeats of workers on other hosts, and the events
+/// that are published.
+package final class RedisService: Service {
+    /// The attempts that run at workers on other hosts.
+    package let remoteAttempts: RemoteAttempts
+    private let link: RedisLink
+    private let broker: RedisBroker
+    private let gateway: RedisGateway
+    private let peerWatch: PeerWatch
+    private let events: RedisEvents
+
+    /// - Parameters:
+    ///   - broker: the queue's.
+    ///   - bootID: of the kernel: a worker with the same one has died by itself, if it is gone.
+    ///   - keep: makes an answer's bytes what the store keeps: large ones become a file, layers are found.
+    ///   - render: what is published of an event: JSON with its id.
+    package init(
+        broker: RedisBroker,
+        queue: JobQueue,
+        peers: Peers,
+        wheel: TimerWheel,
+        bootID: String,
+        logger: Logger,
+        keep: @escaping @Sendable (Reply.Answer, ModelSettings) async throws -> Outcome,
+        render: @escaping @Sendable (EventPage.Entry) async throws -> [UInt8]
+    ) {
+        self.broker = broker
+        link = broker.link
+        remoteAttempts = RemoteAttempts(queue: queue, wheel: wheel, logger: logger)
+        let lookBell = Bell()
+        gateway = RedisGateway(
+            broker: broker, remoteAttempts: remoteAttempts, peers: peers, lookBell: lookBell, logger: logger, keep: keep
+        )
+        peerWatch = PeerWatch(
+            broker: broker, gateway: gateway, remoteAttempts: remoteAttempts, peers: peers, bell: lookBell,
+            wheel: wheel, bootID: bootID, logger: logger
+        )
+        events = RedisEvents(link: link, queue: queue, peers: peers, wheel: wheel, logger: logger, render: render)
+    }
+
+    /// Begins to look for Redis: once it is known how workers reach this gateway.
+    package func start() {
+        link.start(
+            RedisLink.Callbacks(
+                prepare: { connection throws(RedisError) in try self.prepare(connection) },
+                changed: { self.sessionChanged($0) },
+                makeRoom: { self.broker.makeRoom() }
+            )
+        )
+    }
+
+    /// Takes over the models of a reload.
+    package func setModels(_ names: [String]) {
+        broker.setModels(names)
+    }
+
+    /// Runs until the graceful shutdown, and until the events that were committed before it are published. Attempts at
+    /// workers go on there, and their outcomes wait in Redis for the next start.
+    package func run() async throws {
+        await withDiscardingTaskGroup { group in
+            group.addTask { await self.gateway.run() }
+            group.addTask { await self.peerWatch.run() }
+            group.addTask { await self.broker.run() }
+            group.addTask { await self.events.run() }
+        }
+        broker.withdrawAll()
+        peerWatch.signOff()
+        await link.flush()
+        link.stop()
+    }
+
+    private func prepare(_ connection: RedisConnection) throws(RedisError) {
+        try gateway.prepare(connection)
+        try peerWatch.prepare(connection)
+        try broker.prepare(connection)
+    }
+
+    private func sessionChanged(_ reachability: RedisLink.Reachability) {
+        // First: while Redis is away, workers have no slots that anything could be offered to.
+        peerWatch.sessionChanged(reachability)
+        broker.sessionChanged()
+    }
+}

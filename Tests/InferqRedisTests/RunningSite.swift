@@ -1,0 +1,95 @@
+import Logging
+import ServiceLifecycle
+
+@testable import InferqCore
+@testable import InferqRedis
+
+/// A gateway without model servers of its own, which runs in this process: all that it does goes through Redis.
+struct RunningGateway: Sendable {
+    let queue: JobQueue
+    let redis: RedisService
+    let peers: Peers
+
+    /// Stores a job of the model "a".
+    func submit() async throws -> Job {
+        let input = Payload(
+            content: .inline(Array("1".utf8)), byteCount: 1, contentType: "application/json", form: .json)
+        let receipt = try await queue.submit(Submission(model: "a", options: Submission.Options(), input: input))
+        guard let job = receipt.job else { throw StoreError.closed }
+        return job
+    }
+
+    /// Waits until the job is so, and returns it.
+    func wait(for job: Job, until condition: (Job) -> Bool) async throws -> Job {
+        let bell = Bell()
+        queue.hub.listen(to: job.key, bell)
+        defer { queue.hub.leave(job.key, bell) }
+        while true {
+            guard let found = try await queue.store.job(job.id) else { throw StoreError.closed }
+            if condition(found) { return found }
+            try Task.checkCancellation()
+            _ = await bell.wait()
+        }
+    }
+
+    /// Waits until the job has ended, and returns it.
+    func end(of job: Job) async throws -> Job {
+        try await wait(for: job) { $0.status.isFinal }
+    }
+}
+
+/// Runs `body` beside a gateway, which is stopped gracefully afterwards.
+func withGateway(
+    _ server: RedisServer, _ store: JobStore, _ body: (RunningGateway) async throws -> Void
+) async throws {
+    let wheel = TimerWheel(tick: .milliseconds(5))
+    let peers = Peers()
+    var model = ModelSettings(name: "a", url: "")
+    model.backoffBase = .zero
+    let broker = RedisBroker(
+        link: server.link { $0.heartbeat = .milliseconds(100) }, store: store, models: ["a"], capacity: 16,
+        peers: peers,
+        logger: .silent
+    ) { "http://127.0.0.1:1" }
+    let queue = try JobQueue(store: store, broker: broker, models: [model])
+    let redis = RedisService(
+        broker: broker, queue: queue, peers: peers, wheel: wheel, bootID: "boot", logger: .silent,
+        keep: { answer, _ in
+            let payload = Payload(
+                content: .inline(answer.bytes), byteCount: answer.bytes.count, contentType: answer.contentType,
+                form: .json)
+            return .answered(Outcome.Answer(payload: payload, layers: .none))
+        },
+        render: { _ in Array("{}".utf8) }
+    )
+    redis.start()
+    try await withServices([wheel, queue.scheduler, Sweeper(queue: queue, wheel: wheel, logger: .silent), redis]) {
+        try await body(RunningGateway(queue: queue, redis: redis, peers: peers))
+    }
+}
+
+/// Runs `body` beside a worker of the model "a" with one slot, which is stopped gracefully afterwards.
+func withWorker(
+    _ server: RedisServer,
+    drainTimeout: Duration = .seconds(30),
+    call: @escaping @Sendable (JobOffer, StopSignal) async -> Reply,
+    _ body: () async throws -> Void
+) async throws {
+    let wheel = TimerWheel(tick: .milliseconds(5))
+    let worker = RedisWorker(
+        link: server.link { $0.heartbeat = .milliseconds(100) }, name: "w", host: "h", bootID: "boot",
+        models: [ModelSettings(name: "a", url: "http://127.0.0.1:1/")], wheel: wheel, drainTimeout: drainTimeout,
+        logger: .silent
+    ) { offer, stop, _ in .reply(await call(offer, stop)) }
+    try await withServices([wheel, worker], body)
+}
+
+private func withServices(_ services: [any Service], _ body: () async throws -> Void) async throws {
+    let group = ServiceGroup(services: services, logger: .silent)
+    try await withThrowingTaskGroup(of: Void.self) { tasks in
+        tasks.addTask { try await group.run() }
+        try await body()
+        await group.triggerGracefulShutdown()
+        try await tasks.waitForAll()
+    }
+}
