@@ -33,7 +33,7 @@ PARTS = [
     ("tasks", r"swift_task|swift_job|swift_continuation|AsyncTask|swift_async|swift_asyncLet"),
     ("GRDB", r"\$s4GRDB"),
     ("NIO", r"\$s\d+NIO|c_nio|llhttp"),
-    ("Hummingbird", r"\$s\d+Hummingbird|\$s9HTTPTypes"),
+    ("swift-http-types", r"\$s9HTTPTypes"),
     ("InferqCore", r"\$s10InferqCore"),
     ("InferqHTTP", r"\$s10InferqHTTP"),
 ]

@@ -1,5 +1,4 @@
 import HTTPTypes
-import Hummingbird
 import InferqHTTP
 import Logging
 import NIOCore
@@ -11,8 +10,7 @@ extension Case {
         try await RunningQueue.withNewStore(in: folder) { running in
             let responder = GatewayResponder(gateway: running.gateway, logger: running.logger)
             let connection = Connection(channel: NIOAsyncTestingChannel(), isLocal: false)
-            let head = HTTPRequest(method: .get, scheme: "http", authority: "127.0.0.1:8484", path: "/livez")
-            let request = Request(head: head, body: RequestBody(buffer: ByteBuffer()))
+            let request = Request(.get, "/livez", authority: "127.0.0.1:8484")
             try await measure { times in
                 for _ in 0..<times {
                     let response = try await responder.response(to: request, connection, isRefused: false)

@@ -155,7 +155,7 @@ struct ScriptedConnection {
     }
 
     private mutating func refuse(_ error: APIError) {
-        note("refuse \(error.code)")
+        note("refuse \(error.code.rawValue)")
         nextTick = state.nextTick(after: now)
     }
 

@@ -11,7 +11,7 @@ struct HeadCheckTests {
         _ fields: [(String, String)]
     ) -> String? {
         let head = HTTPRequestHead(version: version, method: .POST, uri: uri, headers: HTTPHeaders(fields))
-        return HeadCheck.problem(with: head, settings)?.code
+        return HeadCheck.problem(with: head, settings)?.code.rawValue
     }
 
     @Test(arguments: [

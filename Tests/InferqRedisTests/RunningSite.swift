@@ -47,7 +47,7 @@ func withGateway(
     var model = ModelSettings(name: "a", url: "")
     model.backoffBase = .zero
     let broker = RedisBroker(
-        link: server.link { $0.heartbeat = .milliseconds(100) }, store: store, models: ["a"], capacity: 16,
+        link: server.link { $1.heartbeat = .milliseconds(100) }, store: store, models: ["a"], capacity: 16,
         peers: peers,
         logger: .silent
     ) { "http://127.0.0.1:1" }
@@ -77,7 +77,7 @@ func withWorker(
 ) async throws {
     let wheel = TimerWheel(tick: .milliseconds(5))
     let worker = RedisWorker(
-        link: server.link { $0.heartbeat = .milliseconds(100) }, name: "w", host: "h", bootID: "boot",
+        link: server.link { $1.heartbeat = .milliseconds(100) }, name: "w", host: "h", bootID: "boot",
         models: [ModelSettings(name: "a", url: "http://127.0.0.1:1/")], wheel: wheel, drainTimeout: drainTimeout,
         logger: .silent
     ) { offer, stop, _ in .reply(await call(offer, stop)) }

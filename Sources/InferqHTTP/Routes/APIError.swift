@@ -1,14 +1,10 @@
 import HTTPTypes
-import Hummingbird
 import InferqCore
 import NIOCore
 
-/// The catalogue of what can be wrong with a request: an RFC 9457 problem document each.
+/// What is wrong with a request: an RFC 9457 problem document. The catalogue below has one entry for each cause.
 struct APIError: Error, Sendable {
-    private(set) var status: HTTPResponse.Status
-    /// Stable and machine-readable.
-    let code: String
-    let title: String
+    let code: ProblemCode
     /// One sentence: what was wrong and where.
     let detail: String
     var headers = HTTPFields()
@@ -20,13 +16,15 @@ struct APIError: Error, Sendable {
     var gateway: String?
     /// The rest of the request is not read: the connection cannot be used again.
     var closesConnection = false
+    /// In place of the code's own.
+    private var otherStatus: HTTPResponse.Status?
 
-    private init(_ status: HTTPResponse.Status, _ code: String, _ title: String, _ detail: String) {
-        self.status = status
+    private init(_ code: ProblemCode, _ detail: String) {
         self.code = code
-        self.title = title
         self.detail = detail
     }
+
+    var status: HTTPResponse.Status { otherStatus ?? code.status }
 
     private func with(_ name: HTTPField.Name, _ value: String) -> APIError {
         var error = self
@@ -45,12 +43,12 @@ struct APIError: Error, Sendable {
 
 extension APIError {
     static func malformedJSON(_ error: JSONError) -> APIError {
-        APIError(.badRequest, "malformed_json", "Malformed JSON", "The body is not valid JSON: \(error).")
+        APIError(.malformedJSON, "The body is not valid JSON: \(error).")
     }
 
     /// - Parameter place: the member's path or the query item.
     static func invalid(_ place: String, _ reason: String) -> APIError {
-        APIError(.badRequest, "invalid_request", "Invalid request", "\(place): \(reason).")
+        APIError(.invalidRequest, "\(place): \(reason).")
     }
 
     static let noModel = APIError.invalid("query item model", "it is missing; a body that is not JSON needs it")
@@ -68,250 +66,197 @@ extension APIError {
     }
 
     static func invalidUUID(_ text: String) -> APIError {
-        APIError(
-            .badRequest, "invalid_id", "Invalid identifier",
-            "\"\(text.clipped)\" in the path is not a UUID."
-        )
+        APIError(.invalidID, "\"\(text.clipped)\" in the path is not a UUID.")
     }
 
-    static let malformedHTTP = APIError(
-        .badRequest, "malformed_http", "Malformed HTTP", "The request is not well-formed HTTP/1.1."
-    ).closing
+    static let malformedHTTP = APIError(.malformedHTTP, "The request is not well-formed HTTP/1.1.").closing
 
     static func forbiddenOrigin(_ origin: String) -> APIError {
         APIError(
-            .forbidden, "forbidden_origin", "Forbidden origin",
+            .forbiddenOrigin,
             "Pages of \"\(origin.clipped)\" may not call this gateway; name the origin in the setting origins to allow it."
         )
     }
 
     static let wrongToken = APIError(
-        .forbidden, "wrong_token", "Wrong token",
-        "The header X-Notify-Token does not hold the token that this job's attempt was called with."
+        .wrongToken, "The header X-Notify-Token does not hold the token that this job's attempt was called with."
     )
 
     static func attemptOver(_ status: Status) -> APIError {
-        APIError(
-            .conflict, "attempt_over", "Attempt over",
-            "The attempt that this token was given for is over; the job is \(Wire.status(status))."
-        )
+        APIError(.attemptOver, "The attempt that this token was given for is over; the job is \(Wire.status(status)).")
     }
 
     static func detailTooLarge(limit: Int) -> APIError {
-        APIError(
-            .contentTooLarge, "detail_too_large", "Detail too large",
-            "What a listener would get is larger than \(limit) bytes; hand over less, or a link."
-        )
+        APIError(.detailTooLarge, "What a listener would get is larger than \(limit) bytes; hand over less, or a link.")
     }
 
     static func tooManyReports(limit: Int) -> APIError {
         APIError(
-            .tooManyRequests, "too_many_events", "Too many events",
-            "The job has \(limit) reports already, the setting limits.events_per_job; it takes no more."
+            .tooManyEvents, "The job has \(limit) reports already, the setting limits.events_per_job; it takes no more."
         )
     }
 
     static func noSuchPath(_ path: String) -> APIError {
-        APIError(.notFound, "no_such_path", "No such path", "There is nothing at \"\(path.clipped)\".")
+        APIError(.noSuchPath, "There is nothing at \"\(path.clipped)\".")
     }
 
     static func gone(_ id: UUIDv7) -> APIError {
-        APIError(.gone, "gone", "Gone", "The job with the identifier \(id) was deleted.")
+        APIError(.gone, "The job with the identifier \(id) was deleted.")
     }
 
     static func wrongState(_ id: UUIDv7, _ status: Status, _ action: String) -> APIError {
-        APIError(
-            .conflict, "wrong_state", "Wrong state", "The job \(id) cannot be \(action): it is \(Wire.status(status))."
-        )
+        APIError(.wrongState, "The job \(id) cannot be \(action): it is \(Wire.status(status)).")
     }
 
     static func noSuchModel(_ name: String) -> APIError {
-        APIError(.notFound, "no_such_model", "No such model", "There is no model \"\(name.clipped)\".")
+        APIError(.noSuchModel, "There is no model \"\(name.clipped)\".")
     }
 
     static func noSuchJob(_ id: UUIDv7) -> APIError {
-        APIError(.notFound, "no_such_job", "No such job", "There is no job with the identifier \(id).")
+        APIError(.noSuchJob, "There is no job with the identifier \(id).")
     }
 
     static func otherGateway(_ id: UUIDv7, _ url: String) -> APIError {
         var error = APIError(
-            .misdirectedRequest, "other_gateway", "Job of another gateway",
-            "The job with the identifier \(id) belongs to the gateway at \(url); ask there."
+            .otherGateway, "The job with the identifier \(id) belongs to the gateway at \(url); ask there."
         )
         error.gateway = url
         return error
     }
 
     static func methodNotAllowed(_ method: String, allow: String) -> APIError {
-        APIError(
-            .methodNotAllowed, "method_not_allowed", "Method not allowed",
-            "\(method.clipped) is not offered here, only \(allow)."
-        ).with(.allow, allow)
+        APIError(.methodNotAllowed, "\(method.clipped) is not offered here, only \(allow).").with(.allow, allow)
     }
 
     /// A well-formed method that HTTP's parser does not know, on whatever path.
     static let unknownMethod = APIError(
-        .methodNotAllowed, "method_not_allowed", "Method not allowed", "There is no such method here."
+        .methodNotAllowed, "There is no such method here."
     ).with(.allow, "DELETE, GET, HEAD, OPTIONS, POST, PUT").closing
 
     static func notAcceptable(_ offered: String) -> APIError {
-        APIError(.notAcceptable, "not_acceptable", "Not acceptable", "The answer is only offered as \(offered).")
+        APIError(.notAcceptable, "The answer is only offered as \(offered).")
     }
 
-    static let notJSON = APIError(
-        .unsupportedMediaType, "not_json", "Unsupported media type", "The body must be application/json."
-    )
+    static let notJSON = APIError(.notJSON, "The body must be application/json.")
 
     static let contentEncoding = APIError(
-        .unsupportedMediaType, "content_encoding", "Unsupported content encoding",
-        "A body with a Content-Encoding is not taken; send it as it is."
+        .contentEncoding, "A body with a Content-Encoding is not taken; send it as it is."
     ).with(.acceptEncoding, "identity")
 
     static func noOutput(_ id: UUIDv7, _ status: Status) -> APIError {
-        APIError(.conflict, "no_output", "No output", "The job \(id) has no output: it is \(Wire.status(status)).")
+        APIError(.noOutput, "The job \(id) has no output: it is \(Wire.status(status)).")
     }
 
     static func bodyTooLarge(limit: Int) -> APIError {
-        APIError(
-            .contentTooLarge, "body_too_large", "Body too large",
-            "The body is larger than \(limit) bytes, the setting max_body."
-        ).closing
+        APIError(.bodyTooLarge, "The body is larger than \(limit) bytes, the setting max_body.").closing
     }
 
-    static let headTimeout = APIError(
-        .requestTimeout, "head_timeout", "Request timeout", "The head of the request did not arrive in time."
-    ).closing
+    static let headTimeout = APIError(.headTimeout, "The head of the request did not arrive in time.").closing
 
-    static let bodyTimeout = APIError(
-        .requestTimeout, "body_timeout", "Request timeout", "The body of the request arrives too slowly."
-    ).closing
+    static let bodyTimeout = APIError(.bodyTimeout, "The body of the request arrives too slowly.").closing
 
     static func targetTooLong(limit: Int) -> APIError {
-        APIError(
-            .uriTooLong, "target_too_long", "Target too long", "The request target is longer than \(limit) bytes."
-        ).closing
+        APIError(.targetTooLong, "The request target is longer than \(limit) bytes.").closing
     }
 
     static let expectation = APIError(
-        .expectationFailed, "expectation", "Expectation failed",
-        "The field Expect asks for what the gateway does not do; it knows 100-continue alone."
+        .expectation, "The field Expect asks for what the gateway does not do; it knows 100-continue alone."
     ).closing
 
     static let transferCoding = APIError(
-        .notImplemented, "transfer_coding", "Transfer coding not known",
+        .transferCoding,
         "The body has a Transfer-Encoding other than chunked; send it in chunks or with a Content-Length."
     ).closing
 
     static let headTooLarge = APIError(
-        .requestHeaderFieldsTooLarge, "head_too_large", "Head too large",
-        "The head of the request has too many bytes or fields; see limits.head and limits.header_fields."
+        .headTooLarge, "The head of the request has too many bytes or fields; see limits.head and limits.header_fields."
     ).closing
 
     static func misdirected(_ host: String) -> APIError {
         APIError(
-            .misdirectedRequest, "misdirected", "Misdirected request",
-            "The Host \"\(host.clipped)\" is not this gateway's; name it in the setting hosts if it is."
+            .misdirected, "The Host \"\(host.clipped)\" is not this gateway's; name it in the setting hosts if it is."
         )
     }
 
     static func unknownModel(_ name: String, known: [String]) -> APIError {
         let list = known.isEmpty ? "none is configured" : "known are \(known.prefix(1000).joined(separator: ", "))"
-        return APIError(
-            .unprocessableContent, "unknown_model", "Unknown model",
-            "There is no model \"\(name.clipped)\"; \(list)."
-        )
+        return APIError(.unknownModel, "There is no model \"\(name.clipped)\"; \(list).")
     }
 
     static let keyReused = APIError(
-        .unprocessableContent, "key_reused", "Idempotency key reused",
-        "The idempotency key was used before, with another body, content type or query."
+        .keyReused, "The idempotency key was used before, with another body, content type or query."
     )
 
     static func queueFull(_ model: String, limit: Int, retryAfter: Int) -> APIError {
         APIError(
-            .tooManyRequests, "queue_full", "Queue full",
+            .queueFull,
             "The queue of \"\(model.clipped)\" is full with \(limit) pending jobs; try again in \(retryAfter) s."
         ).with(.retryAfter, String(retryAfter))
     }
 
     static let tooManyBodies = APIError(
-        .serviceUnavailable, "bodies_in_flight", "Too many bodies in flight",
-        "Too many request bodies are being received at once; try again in 1 s."
+        .bodiesInFlight, "Too many request bodies are being received at once; try again in 1 s."
     ).with(.retryAfter, "1").closing
 
     static let tooManyConnections = APIError(
-        .serviceUnavailable, "connections", "Too many connections",
-        "The gateway has as many connections as it takes; try again in 1 s."
+        .connections, "The gateway has as many connections as it takes; try again in 1 s."
     ).with(.retryAfter, "1").closing
 
     static let stopping = APIError(
-        .serviceUnavailable, "stopping", "Stopping", "The gateway is just restarting; try again in 1 s."
+        .stopping, "The gateway is just restarting; try again in 1 s."
     ).with(.retryAfter, "1").closing
 
     static func storeFailed(_ reason: String) -> APIError {
-        APIError(
-            .serviceUnavailable, "store_unavailable", "Store unavailable",
-            "The store does not answer: \(reason)."
-        ).with(.retryAfter, "5")
+        APIError(.storeUnavailable, "The store does not answer: \(reason).").with(.retryAfter, "5")
     }
 
     /// The gateway runs and cannot work: its configuration or its store must be mended first.
     static func degraded(_ reason: String) -> APIError {
-        APIError(
-            .serviceUnavailable, "degraded", "Degraded", "The gateway cannot work now: \(reason)."
-        ).with(.retryAfter, "10")
+        APIError(.degraded, "The gateway cannot work now: \(reason).").with(.retryAfter, "10")
     }
 
     static let diskFull = APIError(
-        .init(code: 507, reasonPhrase: "Insufficient Storage"), "disk_full", "Disk full",
-        "The disk has too little room for a new job; jobs that were accepted go on."
+        .diskFull, "The disk has too little room for a new job; jobs that were accepted go on."
     ).with(.retryAfter, "60")
 
     /// - Parameter part: which part of the gateway is not ready, in one word.
     static func notReady(_ part: String, _ reason: String) -> APIError {
-        APIError(.serviceUnavailable, "not_ready", "Not ready", "\(part): \(reason).").with(.retryAfter, "5")
+        APIError(.notReady, "\(part): \(reason).").with(.retryAfter, "5")
     }
 
     static let unixSocketOnly = APIError(
-        .forbidden, "unix_socket_only", "Unix socket only",
-        "This is offered on a Unix socket of the gateway alone; add one to the setting listen."
+        .unixSocketOnly, "This is offered on a Unix socket of the gateway alone; add one to the setting listen."
     )
 
     static let copyInProgress = APIError(
-        .serviceUnavailable, "copy_in_progress", "Copy in progress",
-        "Another backup or check of the store has not ended; try again in 10 s."
+        .copyInProgress, "Another backup or check of the store has not ended; try again in 10 s."
     ).with(.retryAfter, "10")
 
     static func noRoomForCopy(needed: Int, free: Int) -> APIError {
         APIError(
-            .init(code: 507, reasonPhrase: "Insufficient Storage"), "no_room_for_copy", "No room for a copy",
+            .noRoomForCopy,
             "A copy needs \(needed) bytes of the store's disk for a while, store.min_free among them, and \(free) are free."
         ).with(.retryAfter, "60")
     }
 
     static func storeDamaged(_ reason: String) -> APIError {
         APIError(
-            .internalServerError, "store_damaged", "Store damaged",
-            "A part of the store is damaged (\(reason)); whoever runs the gateway must restore a backup."
+            .storeDamaged, "A part of the store is damaged (\(reason)); whoever runs the gateway must restore a backup."
         )
     }
 
-    static let unforeseen = APIError(
-        .internalServerError, "internal", "Internal error",
-        "The gateway met an error of its own; its log says more."
-    )
+    static let unforeseen = APIError(.unforeseen, "The gateway met an error of its own; its log says more.")
 
     /// A job that a synchronous submit waited for and that gave no output.
     static func jobEnded(_ job: Job) -> APIError {
         var error: APIError
         if job.status == .cancelled {
-            error = APIError(.conflict, "cancelled", "Job cancelled", "The job \(job.id) was cancelled.")
+            error = APIError(.cancelled, "The job \(job.id) was cancelled.")
         } else {
             error = APIError(
-                .badGateway, "job_failed", "Job failed",
-                "The job \(job.id) ended in an error: \(job.error?.message ?? "no cause is known")."
+                .jobFailed, "The job \(job.id) ended in an error: \(job.error?.message ?? "no cause is known")."
             )
-            error.status = status(of: job.error)
+            error.otherStatus = status(of: job.error)
         }
         error.id = job.id
         error.cause = job.error?.json ?? Array("null".utf8)

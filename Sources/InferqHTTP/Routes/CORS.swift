@@ -1,5 +1,4 @@
 import HTTPTypes
-import Hummingbird
 
 /// What browsers need to hear so that pages of another origin, named in the setting `origins`, may read answers (Fetch
 /// standard, section 3.2). No cookies and no accounts are involved, so credentials are never allowed.

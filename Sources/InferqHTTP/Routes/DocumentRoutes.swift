@@ -1,24 +1,18 @@
 import Crypto
 import Foundation
 import HTTPTypes
-import Hummingbird
 import NIOCore
 
 /// `GET /openapi.json`, the description of the HTTP interface, and `GET /`, the page for people.
 struct DocumentRoutes: Sendable {
-    func add(to table: RouteTable) {
-        table.on("/openapi.json", [.get: openAPI])
-        table.on("/", [.get: page])
-    }
-
-    @Sendable private func openAPI(_ request: Request, _ context: GatewayContext) async throws -> Response {
+    @Sendable func openAPI(_ request: Request, _ context: GatewayContext) async throws -> Response {
         guard Accept.admits("application/json", request.headers[.accept]) else {
             throw APIError.notAcceptable("application/json")
         }
         return EmbeddedFile.openAPI.response(to: request, headers: [.contentType: "application/json"])
     }
 
-    @Sendable private func page(_ request: Request, _ context: GatewayContext) async throws -> Response {
+    @Sendable func page(_ request: Request, _ context: GatewayContext) async throws -> Response {
         guard Accept.admits("text/html", request.headers[.accept]) else { throw APIError.notAcceptable("text/html") }
         let headers: HTTPFields = [
             .contentType: "text/html; charset=utf-8", .contentSecurityPolicy: Self.policy,
@@ -42,7 +36,7 @@ struct DocumentRoutes: Sendable {
         guard let start = bytes.firstRange(of: "<\(element)>".utf8),
             let end = bytes.firstRange(of: "</\(element)>".utf8)
         else { return "'none'" }
-        let digest = SHA256.hash(data: bytes[start.upperBound..<end.lowerBound])
+        let digest = SHA256.hash(data: Array(bytes[start.upperBound..<end.lowerBound]))
         return "'sha256-\(Data(digest).base64EncodedString())'"
     }
 }

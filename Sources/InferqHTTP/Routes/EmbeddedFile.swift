@@ -1,7 +1,6 @@
 import CEmbedded
 import Crypto
 import HTTPTypes
-import Hummingbird
 import NIOCore
 
 /// A file that is part of the program, as HTTP serves it.
@@ -29,6 +28,6 @@ struct EmbeddedFile: Sendable {
         // A tag ends with the quote that it begins with, so one that is found is one of the list.
         let isKnown = request.headers[values: .ifNoneMatch].contains { $0.contains(tag) || $0.trimmingSpaces == "*" }
         if isKnown { return Response(status: .notModified, headers: headers) }
-        return Response(status: .ok, headers: headers, body: ResponseBody(byteBuffer: bytes))
+        return Response(status: .ok, headers: headers, body: .bytes(bytes))
     }
 }

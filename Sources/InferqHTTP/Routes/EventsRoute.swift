@@ -1,5 +1,4 @@
 import HTTPTypes
-import Hummingbird
 import InferqCore
 import NIOCore
 
@@ -9,12 +8,8 @@ import NIOCore
 struct EventsRoute: Sendable {
     let gateway: Gateway
 
-    func add(to table: RouteTable) {
-        table.on("/v1/events", [.get: listen])
-    }
-
-    @Sendable private func listen(_ request: Request, _ context: GatewayContext) async throws -> Response {
-        let query = try Query(request.uri.query)
+    @Sendable func listen(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let query = try Query(request.query)
         try query.allowOnly(Query.lastEventIDNames.union(["model"]))
         guard Accept.admits("text/event-stream", request.headers[.accept]) else {
             throw APIError.notAcceptable("text/event-stream")

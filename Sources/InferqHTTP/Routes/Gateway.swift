@@ -39,7 +39,7 @@ package struct Gateway: Sendable {
         bodies = BodyBudget()
         sharedFrames = SharedFrames(hub: queue.hub)
         metrics = HTTPMetrics()
-        refusals = Refusals(metrics: metrics)
+        refusals = Refusals()
     }
 
     var store: JobStore { queue.store }

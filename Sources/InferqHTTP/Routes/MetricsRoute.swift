@@ -1,4 +1,4 @@
-import Hummingbird
+import HTTPTypes
 import InferqCore
 import NIOCore
 
@@ -7,15 +7,11 @@ import NIOCore
 struct MetricsRoute: Sendable {
     let gateway: Gateway
 
-    func add(to table: RouteTable) {
-        table.on("/metrics", [.get: metrics])
-    }
-
-    @Sendable private func metrics(_ request: Request, _ context: GatewayContext) async throws -> Response {
+    @Sendable func metrics(_ request: Request, _ context: GatewayContext) async throws -> Response {
         guard Accept.admits("text/plain", request.headers[.accept]) else {
             throw APIError.notAcceptable("text/plain")
         }
-        try Query(request.uri.query).allowOnly([])
+        try Query(request.query).allowOnly([])
         var text = MetricsText()
         writeBuild(&text)
         writePeers(&text)
@@ -32,7 +28,7 @@ struct MetricsRoute: Sendable {
         return Response(
             status: .ok,
             headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8", .cacheControl: "no-store"],
-            body: ResponseBody(byteBuffer: ByteBuffer(string: text.text))
+            body: .bytes(ByteBuffer(string: text.text))
         )
     }
 

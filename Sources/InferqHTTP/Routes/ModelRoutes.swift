@@ -1,4 +1,4 @@
-import Hummingbird
+import HTTPTypes
 import InferqCore
 import Logging
 
@@ -6,14 +6,7 @@ import Logging
 struct ModelRoutes: Sendable {
     let gateway: Gateway
 
-    func add(to table: RouteTable) {
-        table.on("/v1/models", [.get: list])
-        table.on("/v1/models/{name}", [.get: show])
-        table.on("/v1/models/{name}/pause", [.post: { try await setPaused(true, $0, $1) }])
-        table.on("/v1/models/{name}/resume", [.post: { try await setPaused(false, $0, $1) }])
-    }
-
-    @Sendable private func list(_ request: Request, _ context: GatewayContext) async throws -> Response {
+    @Sendable func list(_ request: Request, _ context: GatewayContext) async throws -> Response {
         try check(request)
         var writer = JSONWriter()
         writer.beginObject()
@@ -25,12 +18,12 @@ struct ModelRoutes: Sendable {
         return .json(writer.bytes)
     }
 
-    @Sendable private func show(_ request: Request, _ context: GatewayContext) async throws -> Response {
+    @Sendable func show(_ request: Request, _ context: GatewayContext) async throws -> Response {
         try check(request)
         return .json(try await document(of: name(context)))
     }
 
-    private func setPaused(_ isPaused: Bool, _ request: Request, _ context: GatewayContext) async throws -> Response {
+    func setPaused(_ isPaused: Bool, _ request: Request, _ context: GatewayContext) async throws -> Response {
         try check(request)
         let name = try name(context)
         guard try await gateway.queue.setPaused(isPaused, name) else { throw APIError.noSuchModel(name) }
@@ -42,11 +35,11 @@ struct ModelRoutes: Sendable {
         guard Accept.admits("application/json", request.headers[.accept]) else {
             throw APIError.notAcceptable("application/json")
         }
-        try Query(request.uri.query).allowOnly([])
+        try Query(request.query).allowOnly([])
     }
 
     private func name(_ context: GatewayContext) throws -> String {
-        let raw = context.coreContext.parameters.get("name") ?? ""
+        let raw = String(context.parameters["name"] ?? "")
         return raw.removingPercentEscapes ?? raw
     }
 

@@ -1,5 +1,4 @@
 import HTTPTypes
-import Hummingbird
 import InferqCore
 import NIOCore
 
@@ -8,15 +7,10 @@ import NIOCore
 struct NotificationRoutes: Sendable {
     let gateway: Gateway
 
-    func add(to table: RouteTable) {
-        table.on("/v1/notifications", [.post: report])
-        table.on("/v1/notifications/{event_id}", [.get: history])
-    }
-
     // MARK: Reports
 
-    @Sendable private func report(_ request: Request, _ context: GatewayContext) async throws -> Response {
-        try Query(request.uri.query).allowOnly([])
+    @Sendable func report(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        try Query(request.query).allowOnly([])
         let reader = BodyReader(gateway: gateway, context: context)
         guard request.headers[.contentType].flatMap(MediaType.init)?.isJSON == true else { throw APIError.notJSON }
         try reader.checkHead(request)
@@ -57,9 +51,9 @@ struct NotificationRoutes: Sendable {
 
     // MARK: History
 
-    @Sendable private func history(_ request: Request, _ context: GatewayContext) async throws -> Response {
+    @Sendable func history(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let eventID = try context.uuid("event_id")
-        let query = try Query(request.uri.query)
+        let query = try Query(request.query)
         try query.allowOnly(["after", "limit"])
         guard Accept.admits("application/json", request.headers[.accept]) else {
             throw APIError.notAcceptable("application/json")

@@ -1,5 +1,4 @@
 import HTTPTypes
-import Hummingbird
 import InferqCore
 import NIOCore
 
@@ -14,13 +13,9 @@ struct NotifyRoute: Sendable {
     private static let page = 64
     private static let pageBytes = 16 << 10
 
-    func add(to table: RouteTable) {
-        table.on("/v1/async/notify/{event_id}", [.get: listen])
-    }
-
-    @Sendable private func listen(_ request: Request, _ context: GatewayContext) async throws -> Response {
+    @Sendable func listen(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let eventID = try context.uuid("event_id")
-        let query = try Query(request.uri.query)
+        let query = try Query(request.query)
         try query.allowOnly(Query.lastEventIDNames)
         guard Accept.admits("text/event-stream", request.headers[.accept]) else {
             throw APIError.notAcceptable("text/event-stream")

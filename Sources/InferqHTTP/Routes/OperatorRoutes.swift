@@ -1,5 +1,4 @@
 import HTTPTypes
-import Hummingbird
 import InferqCore
 import NIOCore
 
@@ -7,20 +6,13 @@ import NIOCore
 struct OperatorRoutes: Sendable {
     let gateway: Gateway
 
-    func add(to table: RouteTable) {
-        table.on("/livez", [.get: live])
-        table.on("/readyz", [.get: ready])
-        table.on("/health/livez", [.get: live])
-        table.on("/health/readyz", [.get: ready])
-    }
-
     /// Looks at nothing else: that the process answers is the answer.
-    @Sendable private func live(_ request: Request, _ context: GatewayContext) async throws -> Response {
+    @Sendable func live(_ request: Request, _ context: GatewayContext) async throws -> Response {
         .json(health)
     }
 
     /// Goes through the writer and back.
-    @Sendable private func ready(_ request: Request, _ context: GatewayContext) async throws -> Response {
+    @Sendable func ready(_ request: Request, _ context: GatewayContext) async throws -> Response {
         try await gateway.store.ping()
         if let shortage = gateway.store.disk.shortage { throw APIError.notReady("disk", shortage.description) }
         return .json(health)

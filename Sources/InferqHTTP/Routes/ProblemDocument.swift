@@ -1,5 +1,4 @@
 import HTTPTypes
-import Hummingbird
 import InferqCore
 import NIOCore
 
@@ -14,22 +13,22 @@ extension APIError {
         headers[.contentType] = "application/problem+json"
         headers[.cacheControl] = "no-store"
         if closesConnection { headers[.connection] = "close" }
-        return Response(status: status, headers: headers, body: ResponseBody(byteBuffer: document(instance: instance)))
+        return Response(status: status, headers: headers, body: .bytes(document(instance: instance)))
     }
 
     func document(instance: String?) -> ByteBuffer {
         var writer = JSONWriter()
         writer.beginObject()
         writer.name("type")
-        writer.value("urn:inferq:problem:\(code)")
+        writer.value("urn:inferq:problem:\(code.rawValue)")
         writer.name("title")
-        writer.value(title)
+        writer.value(code.title)
         writer.name("status")
         writer.value(status.code)
         writer.name("detail")
         writer.value(detail)
         writer.name("code")
-        writer.value(code)
+        writer.value(code.rawValue)
         if let instance {
             writer.name("instance")
             writer.value(instance)

@@ -1,5 +1,4 @@
 import HTTPTypes
-import Hummingbird
 import InferqCore
 import NIOCore
 
@@ -7,20 +6,12 @@ import NIOCore
 struct ReadRoutes: Sendable {
     let gateway: Gateway
 
-    func add(to table: RouteTable) {
-        table.on("/v1/inference/{id}", [.get: show, .delete: delete])
-        table.on("/v1/inference/{id}/input", [.get: input])
-        table.on("/v1/inference/{id}/output", [.get: output, .put: WorkerRoutes(gateway: gateway).handIn])
-        table.on("/v1/inference/{id}/cancel", [.post: cancel])
-        table.on("/v1/inference/{id}/retry", [.post: retry])
-    }
-
     // MARK: One record
 
-    @Sendable private func show(_ request: Request, _ context: GatewayContext) async throws -> Response {
+    @Sendable func show(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let id = try context.uuid("id")
         try checkAccept(request, "application/json")
-        let query = try Query(request.uri.query)
+        let query = try Query(request.query)
         try query.allowOnly(["wait"])
         let wait = try waitTime(query)
         guard var job = try await gateway.store.job(id) else { throw try await gateway.missing(id) }
@@ -78,16 +69,16 @@ struct ReadRoutes: Sendable {
 
     // MARK: Bodies
 
-    @Sendable private func input(_ request: Request, _ context: GatewayContext) async throws -> Response {
+    @Sendable func input(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let id = try context.uuid("id")
-        try Query(request.uri.query).allowOnly([])
+        try Query(request.query).allowOnly([])
         guard let job = try await gateway.store.job(id) else { throw try await gateway.missing(id) }
         return try await unlessGone(id) { try await body(job.input, request) }
     }
 
-    @Sendable private func output(_ request: Request, _ context: GatewayContext) async throws -> Response {
+    @Sendable func output(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let id = try context.uuid("id")
-        try Query(request.uri.query).allowOnly([])
+        try Query(request.query).allowOnly([])
         guard let job = try await gateway.store.job(id) else { throw try await gateway.missing(id) }
         guard let output = job.output else { throw APIError.noOutput(id, job.status) }
         return try await unlessGone(id) { try await body(output, request) }
@@ -114,14 +105,14 @@ struct ReadRoutes: Sendable {
         headers[.xContentTypeOptions] = "nosniff"
         headers[.contentSecurityPolicy] = "sandbox; default-src 'none'"
         headers[.cacheControl] = "no-cache"
-        return Response(status: .ok, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
+        return Response(status: .ok, headers: headers, body: .bytes(ByteBuffer(bytes: bytes)))
     }
 
     // MARK: Lists
 
     @Sendable func list(_ request: Request, _ context: GatewayContext) async throws -> Response {
         try checkAccept(request, "application/json")
-        let query = try Query(request.uri.query)
+        let query = try Query(request.query)
         try query.allowOnly(["status", "model", "created_after", "created_before", "limit", "cursor"])
         var filter = try Self.filter(query)
         let limit = filter.limit
@@ -203,9 +194,9 @@ struct ReadRoutes: Sendable {
 
     // MARK: Retry, delete, cancel
 
-    @Sendable private func retry(_ request: Request, _ context: GatewayContext) async throws -> Response {
+    @Sendable func retry(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let id = try context.uuid("id")
-        try Query(request.uri.query).allowOnly([])
+        try Query(request.query).allowOnly([])
         try checkAccept(request, "application/json")
         do {
             guard let job = try await unlessGone(id, { try await gateway.queue.retry(id) }) else {
@@ -227,9 +218,9 @@ struct ReadRoutes: Sendable {
         }
     }
 
-    @Sendable private func delete(_ request: Request, _ context: GatewayContext) async throws -> Response {
+    @Sendable func delete(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let id = try context.uuid("id")
-        try Query(request.uri.query).allowOnly([])
+        try Query(request.query).allowOnly([])
         do {
             guard try await gateway.queue.delete(id) else { throw try await gateway.missing(id) }
             return Response(status: .noContent)
@@ -238,9 +229,9 @@ struct ReadRoutes: Sendable {
         }
     }
 
-    @Sendable private func cancel(_ request: Request, _ context: GatewayContext) async throws -> Response {
+    @Sendable func cancel(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let id = try context.uuid("id")
-        try Query(request.uri.query).allowOnly([])
+        try Query(request.query).allowOnly([])
         try checkAccept(request, "application/json")
         guard try await gateway.queue.cancel(id) != nil, let job = try await gateway.store.job(id) else {
             throw try await gateway.missing(id)

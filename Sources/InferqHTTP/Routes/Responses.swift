@@ -1,5 +1,4 @@
 import HTTPTypes
-import Hummingbird
 import InferqCore
 import NIOCore
 
@@ -11,17 +10,6 @@ extension Response {
         var headers = headers
         headers[.contentType] = "application/json"
         if headers[.cacheControl] == nil { headers[.cacheControl] = "no-store" }
-        return Response(status: status, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
-    }
-}
-
-extension GatewayContext {
-    /// The UUID in the path.
-    ///
-    /// - Throws: 400 when it is none.
-    func uuid(_ parameter: String) throws(APIError) -> UUIDv7 {
-        let text = coreContext.parameters.get(parameter) ?? ""
-        guard let id = UUIDv7(text) else { throw .invalidUUID(text) }
-        return id
+        return Response(status: status, headers: headers, body: .bytes(ByteBuffer(bytes: bytes)))
     }
 }

@@ -1,19 +1,15 @@
-import Hummingbird
+import HTTPTypes
 import InferqCore
 
 /// `GET /v1/status`: what `inferq status` shows, in one answer.
 struct StatusRoute: Sendable {
     let gateway: Gateway
 
-    func add(to table: RouteTable) {
-        table.on("/v1/status", [.get: show])
-    }
-
-    @Sendable private func show(_ request: Request, _ context: GatewayContext) async throws -> Response {
+    @Sendable func show(_ request: Request, _ context: GatewayContext) async throws -> Response {
         guard Accept.admits("application/json", request.headers[.accept]) else {
             throw APIError.notAcceptable("application/json")
         }
-        try Query(request.uri.query).allowOnly([])
+        try Query(request.query).allowOnly([])
         let size = try await gateway.store.size()
         var writer = JSONWriter()
         writer.beginObject()

@@ -1,5 +1,4 @@
 import HTTPTypes
-import Hummingbird
 import InferqCore
 import NIOCore
 
@@ -12,14 +11,9 @@ struct StoreRoutes: Sendable {
     /// longer than a listener of events.
     private static let patience = Duration.seconds(60)
 
-    func add(to table: RouteTable) {
-        table.on("/v1/store/check", [.get: check])
-        table.on("/v1/store/backup", [.get: backup])
-    }
-
     // MARK: Check
 
-    @Sendable private func check(_ request: Request, _ context: GatewayContext) async throws -> Response {
+    @Sendable func check(_ request: Request, _ context: GatewayContext) async throws -> Response {
         try admit(request, context, "application/json")
         // It takes minutes where a store is large: to ask whether it is offered costs nothing.
         guard request.method != .head else { return .json([]) }
@@ -56,7 +50,7 @@ struct StoreRoutes: Sendable {
 
     // MARK: Backup
 
-    @Sendable private func backup(_ request: Request, _ context: GatewayContext) async throws -> Response {
+    @Sendable func backup(_ request: Request, _ context: GatewayContext) async throws -> Response {
         try admit(request, context, Self.archiveType)
         var headers = HTTPFields()
         headers[.contentType] = Self.archiveType
@@ -65,29 +59,27 @@ struct StoreRoutes: Sendable {
         guard request.method != .head else { return Response(status: .ok, headers: headers) }
         let copy = try await unlessLeft(context) { try await self.copy(context) }
         headers[.missingBlobs] = String(copy.figures.missing + copy.figures.torn)
-        let body = ResponseBody(contentLength: copy.figures.archiveBytes) { writer in
-            try await send(copy, context, &writer)
-            try await writer.finish(nil)
+        let body = Response.Body.pieces(length: copy.figures.archiveBytes) {
+            try await send(copy, context.connection)
+            context.connection.endAnswer()
         }
         return Response(status: .ok, headers: headers, body: body)
     }
 
     private static let archiveType = "application/x-tar"
 
-    private func send(_ copy: StoreCopy, _ context: GatewayContext, _ writer: inout any ResponseBodyWriter) async throws
-    {
+    private func send(_ copy: StoreCopy, _ connection: Connection) async throws {
         let bell = Bell()
         gateway.queue.hub.listenForStop(bell)
         defer { gateway.queue.hub.leaveStop(bell) }
-        let channel = context.connection.channel
         try await copy.archive { bytes in
             // A stop does not wait for it, which may take minutes: the client sees an answer that was cut short.
             if bell.hasRung { throw APIError.stopping }
             let deadline = gateway.wheel.call(after: Self.patience, tolerance: .seconds(1)) {
-                channel.close(promise: nil)
+                connection.channel.close(promise: nil)
             }
             defer { gateway.wheel.cancel(deadline) }
-            try await writer.write(ByteBuffer(bytes: bytes))
+            try await connection.write(ByteBuffer(bytes: bytes))
         }
     }
 
@@ -96,7 +88,7 @@ struct StoreRoutes: Sendable {
     private func admit(_ request: Request, _ context: GatewayContext, _ type: String) throws(APIError) {
         guard context.connection.isLocal else { throw .unixSocketOnly }
         guard Accept.admits(type, request.headers[.accept]) else { throw .notAcceptable(type) }
-        try Query(request.uri.query).allowOnly([])
+        try Query(request.query).allowOnly([])
     }
 
     private func copy(_ context: GatewayContext) async throws -> StoreCopy {

@@ -1,5 +1,4 @@
 import HTTPTypes
-import Hummingbird
 import InferqCore
 import NIOCore
 
@@ -7,18 +6,7 @@ import NIOCore
 struct SubmitRoutes: Sendable {
     let gateway: Gateway
 
-    func add(to table: RouteTable) {
-        table.on("/v1/async/inference", [.post: { try await submit($0, $1, mayWait: false) }])
-        table.on(
-            "/v1/inference",
-            [
-                .post: { try await submit($0, $1, mayWait: true) },
-                .get: { try await ReadRoutes(gateway: gateway).list($0, $1) },
-            ]
-        )
-    }
-
-    private func submit(_ request: Request, _ context: GatewayContext, mayWait: Bool) async throws -> Response {
+    func submit(_ request: Request, _ context: GatewayContext, mayWait: Bool) async throws -> Response {
         let preference = mayWait ? Preference(request.headers) : Preference()
         let reader = BodyReader(gateway: gateway, context: context)
         try reader.checkHead(request)
@@ -94,7 +82,7 @@ struct SubmitRoutes: Sendable {
     // MARK: What was sent
 
     private func submission(_ request: Request, _ reader: BodyReader) async throws -> Submission {
-        let query = try Query(request.uri.query)
+        let query = try Query(request.query)
         let contentType = request.headers[.contentType]
         let traceparent = TraceContext.child(of: request.headers[.traceparent])
         guard let contentType, let type = MediaType(contentType), type.isJSON else {
@@ -161,7 +149,7 @@ struct SubmitRoutes: Sendable {
         )
         submission.key = key.map {
             IdempotencyKey(
-                $0, contentType: contentType, query: request.uri.query, bodyDigest: submission.input.digest ?? []
+                $0, contentType: contentType, query: request.query, bodyDigest: submission.input.digest ?? []
             )
         }
         return submission

@@ -1,5 +1,4 @@
 import HTTPTypes
-import Hummingbird
 import InferqCore
 
 /// `GET /v1/workers`, and `PUT /v1/inference/{id}/output`, by which a worker on another host hands in an answer that is too
@@ -7,15 +6,11 @@ import InferqCore
 struct WorkerRoutes: Sendable {
     let gateway: Gateway
 
-    func add(to table: RouteTable) {
-        table.on("/v1/workers", [.get: list])
-    }
-
-    @Sendable private func list(_ request: Request, _ context: GatewayContext) async throws -> Response {
+    @Sendable func list(_ request: Request, _ context: GatewayContext) async throws -> Response {
         guard Accept.admits("application/json", request.headers[.accept]) else {
             throw APIError.notAcceptable("application/json")
         }
-        try Query(request.uri.query).allowOnly([])
+        try Query(request.query).allowOnly([])
         var writer = JSONWriter()
         writer.beginObject()
         writer.name("results")
@@ -72,7 +67,7 @@ struct WorkerRoutes: Sendable {
 
     @Sendable func handIn(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let id = try context.uuid("id")
-        try Query(request.uri.query).allowOnly([])
+        try Query(request.query).allowOnly([])
         let reader = BodyReader(gateway: gateway, context: context)
         guard let token = request.headers[.notifyToken].flatMap({ NotifyToken($0, gateway.store.secret) }) else {
             throw APIError.wrongToken

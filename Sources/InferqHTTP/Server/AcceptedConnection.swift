@@ -1,9 +1,7 @@
-import HummingbirdCore
 import InferqCore
 import Logging
 import NIOCore
 import NIOHTTP1
-import NIOHTTPTypesHTTP1
 
 /// One accepted connection: its pipeline, and the loop that answers its requests.
 struct AcceptedConnection: Sendable {
@@ -36,7 +34,6 @@ struct AcceptedConnection: Sendable {
         try pipeline.addHandler(HTTPResponseEncoder())
         try pipeline.addHandler(ByteToMessageHandler(decoder))
         try pipeline.addHandler(connectionGuard)
-        try pipeline.addHandler(HTTP1ToHTTPServerCodec(secure: false))
         try pipeline.addHandler(RequestStage(inbox: inbox))
     }
 
@@ -45,8 +42,9 @@ struct AcceptedConnection: Sendable {
     /// Answers requests in order until the last one; returns when the connection is closed.
     func serve(logger: Logger) async {
         do {
-            while let response = try await nextResponse() {
-                try await responder.send(response, connection)
+            while let request = await inbox.next() {
+                let response = try await responder.response(to: request, connection, isRefused: isRefused)
+                try await connection.send(response)
             }
             // The guard closes the connection once the kernel has taken the last answer.
         } catch let error as HTTPParserError {
@@ -57,18 +55,5 @@ struct AcceptedConnection: Sendable {
             connection.channel.close(promise: nil)
         }
         try? await connection.channel.closeFuture.get()
-    }
-
-    /// The answer to the next request; nil after the last one.
-    ///
-    /// A task keeps the most memory that its calls ever took until it ends, and to find an answer takes 12 KiB. With a
-    /// stream that would stay for as long as it is open, so there a task of its own finds the answer.
-    private func nextResponse() async throws -> Response? {
-        guard let request = await inbox.next() else { return nil }
-        guard EventStream.isAsked(for: request.uri.path) else {
-            return try await responder.response(to: request, connection, isRefused: isRefused)
-        }
-        async let response = responder.response(to: request, connection, isRefused: isRefused)
-        return try await response
     }
 }

@@ -1,5 +1,7 @@
+import HTTPTypes
 import InferqCore
 package import NIOCore
+import NIOHTTP1
 import Synchronization
 
 /// One client's connection, as routes see it: who hangs up, and how to reach the channel.
@@ -36,5 +38,48 @@ package final class Connection: Sendable {
             return state.bell
         }
         bell?.ring(.hangUp)
+    }
+
+    // MARK: Answers
+
+    /// Writes an answer: with a single flush, if its body is there; of one that is a stream, until the stream ends.
+    ///
+    /// - Throws: only when the answer could not be written: the connection is dead.
+    func send(_ response: Response) async throws {
+        channel.write(HTTPServerResponsePart.head(response.head), promise: nil)
+        switch response.body {
+        case .none: break
+        case .bytes(let bytes): channel.write(HTTPServerResponsePart.body(.byteBuffer(bytes)), promise: nil)
+        case .pieces(let length, let write):
+            if length == nil { channel.flush() }
+            return try await write()
+        }
+        endAnswer()
+    }
+
+    /// Writes a piece of a body, and returns when the kernel has taken it.
+    func write(_ piece: ByteBuffer) async throws {
+        try await channel.writeAndFlush(HTTPServerResponsePart.body(.byteBuffer(piece))).get()
+    }
+
+    /// Writes the end of an answer.
+    func endAnswer() {
+        channel.writeAndFlush(HTTPServerResponsePart.end(nil), promise: nil)
+    }
+
+    /// Says "100 Continue" to a client that waits for it before it sends the body.
+    func invite() async throws {
+        let head = HTTPResponseHead(version: .http1_1, status: .continue)
+        try await channel.writeAndFlush(HTTPServerResponsePart.head(head)).get()
+    }
+}
+
+extension Response {
+    fileprivate var head: HTTPResponseHead {
+        HTTPResponseHead(
+            version: .http1_1,
+            status: HTTPResponseStatus(statusCode: status.code, reasonPhrase: status.reasonPhrase),
+            headers: HTTPHeaders(headers.map { ($0.name.rawName, $0.value) })
+        )
     }
 }

@@ -1,5 +1,4 @@
 import HTTPTypes
-import Hummingbird
 import InferqCore
 import Synchronization
 
@@ -29,43 +28,19 @@ final class HTTPMetrics: Sendable {
     let refused = Counter()
     let streams = StreamMetrics()
     /// What was answered before any route: a strange host or origin, an unknown path or method.
-    private let unrouted = Route(path: "none", method: "any")
+    let unrouted = Route(path: "none", method: "any")
     private let known = Mutex<[Route]>([])
 
     var routes: [Route] {
         known.withLock { $0 }.sorted { ($0.path, $0.method) < ($1.path, $1.method) } + [unrouted]
     }
 
-    /// `route`, counted from now on. Called while the table of routes is made.
-    func counting(
-        _ path: String,
-        _ method: HTTPRequest.Method,
-        _ route: @escaping RouteTable.Route
-    ) -> RouteTable.Route {
-        let figures = Route(path: path, method: method.rawValue)
-        known.withLock { $0.append(figures) }
-        return { request, context in
-            let start = ContinuousClock.now
-            do {
-                let response = try await route(request, context)
-                figures.answered(response.status.code, start)
-                return response
-            } catch {
-                figures.answered((APIError.translated(error) ?? .unforeseen).status.code, start)
-                throw error
-            }
-        }
+    /// A route that is counted from now on.
+    func route(_ path: String, _ method: HTTPRequest.Method) -> Route {
+        let route = Route(path: path, method: method.rawValue)
+        known.withLock { $0.append(route) }
+        return route
     }
-
-    /// Counts an error if no route has counted it already.
-    func refused(_ error: APIError) {
-        guard Self.codesBeforeRoutes.contains(error.code) else { return }
-        unrouted.answered(error.status.code, .now)
-    }
-
-    private static let codesBeforeRoutes: Set<String> = [
-        "misdirected", "forbidden_origin", "no_such_path", "method_not_allowed",
-    ]
 }
 
 /// Event streams, for operators.

@@ -1,8 +1,6 @@
-import HummingbirdCore
 import InferqCore
 package import Logging
 package import NIOCore
-import NIOHTTPTypes
 import NIOPosix
 import ServiceLifecycle
 import Synchronization
@@ -12,8 +10,6 @@ import Synchronization
 #endif
 
 /// Accepts connections and hands their requests to the responder.
-///
-/// Hummingbird's `Application` cannot serve a socket that it was given, so this binds by itself.
 package final class HTTPServer: Service {
     private struct State {
         var open: [ObjectIdentifier: any Channel] = [:]

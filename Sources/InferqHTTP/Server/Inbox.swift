@@ -1,5 +1,4 @@
 import DequeModule
-import HummingbirdCore
 import Synchronization
 
 /// Requests of one connection on their way from the event loop to the task that answers them, in order.

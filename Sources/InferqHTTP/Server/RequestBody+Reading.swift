@@ -1,9 +1,7 @@
 import Crypto
 import HTTPTypes
-import Hummingbird
 import InferqCore
 import NIOCore
-import NIOHTTPTypes
 
 /// A request's body as it was received.
 struct ReceivedBody: Sendable {
@@ -33,8 +31,7 @@ struct BodyReader: Sendable {
     /// Says "100 Continue" to a client that waits for it before it sends the body.
     private func invite(_ request: Request) async throws {
         guard request.headers[.expect]?.lowercased() == "100-continue" else { return }
-        let head = HTTPResponse(status: .continue)
-        try await context.connection.channel.writeAndFlush(HTTPResponsePart.head(head)).get()
+        try await context.connection.invite()
     }
 
     /// Whether a body that is about to be refused begins as a JSON object does, as far as it has come with the head or
@@ -93,8 +90,9 @@ struct BodyReader: Sendable {
                     throw APIError.tooManyBodies
                 }
                 count += chunk.readableBytes
-                digest.update(data: chunk.readableBytesView)
+                let start = bytes.count
                 bytes.append(contentsOf: chunk.readableBytesView)
+                digest.update(data: bytes[start...])
                 guard bytes.count > Payload.inlineLimit else { continue }
                 let open: Blobs.Writer
                 if let writer { open = writer } else { open = try await gateway.store.blobs.create(.input) }

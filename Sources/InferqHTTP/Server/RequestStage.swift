@@ -1,7 +1,5 @@
-import HTTPTypes
-import HummingbirdCore
 import NIOCore
-import NIOHTTPTypes
+import NIOHTTP1
 
 /// The last stage of a connection's pipeline: gathers requests for the connection's task.
 ///
@@ -9,12 +7,12 @@ import NIOHTTPTypes
 /// and a lock. Nearly all requests arrive whole in one read: they are handed over whole here, which costs one wake-up
 /// (measured on reads of a record: a third less CPU). Bodies that take longer are handed over as they come.
 final class RequestStage: ChannelDuplexHandler {
-    typealias InboundIn = HTTPRequestPart
-    typealias OutboundIn = HTTPResponsePart
-    typealias OutboundOut = HTTPResponsePart
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundIn = HTTPServerResponsePart
+    typealias OutboundOut = HTTPServerResponsePart
 
     private let inbox: Inbox
-    private var gatherer = BodyGatherer<HTTPRequest>()
+    private var gatherer = BodyGatherer<HTTPRequestHead>()
 
     init(inbox: Inbox) {
         self.inbox = inbox
@@ -28,7 +26,7 @@ final class RequestStage: ChannelDuplexHandler {
         case .body(let bytes): gatherer.body(bytes)
         case .end:
             guard let (head, body) = gatherer.end() else { return }
-            inbox.put(Request(head: head, body: RequestBody(buffer: body)))
+            put(head, .whole(body), context)
         }
     }
 
@@ -46,7 +44,13 @@ final class RequestStage: ChannelDuplexHandler {
             stage.readIfHeld(context)
         }
         guard let (head, parts) = message else { return }
-        inbox.put(Request(head: head, body: RequestBody(asyncSequence: parts)))
+        put(head, .parts(parts), context)
+    }
+
+    private func put(_ head: HTTPRequestHead, _ body: RequestBody, _ context: ChannelHandlerContext) {
+        // The decoder knows no method that is not a token.
+        guard let request = Request(head, body) else { return context.close(promise: nil) }
+        inbox.put(request)
     }
 
     /// Ends whatever is still awaited: nothing more will come.

@@ -1,8 +1,7 @@
 import HTTPTypes
-import Hummingbird
 import InferqCore
 import NIOCore
-import NIOHTTPTypes
+import NIOHTTP1
 import Synchronization
 
 /// One open stream of Server-Sent Events: its bell, its heartbeat and its end. What is written to it, its route knows.
@@ -31,9 +30,7 @@ final class EventStream: Sendable {
         headers[.cacheControl] = "no-store"
         headers[.accelBuffering] = "no"
         let stream = EventStream(gateway, context)
-        // The head has gone out when this is called: see ``GatewayResponder/send(_:_:)``. What follows is written to the
-        // channel itself, since a frame that the kernel takes at once need not be waited for.
-        let body = ResponseBody { _ in
+        let body = Response.Body.pieces(length: nil) {
             let streams = stream.gateway.metrics.streams
             streams.begin()
             stream.connection.onHangUp(ring: stream.bell)
@@ -48,11 +45,6 @@ final class EventStream: Sendable {
             }
         }
         return Response(status: .ok, headers: headers, body: body)
-    }
-
-    /// Whether this is the path of a stream.
-    static func isAsked(for path: String) -> Bool {
-        path.hasPrefix("/v1/async/notify/") || path == "/v1/events"
     }
 
     private func end(for error: any Error) -> StreamEnd {
@@ -83,10 +75,10 @@ final class EventStream: Sendable {
     func write(_ buffer: ByteBuffer, events: Int, isLast: Bool = false) async throws {
         let channel = connection.channel
         let written = channel.eventLoop.makePromise(of: Void.self)
-        channel.write(HTTPResponsePart.body(buffer), promise: written)
+        channel.write(HTTPServerResponsePart.body(.byteBuffer(buffer)), promise: written)
         if isLast {
             isComplete.store(true, ordering: .relaxed)
-            channel.write(HTTPResponsePart.end(nil), promise: nil)
+            channel.write(HTTPServerResponsePart.end(nil), promise: nil)
         }
         channel.flush()
         // The kernel takes nearly all of them at once, and then there is nothing to wait for.
@@ -105,7 +97,7 @@ final class EventStream: Sendable {
 
     private func finish() {
         guard !isComplete.load(ordering: .relaxed) else { return }
-        connection.channel.writeAndFlush(HTTPResponsePart.end(nil), promise: nil)
+        connection.endAnswer()
     }
 }
 

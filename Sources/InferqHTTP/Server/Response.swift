@@ -1,0 +1,39 @@
+package import HTTPTypes
+import NIOCore
+
+/// The answer to a request.
+package struct Response: Sendable {
+    enum Body: Sendable {
+        case none
+        case bytes(ByteBuffer)
+        /// What `write` writes to the connection, the end of the answer included.
+        ///
+        /// - length: bytes; nil when nobody knows it beforehand. Then the head goes out before `write` is called.
+        case pieces(length: Int?, write: @Sendable () async throws -> Void)
+
+        fileprivate var length: Int? {
+            switch self {
+            case .none: 0
+            case .bytes(let bytes): bytes.readableBytes
+            case .pieces(let length, _): length
+            }
+        }
+    }
+
+    package let status: HTTPResponse.Status
+    /// `Content-Length` among them, if the length of the body is known.
+    var headers: HTTPFields
+    private(set) var body: Body
+
+    init(status: HTTPResponse.Status, headers: HTTPFields = HTTPFields(), body: Body = .none) {
+        self.status = status
+        self.headers = headers
+        self.body = body
+        if let length = body.length { self.headers[.contentLength] = String(length) }
+    }
+
+    /// Leaves what the answer to a HEAD has: the head, which tells the length all the same.
+    mutating func removeBody() {
+        body = .none
+    }
+}
