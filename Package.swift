@@ -40,14 +40,31 @@ let package = Package(
             name: "InferqCore",
             dependencies: [
                 .product(name: "Crypto", package: "swift-crypto"),
-                .product(name: "DequeModule", package: "swift-collections"),
-                .product(name: "GRDB", package: "GRDB.swift"),
-                .product(name: "GRDBSQLite", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
-            path: "Sources",
-            sources: ["InferqCore", "InferqStore", "InferqQueue"],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "InferqStore",
+            dependencies: [
+                "InferqCore",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "InferqQueue",
+            dependencies: [
+                "InferqCore",
+                "InferqStore",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
             swiftSettings: settings
         ),
         .target(
@@ -55,6 +72,8 @@ let package = Package(
             dependencies: [
                 "CEmbedded",
                 "InferqCore",
+                "InferqQueue",
+                "InferqStore",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -73,6 +92,8 @@ let package = Package(
             dependencies: [
                 "CHiredis",
                 "InferqCore",
+                "InferqQueue",
+                "InferqStore",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
@@ -84,7 +105,9 @@ let package = Package(
                 "CSystemd",
                 "InferqCore",
                 "InferqHTTP",
+                "InferqQueue",
                 "InferqRedis",
+                "InferqStore",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -101,6 +124,8 @@ let package = Package(
             name: "InferqCoreTests",
             dependencies: [
                 "InferqCore",
+                "InferqQueue",
+                "InferqStore",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
@@ -113,6 +138,8 @@ let package = Package(
             name: "InferqHTTPTests",
             dependencies: [
                 "InferqCore",
+                "InferqQueue",
+                "InferqStore",
                 "InferqHTTP",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
@@ -128,6 +155,8 @@ let package = Package(
             name: "InferqRedisTests",
             dependencies: [
                 "InferqCore",
+                "InferqQueue",
+                "InferqStore",
                 "InferqRedis",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -141,6 +170,7 @@ let package = Package(
                 "InferqCore",
                 "InferqHTTP",
                 "InferqRedis",
+                "InferqStore",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
@@ -158,6 +188,8 @@ if ProcessInfo.processInfo.environment["INFERQ_MICRO"] != nil {
             name: "MicroCases",
             dependencies: [
                 "InferqCore",
+                "InferqQueue",
+                "InferqStore",
                 "InferqHTTP",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),

@@ -21,6 +21,16 @@ never 'a sleep in a Swift test' '(Task\.sleep|usleep\(|[^a-zA-Z.]sleep\()' 'Test
 never 'a trap in place of an error' '(try!|as!|fatalError\()' 'Sources/*.swift'
 never 'an unchecked claim without a proof beside it' '(@unchecked Sendable|nonisolated\(unsafe\))' 'Sources/*.swift' 'proof:'
 never 'something public' '^ *public ' 'Sources/*.swift'
-never 'C outside its module' '^import CHiredis' 'Sources/InferqCore/*.swift Sources/InferqHTTP/*.swift Sources/inferq/*.swift'
-never 'systemd outside its file' '^import CSystemd' 'Sources/InferqCore/*.swift Sources/InferqHTTP/*.swift'
+# Every folder of sources but the ones named.
+but() {
+    local folder
+    for folder in InferqCore InferqStore InferqQueue InferqHTTP InferqRedis inferq; do
+        [[ " $* " == *" $folder "* ]] || printf 'Sources/%s/*.swift ' "$folder"
+    done
+}
+never 'hiredis outside its target' 'import CHiredis' "$(but InferqRedis)"
+never 'systemd outside its target' 'import CSystemd' "$(but inferq)"
+never 'the database outside its target' '(import GRDB|sqlite3_)' "$(but InferqStore)"
+never 'SQL outside its target' '"(SELECT|INSERT|UPDATE|DELETE|PRAGMA|CREATE|ALTER|BEGIN) ' "$(but InferqStore)"
+never 'files or sockets among values' 'import (NIO|GRDB|Foundation$)' 'Sources/InferqCore/*.swift'
 exit $failed

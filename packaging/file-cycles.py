@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Finds files of a target that use each other in a circle, and uses from a lower target of one above it.
+"""Finds files of a target that use each other in a circle.
 
 An edge is the name of a top-level type of another file, as a whole word, with comments and strings left out. Members
-that extensions add are not seen, nor names that two files declare.
+that extensions add are not seen, nor names that are declared twice, at the top or inside a type. Between targets the
+compiler sees to it.
 
     packaging/file-cycles.py            what there is, and which cycles are not known
     packaging/file-cycles.py --edges    each edge as well
@@ -14,7 +15,6 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# From the lowest on: a target may use those before it.
 TARGETS = ["InferqCore", "InferqStore", "InferqQueue", "InferqRedis", "InferqHTTP", "inferq"]
 # One idea in two files: a reader would not take them apart.
 ONE_IDEA = [{"Job", "JobEvent"}, {"JSONError", "JSONLexer"}]
@@ -24,17 +24,13 @@ DECLARATION = re.compile(
     r"^(?:(?:package|private|fileprivate|final|indirect|nonisolated)\s+)*"
     r"(?:class|struct|enum|protocol|actor|typealias)\s+(\w+)", re.M
 )
+NESTED = re.compile(r"^ +[^\n]*\b(?:class|struct|enum|protocol|actor|typealias)\s+([A-Z]\w*)", re.M)
 
 
-def read():
-    """The code of each file by its name, and its target."""
-    code, target = {}, {}
-    for name in TARGETS:
-        for path in sorted((ROOT / "Sources" / name).rglob("*.swift")):
-            key = f"{name}/{path.stem}"
-            code[key] = COMMENT_OR_STRING.sub(" ", path.read_text())
-            target[key] = name
-    return code, target
+def read(target):
+    """The code of each file by its name."""
+    paths = sorted((ROOT / "Sources" / target).rglob("*.swift"))
+    return {path.stem: COMMENT_OR_STRING.sub(" ", path.read_text()) for path in paths}
 
 
 def edges(code):
@@ -42,10 +38,11 @@ def edges(code):
     for file, text in code.items():
         for name in DECLARATION.findall(text):
             owners[name].add(file)
+        for name in NESTED.findall(text):
+            owners[name] |= {file, "a nested one"}
     found = collections.defaultdict(lambda: collections.defaultdict(set))
     for file, text in code.items():
         for word in set(re.findall(r"\b[A-Z]\w+", text)):
-            # A name that this file or several declare tells nothing.
             if len(owners[word]) == 1 and (owner := next(iter(owners[word]))) != file:
                 found[file][owner].add(word)
     return found
@@ -83,26 +80,24 @@ def components(graph, nodes):
 
 def main():
     sys.setrecursionlimit(10_000)
-    code, target = read()
-    graph = edges(code)
-    rank = {name: number for number, name in enumerate(TARGETS)}
     wrong = 0
-    if "--edges" in sys.argv:
-        for file in sorted(graph):
-            for other, words in sorted(graph[file].items()):
-                print(f"{file} -> {other}: {', '.join(sorted(words))}")
-    for file in sorted(graph):
-        for other, words in sorted(graph[file].items()):
-            if rank[target[other]] > rank[target[file]]:
-                print(f"upwards: {file} -> {other}: {', '.join(sorted(words))}")
-                wrong += 1
-    for part in components(graph, sorted(code)):
-        names = {file.split("/")[1].split("+")[0] for file in part}
-        if len(names) == 1 or any(names <= idea for idea in ONE_IDEA):
-            continue
-        print(f"a cycle of {len(part)} files: {', '.join(part)}")
-        wrong += 1
-    print(f"{len(code)} files, {sum(len(each) for each in graph.values())} edges, {wrong} findings")
+    for target in TARGETS:
+        code = read(target)
+        graph = edges(code)
+        if "--edges" in sys.argv:
+            for file in sorted(graph):
+                for other, words in sorted(graph[file].items()):
+                    print(f"{target}: {file} -> {other}: {', '.join(sorted(words))}")
+        cycles = 0
+        for part in components(graph, sorted(code)):
+            # A type in several files, and what is one idea, are no circle.
+            names = {file.split("+")[0] for file in part}
+            if len(names) == 1 or any(names <= idea for idea in ONE_IDEA):
+                continue
+            print(f"{target}: a cycle of {len(part)} files: {', '.join(part)}")
+            cycles += 1
+        print(f"{target}: {len(code)} files, {sum(len(each) for each in graph.values())} edges, {cycles} cycles")
+        wrong += cycles
     return bool(wrong)
 
 

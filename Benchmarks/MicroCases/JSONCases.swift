@@ -1,6 +1,8 @@
 import Foundation
 import InferqCore
 import InferqHTTP
+import InferqQueue
+import InferqStore
 
 extension Case {
     static let json = [scanRequest, scanLayers, encodeEvents]

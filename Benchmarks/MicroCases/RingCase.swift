@@ -1,4 +1,6 @@
 import InferqCore
+import InferqQueue
+import InferqStore
 
 extension Case {
     /// A job offered by the scheduler and taken by a slot.

@@ -1,6 +1,8 @@
 import Foundation
 import InferqCore
 import InferqHTTP
+import InferqQueue
+import InferqStore
 import Logging
 import ServiceLifecycle
 import Synchronization

@@ -1,5 +1,7 @@
 import Foundation
 import InferqCore
+import InferqQueue
+import InferqStore
 
 extension Case {
     /// Queued jobs beside which the next one is claimed.

@@ -1,3 +1,5 @@
+package import InferqCore
+
 /// All that one call of a model server needs, wherever it is made.
 package struct Attempt: Sendable {
     package let job: UUIDv7

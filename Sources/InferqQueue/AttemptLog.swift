@@ -1,3 +1,4 @@
+import InferqCore
 package import Logging
 
 /// What the log says of attempts that ended: each failure with what becomes of the job. Failures that repeat themselves

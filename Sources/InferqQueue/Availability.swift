@@ -1,3 +1,5 @@
+package import InferqCore
+
 /// Whether the model server of a line takes calls, as far as one process knows.
 ///
 /// A value without clock and I/O: every event returns what follows from it. While the server is away (`down` or

@@ -1,4 +1,5 @@
 import Foundation
+import InferqStore
 import Synchronization
 
 /// How many jobs of each model are pending and running, and how fast they end: counters, since counting rows is linear.

@@ -1,3 +1,5 @@
+package import InferqCore
+
 /// What carries jobs out to workers. It may lose, double or delay what it carries: the store makes it good.
 package protocol Broker: Sendable {
     var state: BrokerState { get }

@@ -1,3 +1,5 @@
+package import InferqCore
+
 /// A job that a worker has taken: the right to end this one attempt.
 package struct Claim: Sendable {
     /// As it was committed, with its input as far as it lies in the row.

@@ -1,3 +1,4 @@
+package import InferqCore
 import Synchronization
 
 /// Who listens to which job: rings their bells after a commit. It keeps no events; listeners read rows.

@@ -1,3 +1,5 @@
+package import InferqCore
+import InferqStore
 import Synchronization
 
 /// What has become of jobs since the start, for operators: counted from what the store has committed, after the commit.

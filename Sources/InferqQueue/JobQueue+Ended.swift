@@ -1,3 +1,5 @@
+package import InferqCore
+
 /// What can still be done with jobs that have ended.
 extension JobQueue {
     /// Submits the same input with the same options once more: a new job, due at once, without expiry and key.

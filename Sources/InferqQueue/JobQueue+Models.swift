@@ -1,3 +1,5 @@
+package import InferqCore
+
 /// What is known of the models, and their pause.
 extension JobQueue {
     /// One model as operators see it.

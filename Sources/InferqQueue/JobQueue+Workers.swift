@@ -1,3 +1,5 @@
+package import InferqCore
+
 /// What workers take and bring back.
 extension JobQueue {
     /// Looks again at what is due: now and then, in case something was missed.

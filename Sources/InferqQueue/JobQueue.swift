@@ -1,3 +1,5 @@
+package import InferqCore
+package import InferqStore
 import Synchronization
 
 /// The gateway's middle: what clients ask for, what workers take and bring back, and who must hear of it.

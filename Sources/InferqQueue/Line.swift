@@ -1,3 +1,5 @@
+import InferqCore
+
 /// One model's place in the scheduler: its slots, what was offered, and a window of the best candidates.
 struct Line {
     /// Slots in this process.

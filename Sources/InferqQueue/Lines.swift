@@ -1,3 +1,5 @@
+import InferqCore
+
 /// The lines of all models, and what one of them must know of the others: the scheduler's memory, under its lock.
 struct Lines {
     /// The one suspect that is offered or runs, as far as this process knows: see ``Job/isSuspect``. Whether it really

@@ -1,3 +1,4 @@
+package import InferqCore
 import Synchronization
 
 /// What this gateway knows of the others that share its Redis: workers on other hosts, and other gateways.

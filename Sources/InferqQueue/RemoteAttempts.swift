@@ -1,3 +1,5 @@
+package import InferqCore
+import InferqStore
 package import Logging
 import Synchronization
 

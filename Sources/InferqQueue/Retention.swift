@@ -1,3 +1,5 @@
+package import InferqCore
+package import InferqStore
 package import Logging
 import ServiceLifecycle
 import Synchronization

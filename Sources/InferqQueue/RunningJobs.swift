@@ -1,3 +1,4 @@
+import InferqCore
 import Synchronization
 
 /// The attempts that run, by job: whom to tell to stop, and how many of them are this process's own.

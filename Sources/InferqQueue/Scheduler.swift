@@ -1,3 +1,4 @@
+package import InferqCore
 import Logging
 import ServiceLifecycle
 import Synchronization

@@ -1,3 +1,5 @@
+package import InferqCore
+
 /// Who must know whether model servers take calls: a gateway for its lines, or a worker on another host.
 package protocol ServerWatch: Sendable {
     /// Rings when the moment of the next look may have changed.

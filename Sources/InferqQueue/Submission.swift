@@ -1,3 +1,6 @@
+package import InferqCore
+import InferqStore
+
 /// What a client asks for, checked and complete.
 package struct Submission: Sendable {
     package var model: String

@@ -1,3 +1,4 @@
+package import InferqCore
 package import Logging
 import ServiceLifecycle
 

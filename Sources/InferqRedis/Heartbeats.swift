@@ -1,5 +1,6 @@
 import Foundation
 import InferqCore
+import InferqQueue
 
 /// What a worker publishes at regular intervals.
 struct WorkerHeartbeat: Codable, Sendable, Equatable, Heartbeat {

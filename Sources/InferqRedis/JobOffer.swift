@@ -1,4 +1,5 @@
 package import InferqCore
+package import InferqQueue
 
 /// What a stream of jobs carries: all that a worker on another host needs to make one attempt.
 package struct JobOffer: Sendable, Equatable {

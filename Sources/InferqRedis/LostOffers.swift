@@ -1,4 +1,4 @@
-import InferqCore
+import InferqQueue
 import Logging
 
 /// Looks after what was offered and not taken: whatever becomes of it in Redis, it is offered again.

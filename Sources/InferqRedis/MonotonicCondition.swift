@@ -1,5 +1,4 @@
 import Glibc
-import InferqCore
 
 /// Where threads wait until another one has something for them, as tasks wait at a ``Bell``. The time is measured on a clock
 /// that nobody can set: `NSCondition` waits for a time of day.

@@ -1,4 +1,4 @@
-import InferqCore
+import InferqQueue
 
 /// What was offered through Redis and not taken yet, and how much of it Redis has room for.
 ///

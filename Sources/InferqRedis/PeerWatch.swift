@@ -1,4 +1,5 @@
 import InferqCore
+import InferqQueue
 import Logging
 import ServiceLifecycle
 import Synchronization

@@ -1,5 +1,7 @@
-import InferqCore
+package import InferqCore
 import Logging
+package import InferqQueue
+package import InferqStore
 import ServiceLifecycle
 import Synchronization
 

@@ -1,5 +1,6 @@
-import InferqCore
+package import InferqCore
 import Logging
+package import InferqQueue
 import ServiceLifecycle
 import Synchronization
 

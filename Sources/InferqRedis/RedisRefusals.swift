@@ -1,4 +1,5 @@
 import InferqCore
+import InferqQueue
 import Logging
 
 /// What was found in Redis and is not taken: another program's, or another version's. It is counted, and said once.

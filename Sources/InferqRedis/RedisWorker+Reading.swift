@@ -1,5 +1,6 @@
 import Foundation
 import InferqCore
+import InferqQueue
 import Logging
 import Synchronization
 

@@ -1,5 +1,6 @@
 import Foundation
 package import InferqCore
+package import InferqQueue
 package import Logging
 import ServiceLifecycle
 import Synchronization

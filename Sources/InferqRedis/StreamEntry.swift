@@ -1,5 +1,3 @@
-import InferqCore
-
 /// The id of an entry of a stream: milliseconds, then a number.
 struct StreamID: Sendable, Hashable, Comparable {
     private let milliseconds: UInt64

@@ -1,4 +1,5 @@
 import InferqCore
+import InferqQueue
 
 /// What a worker sends to a gateway, through the gateway's stream.
 enum WorkerMessage: Sendable, Equatable {

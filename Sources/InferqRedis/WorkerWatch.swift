@@ -1,5 +1,3 @@
-import InferqCore
-
 /// Which workers are gone for good, and which attempts those that live do not know of.
 ///
 /// Judged by the beats of a worker that were seen to change in this session. A heartbeat that lies in Redis says only

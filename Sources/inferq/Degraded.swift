@@ -1,4 +1,3 @@
-import InferqCore
 import InferqHTTP
 import Logging
 import ServiceLifecycle

@@ -1,5 +1,5 @@
-import InferqCore
 import InferqHTTP
+import InferqQueue
 import InferqRedis
 import Logging
 import ServiceLifecycle

@@ -1,7 +1,9 @@
 import Glibc
 import InferqCore
 import InferqHTTP
+import InferqQueue
 import InferqRedis
+import InferqStore
 import Logging
 import NIOPosix
 import ServiceLifecycle

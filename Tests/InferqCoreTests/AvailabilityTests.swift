@@ -1,6 +1,8 @@
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// What follows from calls and health answers, in tables of moments: no clock, no socket.
 struct AvailabilityTests {

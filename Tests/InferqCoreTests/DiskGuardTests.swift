@@ -2,6 +2,8 @@ import Foundation
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// The room that is left on the disk, and the reserve.
 @Suite(.timeLimit(.minutes(1)))

@@ -1,6 +1,8 @@
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 @Suite(.timeLimit(.minutes(1)))
 struct EventHubTests {

@@ -4,6 +4,8 @@ import GRDBSQLite
 import Synchronization
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// A disk that fails when told to: SQLite's own file layer, with a word before each write and sync below one folder.
 ///

@@ -3,6 +3,8 @@ import Synchronization
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// A full disk: `max_page_count` gives the very error that one gives, SQLITE_FULL, and rolls back as one does.
 @Suite(.timeLimit(.minutes(1)))

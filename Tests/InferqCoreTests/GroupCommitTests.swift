@@ -4,6 +4,8 @@ import Synchronization
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// A table to write to, beside nothing else.
 struct CommitBed: Sendable {

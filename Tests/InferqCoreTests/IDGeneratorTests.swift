@@ -1,6 +1,8 @@
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// Identifiers whose clock is set, and how their jobs are found by the time of their submission.
 struct IDGeneratorTests {

@@ -1,5 +1,7 @@
 import Foundation
 import InferqCore
+import InferqQueue
+import InferqStore
 import Testing
 
 /// Whatever bytes come: the scanner takes what the plain reference takes, finds only what is there, and never traps.

@@ -1,5 +1,7 @@
 import Foundation
 import InferqCore
+import InferqQueue
+import InferqStore
 import Testing
 
 /// What is JSON, what is not, and what the error says.

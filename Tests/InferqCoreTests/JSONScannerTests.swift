@@ -1,5 +1,7 @@
 import Foundation
 import InferqCore
+import InferqQueue
+import InferqStore
 import Testing
 
 /// What the scanner finds in texts that are JSON.

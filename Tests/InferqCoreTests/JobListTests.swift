@@ -1,6 +1,8 @@
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// Lists: newest first, page by page, each filter alone and with the others.
 @Suite(.timeLimit(.minutes(1)))

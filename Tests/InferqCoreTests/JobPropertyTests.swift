@@ -1,6 +1,8 @@
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// A random walk over the state machine: whatever happens in whatever order, these rules hold.
 struct JobPropertyTests {

@@ -1,4 +1,6 @@
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// Jobs and outcomes as tests need them; every value that does not matter is the same everywhere.
 extension Job {

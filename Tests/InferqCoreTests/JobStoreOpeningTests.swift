@@ -3,6 +3,8 @@ import GRDB
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// What a start accepts as its store, and what it refuses and leaves as it was.
 @Suite(.timeLimit(.minutes(1)))

@@ -2,6 +2,8 @@ import GRDB
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// Rows and events: what was stored comes back, and every change has its event.
 @Suite(.timeLimit(.minutes(1)))

@@ -1,6 +1,8 @@
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 struct LogThrottleTests {
     private let start = ContinuousClock.now

@@ -2,6 +2,8 @@ import Crypto
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 struct NotifyTokenTests {
     private let secret = SymmetricKey(data: Array(repeating: 7, count: 32))

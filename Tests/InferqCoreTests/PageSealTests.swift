@@ -3,6 +3,8 @@ import GRDB
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// The checksum at the end of each page.
 @Suite(.timeLimit(.minutes(1)))

@@ -3,6 +3,8 @@ import GRDB
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// A disk that cannot read what it has: said as what it is, and never as damage.
 @Suite(.timeLimit(.minutes(1)))

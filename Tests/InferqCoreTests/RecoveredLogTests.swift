@@ -3,6 +3,8 @@ import GRDB
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// What a start does with the log that a crash has left.
 @Suite(.timeLimit(.minutes(1)))

@@ -3,6 +3,8 @@ import GRDB
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// What the next start does with what the last one left behind.
 @Suite(.timeLimit(.minutes(1)))

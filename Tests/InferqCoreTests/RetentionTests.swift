@@ -3,6 +3,8 @@ import GRDB
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// What the retention removes, in which order, and what it leaves.
 @Suite(.timeLimit(.minutes(1)))

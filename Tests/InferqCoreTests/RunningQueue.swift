@@ -2,6 +2,8 @@ import Logging
 import ServiceLifecycle
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// A gateway's middle that runs, without HTTP: a closure stands where model servers are called.
 struct RunningQueue: Sendable {

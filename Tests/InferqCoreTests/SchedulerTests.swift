@@ -2,6 +2,8 @@ import Synchronization
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// Remembers what was offered, and lets a test wait for it.
 private final class Ledger: Broker {

@@ -3,6 +3,8 @@ import Synchronization
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// What the store's clock makes of the machine's clocks, while it runs and from one start to the next.
 struct StoreClockTests {

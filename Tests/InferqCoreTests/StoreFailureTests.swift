@@ -4,6 +4,8 @@ import Synchronization
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// The n-th write or sync of a job's path fails, for every n: what was acknowledged is there after the next start, and
 /// what was not is there whole or not at all.

@@ -2,6 +2,8 @@ import Foundation
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// A store whose files are taken away while it is open: nothing is acknowledged that the next start would not find.
 @Suite(.timeLimit(.minutes(1)))

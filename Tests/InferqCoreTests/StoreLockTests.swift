@@ -2,6 +2,8 @@ import Foundation
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// The lock belongs to the store's file, whatever name leads to it.
 @Suite(.timeLimit(.minutes(1)))

@@ -3,6 +3,8 @@ import GRDB
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// Migrations of stores that hold jobs, with the copy of the older store that each leaves behind.
 @Suite(.timeLimit(.minutes(1)))

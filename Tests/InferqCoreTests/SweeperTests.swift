@@ -3,6 +3,8 @@ import ServiceLifecycle
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 @Suite(.timeLimit(.minutes(1)))
 struct SweeperTests {

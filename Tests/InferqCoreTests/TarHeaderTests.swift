@@ -1,6 +1,8 @@
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 struct TarHeaderTests {
     private func text(_ bytes: [UInt8], _ offset: Int, _ count: Int) -> String {

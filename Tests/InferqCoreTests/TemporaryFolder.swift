@@ -1,6 +1,8 @@
 import Foundation
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// A folder of its own, which goes with its last reference.
 final class TemporaryFolder: Sendable {

@@ -1,4 +1,6 @@
 import InferqCore
+import InferqQueue
+import InferqStore
 import Testing
 
 /// Identifiers, times, durations, sizes and pointers from anywhere are read rightly or not at all.

@@ -3,6 +3,8 @@ import GRDBSQLite
 import Synchronization
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// Files that the disk cannot read: in place of the kernel's calls that SQLite makes, so that its own layer of the file
 /// system meets the error.

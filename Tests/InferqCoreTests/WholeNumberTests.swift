@@ -1,4 +1,6 @@
 import InferqCore
+import InferqQueue
+import InferqStore
 import Testing
 
 /// Numbers from outside are numbers, however long they are.

@@ -1,5 +1,7 @@
 import HTTPTypes
 import InferqCore
+import InferqQueue
+import InferqStore
 import Testing
 
 @testable import InferqHTTP

@@ -2,6 +2,8 @@ import Testing
 
 @testable import InferqCore
 @testable import InferqHTTP
+@testable import InferqQueue
+@testable import InferqStore
 
 @Suite(.timeLimit(.minutes(1)))
 struct SharedFramesTests {

@@ -1,4 +1,6 @@
 import InferqCore
+import InferqQueue
+import InferqStore
 import Testing
 
 /// What every broker must do; run against each one that can be reached.

@@ -2,7 +2,9 @@ import Foundation
 import Logging
 
 @testable import InferqCore
+@testable import InferqQueue
 @testable import InferqRedis
+@testable import InferqStore
 
 /// The brokers that there are. A new one joins the contract by one more case.
 enum BrokerKind: CaseIterable, Sendable {

@@ -2,7 +2,9 @@ import Foundation
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
 @testable import InferqRedis
+@testable import InferqStore
 
 /// Whatever lies in Redis is read rightly or not at all: it may be another program's, or another version's.
 struct ForeignDataTests {

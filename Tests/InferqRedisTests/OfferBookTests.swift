@@ -1,7 +1,9 @@
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
 @testable import InferqRedis
+@testable import InferqStore
 
 /// How much is offered to a Redis that has little room.
 struct OfferBookTests {

@@ -2,7 +2,9 @@ import Foundation
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
 @testable import InferqRedis
+@testable import InferqStore
 
 /// When Redis counts as there and when as away; each with a real one.
 @Suite(.timeLimit(.minutes(1)), .enabled(if: RedisServer.program != nil, "there is no redis-server"))

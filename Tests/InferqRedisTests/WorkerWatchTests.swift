@@ -1,7 +1,9 @@
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
 @testable import InferqRedis
+@testable import InferqStore
 
 /// When a worker counts as dead, when an attempt as unknown to it, and when a death as a crash.
 struct WorkerWatchTests {

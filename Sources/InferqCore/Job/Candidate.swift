@@ -1,16 +1,26 @@
 /// A due job as the scheduler sees it. The better one is the smaller.
-struct Candidate: Sendable, Hashable, Comparable {
-    let key: JobKey
-    let priority: Int
-    let isSuspect: Bool
+package struct Candidate: Sendable, Hashable, Comparable {
+    package let key: JobKey
+    package let priority: Int
+    package let isSuspect: Bool
 
-    static func < (left: Candidate, right: Candidate) -> Bool {
+    package init(
+        key: JobKey,
+        priority: Int,
+        isSuspect: Bool
+    ) {
+        self.key = key
+        self.priority = priority
+        self.isSuspect = isSuspect
+    }
+
+    package static func < (left: Candidate, right: Candidate) -> Bool {
         left.priority == right.priority ? left.key < right.key : left.priority > right.priority
     }
 }
 
 extension Job {
-    var candidate: Candidate {
+    package var candidate: Candidate {
         Candidate(key: key, priority: options.priority, isSuspect: isSuspect)
     }
 }

@@ -74,7 +74,7 @@ extension Failure {
     }
 
     /// Reads what ``json`` wrote. A code that this version does not know is read as ``Code/badResponse``.
-    init(json bytes: [UInt8]) {
+    package init(json bytes: [UInt8]) {
         self.init(.badResponse, "", isRetryable: false)
         for member in JSONScanner.members(of: bytes, in: bytes.indices) {
             switch member.name {

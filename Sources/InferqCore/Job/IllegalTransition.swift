@@ -4,7 +4,7 @@ package struct IllegalTransition: Error, Equatable {
     package let status: Status
     package let change: String
 
-    init(_ job: Job, _ change: String) {
+    package init(_ job: Job, _ change: String) {
         id = job.id
         status = job.status
         self.change = change

@@ -29,7 +29,7 @@ extension Job {
             self.init(at: now.wall + duration, elapsed: now.elapsed + duration)
         }
 
-        init(at: Timestamp, elapsed: Elapsed) {
+        package init(at: Timestamp, elapsed: Elapsed) {
             self.at = at
             self.elapsed = elapsed
         }

@@ -22,34 +22,34 @@ package struct Job: Sendable, Equatable, Identifiable {
     /// How many attempts may fail: the client's wish, or the model's own of then.
     package let maxAttempts: Int
     /// Nil: it does not expire.
-    package internal(set) var expiry: Expiry?
+    package var expiry: Expiry?
     /// When it was submitted, by the wall clock of then.
     package let createdAt: Timestamp
-    package internal(set) var input: Payload
+    package var input: Payload
 
-    package internal(set) var state: State
+    package var state: State
     /// The earliest start of the next attempt, as it is shown.
-    package internal(set) var runAt: Timestamp
+    package var runAt: Timestamp
     /// When a pause ends that is a duration, by no wall clock; nil: ``runAt`` is what counts, as a client named it.
-    package internal(set) var due: Elapsed?
+    package var due: Elapsed?
     /// Attempts that were started, as shown. An interrupted one counts here, and not in ``failures``.
-    package internal(set) var attempt = 0
+    package var attempt = 0
     /// Attempts that failed: what `maxAttempts` is compared with.
-    package internal(set) var failures = 0
+    package var failures = 0
     /// Grows at every claim and is never shown: the fence against late and doubled outcomes.
-    package internal(set) var lease = Lease(number: 0)
+    package var lease = Lease(number: 0)
     /// Crashes of the gateway, or of workers elsewhere, one after another, while this job ran.
-    package internal(set) var crashes = 0
+    package var crashes = 0
     /// The start of the first attempt.
-    package internal(set) var startedAt: Timestamp?
+    package var startedAt: Timestamp?
     /// The cause of the last failed attempt.
-    package internal(set) var error: Failure?
-    package internal(set) var output: Payload?
-    package internal(set) var layers = Layers.none
+    package var error: Failure?
+    package var output: Payload?
+    package var layers = Layers.none
     /// Progress reports of the model server, over all attempts.
-    package internal(set) var reports = 0
+    package var reports = 0
     /// The id of the newest event.
-    package internal(set) var lastEvent: Int64 = 0
+    package var lastEvent: Int64 = 0
 
     /// A number that one claim of one job has and no other.
     package struct Lease: Sendable, Hashable {
@@ -102,7 +102,7 @@ package struct Job: Sendable, Equatable, Identifiable {
     }
 
     /// As a row has it.
-    init(
+    package init(
         id: UUIDv7,
         eventID: UUIDv7,
         model: String,
@@ -151,7 +151,7 @@ package struct Job: Sendable, Equatable, Identifiable {
     /// Whether processes have crashed often enough under this job for it to run alone.
     package var isSuspect: Bool { crashes >= Self.crashesOfSuspect }
 
-    static let crashesOfSuspect = 2
+    package static let crashesOfSuspect = 2
     static let crashesOfPoison = 3
 }
 
@@ -159,12 +159,12 @@ package struct Job: Sendable, Equatable, Identifiable {
 
 extension Job {
     /// The event of the submission.
-    func accepted() -> JobEvent.Draft {
+    package func accepted() -> JobEvent.Draft {
         draft(.updated, text: "accepted")
     }
 
     /// A pending job whose time has come. No event: nothing that a client sees has changed.
-    mutating func becomeDue() throws(IllegalTransition) {
+    package mutating func becomeDue() throws(IllegalTransition) {
         guard case .pending = state else { throw IllegalTransition(self, "become due") }
         state = .pending(isDue: true)
     }
@@ -178,7 +178,7 @@ extension Job {
     ///   - promised: the lease that the worker was offered; nil: whichever is next.
     ///   - isProbe: the model server is away, and this call shows whether it is back: no event before it has taken it.
     /// - Throws: ``IllegalTransition`` also when another claim has had the promised lease.
-    mutating func claim(
+    package mutating func claim(
         promised: Lease? = nil,
         isProbe: Bool = false,
         now: Moment
@@ -196,7 +196,7 @@ extension Job {
     /// The model server works on a probe: from now on it is an attempt that clients see.
     ///
     /// - Throws: ``IllegalTransition`` when the lease has passed on or the job has ended.
-    mutating func show(_ claimed: Lease) throws(IllegalTransition) -> [JobEvent.Draft] {
+    package mutating func show(_ claimed: Lease) throws(IllegalTransition) -> [JobEvent.Draft] {
         guard case .running(claimed) = state else { throw IllegalTransition(self, "show") }
         return [started]
     }
@@ -204,7 +204,7 @@ extension Job {
     /// The model server tells of its progress, or hands over layers.
     ///
     /// - Throws: ``IllegalTransition`` when the attempt is over, or ``ReportRefusal``.
-    mutating func report(_ claimed: Lease, _ report: Report, limit: Int) throws -> [JobEvent.Draft] {
+    package mutating func report(_ claimed: Lease, _ report: Report, limit: Int) throws -> [JobEvent.Draft] {
         guard case .running(claimed) = state else { throw IllegalTransition(self, "report") }
         guard reports < limit else { throw ReportRefusal.tooMany(limit: limit) }
         if let handedOver = report.layers {
@@ -226,7 +226,7 @@ extension Job {
     ///
     /// - Parameter isShown: whether clients have seen the attempt start, as they have but for a probe.
     /// - Throws: ``IllegalTransition`` when the lease has passed on or the job has ended; the late outcome is dropped.
-    mutating func finish(
+    package mutating func finish(
         _ claimed: Lease,
         with outcome: Outcome,
         retry: RetryPolicy,
@@ -285,7 +285,7 @@ extension Job {
     /// Puts a running job back whose attempt was cut short through no fault of its own: it does not count.
     ///
     /// - Parameter isShown: whether clients have seen the attempt start; otherwise they see nothing of its end.
-    mutating func interrupt(
+    package mutating func interrupt(
         _ claimed: Lease,
         reason: String,
         isShown: Bool = true,
@@ -308,7 +308,7 @@ extension Job {
     /// - Parameters:
     ///   - isCrash: false when the machine itself went down since: a power cut is nobody's fault.
     ///   - wasAlone: no other suspect ran, and nothing else of its model; only then a third crash is its own.
-    mutating func recover(
+    package mutating func recover(
         isCrash: Bool,
         wasAlone: Bool,
         now: Moment
@@ -321,7 +321,7 @@ extension Job {
     ///
     /// - Parameter wasAlone: no other suspect ran there, and nothing else of its model.
     /// - Throws: ``IllegalTransition`` when the lease has passed on.
-    mutating func crash(
+    package mutating func crash(
         _ claimed: Lease,
         wasAlone: Bool,
         now: Moment
@@ -354,7 +354,7 @@ extension Job {
     }
 
     /// Ends a job that has not ended. An ended one stays as it is: no event, no error.
-    mutating func cancel(now: Moment) -> [JobEvent.Draft] {
+    package mutating func cancel(now: Moment) -> [JobEvent.Draft] {
         guard !status.isFinal else { return [] }
         error = nil
         state = .cancelled(finishedAt: now.wall)
@@ -362,12 +362,12 @@ extension Job {
     }
 
     /// Whether it is too late for its first attempt.
-    func isExpired(_ now: Moment) -> Bool {
+    package func isExpired(_ now: Moment) -> Bool {
         attempt == 0 && expiry.map { $0.elapsed <= now.elapsed } ?? false
     }
 
     /// Ends a job whose first attempt had not begun in time.
-    mutating func expire(now: Moment) throws(IllegalTransition) -> [JobEvent.Draft] {
+    package mutating func expire(now: Moment) throws(IllegalTransition) -> [JobEvent.Draft] {
         guard case .pending = state, isExpired(now), let expiry else {
             throw IllegalTransition(self, "expire")
         }

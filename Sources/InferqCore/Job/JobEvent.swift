@@ -28,6 +28,24 @@ package struct JobEvent: Sendable, Equatable, Identifiable {
         package var error: Failure?
         /// The JSON object that the model server sent, compact and ASCII.
         package var detail: [UInt8]?
+
+        package init(
+            kind: Kind,
+            status: Status,
+            attempt: Int,
+            runAt: Timestamp,
+            text: String? = nil,
+            error: Failure? = nil,
+            detail: [UInt8]? = nil
+        ) {
+            self.kind = kind
+            self.status = status
+            self.attempt = attempt
+            self.runAt = runAt
+            self.text = text
+            self.error = error
+            self.detail = detail
+        }
     }
 
     /// From the store's one AUTOINCREMENT sequence: grows with every event of every job, and is never given twice.
@@ -36,6 +54,18 @@ package struct JobEvent: Sendable, Equatable, Identifiable {
     /// As people are shown it.
     package let at: Timestamp
     package let draft: Draft
+
+    package init(
+        id: Int64,
+        job: JobKey,
+        at: Timestamp,
+        draft: Draft
+    ) {
+        self.id = id
+        self.job = job
+        self.at = at
+        self.draft = draft
+    }
 
     package var kind: Kind { draft.kind }
     package var status: Status { draft.status }

@@ -6,7 +6,7 @@ package final class JobHistory: Sendable {
     package let job: Job
     package let events: [JobEvent]
 
-    init(job: Job, events: [JobEvent]) {
+    package init(job: Job, events: [JobEvent]) {
         self.job = job
         self.events = events
     }
@@ -28,7 +28,7 @@ package struct JobCourse: Sendable, Equatable {
     package let lastEvent: Int64
     package let hasEnded: Bool
 
-    init(_ job: Job) {
+    package init(_ job: Job) {
         key = job.key
         lastEvent = job.lastEvent
         hasEnded = job.status.isFinal

@@ -34,7 +34,7 @@ package struct ModelSettings: Sendable, Equatable {
     package var slots: Int { url.isEmpty ? 0 : concurrency }
 
     /// What a failed attempt of a job leads to.
-    func retryPolicy(of job: Job) -> RetryPolicy {
+    package func retryPolicy(of job: Job) -> RetryPolicy {
         RetryPolicy(base: backoffBase, cap: backoffCap, maxAttempts: job.maxAttempts)
     }
 }

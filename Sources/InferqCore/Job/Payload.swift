@@ -54,7 +54,7 @@ package struct Payload: Sendable, Equatable {
 package struct BlobName: Sendable, Hashable {
     package let text: String
 
-    init(text: String) {
+    package init(text: String) {
         self.text = text
     }
 }

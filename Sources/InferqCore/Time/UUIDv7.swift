@@ -13,7 +13,7 @@ package struct UUIDv7: Sendable, Hashable {
     }
 
     /// Puts time, counter and random bits in their places.
-    init(key: JobKey, tag: UInt16, random: UInt64) {
+    package init(key: JobKey, tag: UInt16, random: UInt64) {
         let value = UInt64(bitPattern: key.value)
         high = ((value >> 12) << 16) | 0x7000 | (value & 0xFFF)
         low = 0x8000_0000_0000_0000 | UInt64(tag) << 46 | (random & 0x3FFF_FFFF_FFFF)
@@ -106,7 +106,7 @@ package struct JobKey: Sendable, Hashable, Comparable {
     }
 
     /// The time that it carries. Not that of the submission: keys grow when the clock is set back, too.
-    var time: Timestamp {
+    package var time: Timestamp {
         Timestamp(milliseconds: value >> 12)
     }
 

@@ -1,4 +1,6 @@
-import InferqCore
+package import InferqCore
+package import InferqQueue
+package import InferqStore
 import NIOCore
 import NIOHTTP1
 

@@ -1,4 +1,5 @@
 package import InferqCore
+package import InferqQueue
 import NIOCore
 import NIOHTTP1
 import ServiceLifecycle

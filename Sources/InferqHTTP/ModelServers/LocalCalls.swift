@@ -1,4 +1,6 @@
 package import InferqCore
+package import InferqQueue
+package import InferqStore
 package import Logging
 
 /// Makes the attempts of this process: inputs come from the store, and answers go to it.

@@ -1,4 +1,5 @@
 package import InferqCore
+package import InferqQueue
 package import NIOCore
 import NIOHTTP1
 import NIOPosix

@@ -1,5 +1,7 @@
 import HTTPTypes
 import InferqCore
+import InferqQueue
+import InferqStore
 import NIOCore
 
 /// What is wrong with a request: an RFC 9457 problem document. The catalogue below has one entry for each cause.

@@ -1,5 +1,6 @@
 import HTTPTypes
 import InferqCore
+import InferqStore
 import NIOCore
 
 /// `GET /v1/events`: the events of all jobs as one stream. It ends when the gateway stops, and not before.

@@ -1,4 +1,6 @@
 package import InferqCore
+package import InferqQueue
+import InferqStore
 import NIOCore
 import Synchronization
 

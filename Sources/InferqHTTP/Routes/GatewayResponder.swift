@@ -1,5 +1,6 @@
 import HTTPTypes
 import InferqCore
+import InferqStore
 package import Logging
 import NIOCore
 import NIOHTTP1

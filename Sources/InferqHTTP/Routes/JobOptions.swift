@@ -1,4 +1,5 @@
 import InferqCore
+import InferqQueue
 
 /// What a client asks of the gateway: the members of `job`, or query items of the same names.
 struct JobOptions {

@@ -1,5 +1,7 @@
 import HTTPTypes
 import InferqCore
+import InferqQueue
+import InferqStore
 import NIOCore
 
 /// `GET /metrics`: figures for Prometheus. All of them are counters, or one look at an index for each model: the cost

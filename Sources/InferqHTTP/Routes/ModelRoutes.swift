@@ -1,5 +1,6 @@
 import HTTPTypes
 import InferqCore
+import InferqQueue
 import Logging
 
 /// `GET /v1/models`, `/v1/models/{name}`, and `POST .../pause`, `/resume`.

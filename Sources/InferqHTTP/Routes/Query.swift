@@ -1,5 +1,3 @@
-import InferqCore
-
 /// The items of a request's query, decoded and checked.
 struct Query: Sendable {
     /// `text` is the item as it was sent.

@@ -1,5 +1,7 @@
 import HTTPTypes
 import InferqCore
+import InferqQueue
+import InferqStore
 import NIOCore
 
 /// Reads records, lists and bodies; cancels jobs.

@@ -1,5 +1,6 @@
 import HTTPTypes
 import InferqCore
+import InferqStore
 import NIOCore
 
 /// `GET /v1/store/check` and `GET /v1/store/backup`, for the users of this host alone: both cost disk and time, and a

@@ -1,5 +1,6 @@
 import HTTPTypes
 import InferqCore
+import InferqQueue
 import NIOCore
 
 /// `POST /v1/async/inference` and `POST /v1/inference`.

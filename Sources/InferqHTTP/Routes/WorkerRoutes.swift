@@ -1,5 +1,6 @@
 import HTTPTypes
 import InferqCore
+import InferqQueue
 
 /// `GET /v1/workers`, and `PUT /v1/inference/{id}/output`, by which a worker on another host hands in an answer that is too
 /// large for Redis.

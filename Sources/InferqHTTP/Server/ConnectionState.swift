@@ -1,5 +1,4 @@
 import DequeModule
-import InferqCore
 import NIOCore
 import NIOHTTP1
 

@@ -1,4 +1,5 @@
 import InferqCore
+import InferqQueue
 package import Logging
 package import NIOCore
 import NIOPosix

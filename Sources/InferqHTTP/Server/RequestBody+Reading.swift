@@ -1,6 +1,7 @@
 import Crypto
 import HTTPTypes
 import InferqCore
+import InferqStore
 import NIOCore
 
 /// A request's body as it was received.

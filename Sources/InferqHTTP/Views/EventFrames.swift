@@ -1,4 +1,5 @@
 package import InferqCore
+import InferqStore
 import NIOCore
 
 /// A page of a job's events as the frames of a stream. Listeners at the same place share one.

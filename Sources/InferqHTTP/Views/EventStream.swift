@@ -1,5 +1,6 @@
 import HTTPTypes
 import InferqCore
+import InferqStore
 import NIOCore
 import NIOHTTP1
 import Synchronization

@@ -1,4 +1,5 @@
-package import InferqCore
+import InferqCore
+package import InferqStore
 
 /// An event as other programs hear it in Redis: `{"id", "detail_type", "status", "data"}`.
 package enum PublishedEvent {

@@ -1,4 +1,5 @@
 import InferqCore
+import InferqQueue
 import Synchronization
 
 /// Reads and encodes a page of events once for all listeners of a job who are at the same place.

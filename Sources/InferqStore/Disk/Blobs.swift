@@ -1,5 +1,6 @@
 import Dispatch
 import Foundation
+package import InferqCore
 import Synchronization
 
 #if canImport(Glibc)
@@ -59,7 +60,7 @@ package final class Blobs: Sendable {
     }
 
     /// The same bytes under a new name, to be removed apart; they are not written again.
-    func copy(_ name: BlobName) async throws -> BlobName {
+    package func copy(_ name: BlobName) async throws -> BlobName {
         var random = SystemRandomNumberGenerator()
         let copy = BlobName(text: "\(UUIDv7(high: random.next(), low: random.next())).\(Use.input.rawValue)")
         return try await blocking {

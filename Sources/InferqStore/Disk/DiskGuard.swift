@@ -1,4 +1,5 @@
 import Foundation
+import InferqCore
 import Synchronization
 
 #if canImport(Glibc)
@@ -69,7 +70,7 @@ package final class DiskGuard: Sendable {
     }
 
     /// Whether the reserve is there, if one is wanted.
-    var hasReserve: Bool { ballast.isHeld || ballast.size == 0 }
+    package var hasReserve: Bool { ballast.isHeld || ballast.size == 0 }
 
     /// Frees the reserve on a full disk; true if there was one. Blocks for a moment.
     func giveUpBallast() -> Bool {

@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import InferqCore
 import Synchronization
 
 #if canImport(Glibc)

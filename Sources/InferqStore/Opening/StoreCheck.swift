@@ -1,4 +1,5 @@
 import GRDB
+import InferqCore
 
 /// Whether a store is whole: its pages and indexes, its references, and the files that its rows name.
 package struct StoreCheck: Sendable, Equatable {

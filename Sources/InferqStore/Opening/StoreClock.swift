@@ -1,3 +1,4 @@
+package import InferqCore
 import Synchronization
 
 #if canImport(Glibc)
@@ -95,12 +96,12 @@ package final class StoreClock: Sendable {
     }
 
     /// Calls `action`, which must not block, when the wall clock was found set.
-    func whenSet(_ action: @escaping @Sendable () -> Void) {
+    package func whenSet(_ action: @escaping @Sendable () -> Void) {
         onStep.withLock { $0 = action }
     }
 
     /// By how much the wall clock was set, each time since the last call; positive: forward.
-    func takeSteps() -> [Duration] {
+    package func takeSteps() -> [Duration] {
         _ = now
         return steps.withLock { steps in
             defer { steps = [] }

@@ -1,6 +1,7 @@
 import Crypto
 import Foundation
 import GRDB
+import InferqCore
 
 #if canImport(Glibc)
     import Glibc

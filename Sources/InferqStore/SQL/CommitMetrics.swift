@@ -1,3 +1,4 @@
+package import InferqCore
 import Synchronization
 
 /// How long the writer's transactions take, their sync included, and how many operations share one.

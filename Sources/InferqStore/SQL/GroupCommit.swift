@@ -10,9 +10,9 @@ import Synchronization
 ///
 /// An operation must be a pure function of the database: when a neighbour fails half way, the transaction is rolled
 /// back and the operations run again, one by one.
-final class GroupCommit: Sendable {
+package final class GroupCommit: Sendable {
     /// Which go first when they must be run one by one because space is short.
-    enum Rank: Int {
+    package enum Rank: Int {
         /// Ends something that runs: must get through.
         case outcome
         case change

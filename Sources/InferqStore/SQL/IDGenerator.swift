@@ -1,7 +1,8 @@
+package import InferqCore
 import Synchronization
 
 /// From one key on, how far the identifiers of jobs lie ahead of the wall clock.
-struct IDLead: Sendable, Equatable {
+package struct IDLead: Sendable, Equatable {
     let key: JobKey
     /// The least that a job's key may be ahead of its submission, in milliseconds; at most ``slack`` more.
     let milliseconds: Int64
@@ -15,15 +16,15 @@ struct IDLead: Sendable, Equatable {
 /// They carry the wall clock's time as long as that grows. When it was set back, they go on from the last one, at the
 /// pace of the monotonic clock, until the wall clock has caught up. How far they are ahead meanwhile is kept, so that jobs
 /// can be found by the time of their submission in the order of their keys.
-final class IDGenerator: Sendable {
+package final class IDGenerator: Sendable {
     /// What one new job gets.
-    struct Issue: Sendable {
-        let id: UUIDv7
-        let eventID: UUIDv7
+    package struct Issue: Sendable {
+        package let id: UUIDv7
+        package let eventID: UUIDv7
         /// When it was submitted.
-        let moment: Moment
+        package let moment: Moment
         /// To be stored with the job: from which keys on identifiers are ahead. Almost always empty.
-        let leads: ArraySlice<IDLead>
+        package let leads: ArraySlice<IDLead>
     }
 
     private struct State {
@@ -71,7 +72,7 @@ final class IDGenerator: Sendable {
     /// A new job's `id` and `event_id`: the same time, counter and tag, random bits drawn apart.
     ///
     /// - Parameter read: reads the clock; called once, between those who ask before and after.
-    func next(_ read: () -> Moment) -> Issue {
+    package func next(_ read: () -> Moment) -> Issue {
         let (key, moment, leads) = state.withLock { state in
             let moment = read()
             let key = state.next(at: moment)

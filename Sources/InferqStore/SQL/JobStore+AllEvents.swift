@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+package import InferqCore
 
 /// One step along the events of all jobs.
 package struct EventPage: Sendable {

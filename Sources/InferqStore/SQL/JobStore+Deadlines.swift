@@ -1,4 +1,5 @@
 import GRDB
+package import InferqCore
 
 /// What time alone brings.
 extension JobStore {

@@ -1,4 +1,5 @@
 import GRDB
+package import InferqCore
 
 extension JobStore {
     /// Removes an ended job, its bodies, its events and its key, and remembers that it was there.

@@ -1,15 +1,16 @@
 import GRDB
+package import InferqCore
 
 /// The models as the store knows them.
 extension JobStore {
-    struct ModelRow: Sendable {
-        let name: String
-        let isPaused: Bool
-        let oldestPending: Elapsed?
+    package struct ModelRow: Sendable {
+        package let name: String
+        package let isPaused: Bool
+        package let oldestPending: Elapsed?
     }
 
     /// Every model that the store knows, by name.
-    func modelRows() async throws -> [ModelRow] {
+    package func modelRows() async throws -> [ModelRow] {
         try await scan { db in
             try SQL.models(db).map { model in
                 ModelRow(
@@ -22,14 +23,14 @@ extension JobStore {
     }
 
     /// - Returns: false when the store does not know the model.
-    func setPaused(_ isPaused: Bool, _ name: String) async throws -> Bool {
+    package func setPaused(_ isPaused: Bool, _ name: String) async throws -> Bool {
         guard let id = names.id(of: name) else { return false }
         try await commits.perform(.change) { db in try SQL.setPaused(db, isPaused, model: id) }
         return true
     }
 
     /// Models that are paused: read at the start.
-    func pausedModels() throws -> [String] {
+    package func pausedModels() throws -> [String] {
         try readAtStart { db in try SQL.models(db).filter(\.isPaused).map(\.name) }
     }
 }

@@ -1,6 +1,7 @@
 import Crypto
 import Foundation
 import GRDB
+package import InferqCore
 
 /// Which jobs a list shows.
 package struct JobFilter: Sendable, Equatable {
@@ -78,7 +79,7 @@ extension JobStore {
     /// How many due jobs of its model and priority are older than this one.
     ///
     /// - Parameter limit: the most that are counted.
-    func older(than job: Job, limit: Int) async throws -> Int {
+    package func older(than job: Job, limit: Int) async throws -> Int {
         guard let model = names.id(of: job.model) else { return 0 }
         return try await reads.perform { db in
             try SQL.olderDueJobs(db, model: model, priority: job.options.priority, key: job.key, limit: limit)
@@ -121,18 +122,18 @@ extension JobStore {
     }
 
     /// The best due jobs of a model.
-    func dueJobs(_ model: String, limit: Int) async throws -> [Candidate] {
+    package func dueJobs(_ model: String, limit: Int) async throws -> [Candidate] {
         guard let id = names.id(of: model) else { return [] }
         return try await scan { db in try SQL.dueJobs(db, model: id, limit: limit) }
     }
 
     /// How long it is until a job becomes due or expires; nil when none will.
-    func nextDeadline(from now: Moment) async throws -> Duration? {
+    package func nextDeadline(from now: Moment) async throws -> Duration? {
         try await scan { db in try SQL.nextDeadline(db, from: now) }
     }
 
     /// Pending jobs by model and priority.
-    func pendingCounts() throws -> [(model: String, priority: Int, isDue: Bool, count: Int)] {
+    package func pendingCounts() throws -> [(model: String, priority: Int, isDue: Bool, count: Int)] {
         try readAtStart { [names] db in
             try SQL.pendingCounts(db).compactMap { row in
                 names.name(of: row.model).map { ($0, row.priority, row.isDue, row.count) }
@@ -182,7 +183,7 @@ extension JobStore {
     /// Does something with a file that a row has named; the row and the file may have gone meanwhile.
     ///
     /// - Throws: ``StoreError/gone`` when the row is gone too, ``StoreError/damaged(reason:)`` when it is not.
-    func whileNamed<Value: Sendable>(_ name: BlobName, _ work: () async throws -> Value) async throws -> Value {
+    package func whileNamed<Value: Sendable>(_ name: BlobName, _ work: () async throws -> Value) async throws -> Value {
         do {
             return try await work()
         } catch StoreError.gone {

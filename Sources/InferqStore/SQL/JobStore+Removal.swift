@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+package import InferqCore
 
 // The statements that remove jobs: what a client deletes, and what the retention does.
 //
@@ -14,15 +15,15 @@ struct RetentionRule: Sendable, Equatable {
 }
 
 /// What one transaction of the retention has done.
-struct RetentionStep: Sendable, Equatable {
+package struct RetentionStep: Sendable, Equatable {
     /// Jobs that are gone.
-    var jobs = 0
+    package var jobs = 0
     /// Bytes that they took, as ``Schema/size(_:)`` counts them.
-    var bytes = 0
+    package var bytes = 0
     /// Files of theirs; to be removed once the transaction is on disk.
     var files: [BlobName] = []
     /// Rows that it has touched; none: there was nothing to remove.
-    var rows = 0
+    package var rows = 0
 }
 
 extension SQL {
@@ -193,12 +194,12 @@ extension SQL {
 }
 
 /// What the retention finds before it does anything.
-struct RetentionOutlook: Sendable, Equatable {
+package struct RetentionOutlook: Sendable, Equatable {
     /// The first moment at which something is too old, by ``Moment/certain``; nil when nothing ever will be.
-    var next: Elapsed?
+    package var next: Elapsed?
     /// What ended jobs take.
-    var bytes: Int
+    package var bytes: Int
     /// Pages of the file, and those of them that hold nothing.
     var pages: Int
-    var freePages: Int
+    package var freePages: Int
 }

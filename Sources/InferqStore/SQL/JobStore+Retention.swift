@@ -1,4 +1,5 @@
 import GRDB
+package import InferqCore
 
 // The store's part of the retention.
 
@@ -9,14 +10,14 @@ extension JobStore {
     private static let giveBackTime = Duration.milliseconds(2)
 
     /// What there is to remove.
-    func outlook(_ retention: Duration) async throws -> RetentionOutlook {
+    package func outlook(_ retention: Duration) async throws -> RetentionOutlook {
         try await scan { db in try SQL.retentionOutlook(db, retention) }
     }
 
     /// Removes what is due, as far as one step goes, and its files.
     ///
     /// - Returns: what was removed, and how much of the writer's time that took, its sync aside.
-    func removeEnded(_ settings: RetentionSettings, now: Elapsed) async throws -> (RetentionStep, Duration) {
+    package func removeEnded(_ settings: RetentionSettings, now: Elapsed) async throws -> (RetentionStep, Duration) {
         let rule = RetentionRule(
             before: settings.age > .zero ? now - settings.age : nil, maxBytes: settings.maxBytes
         )
@@ -30,14 +31,14 @@ extension JobStore {
     }
 
     /// Pages that are kept free for jobs to come: to cut the file and let it grow again at once would only cost.
-    func keptPages(_ outlook: RetentionOutlook) -> Int {
+    package func keptPages(_ outlook: RetentionOutlook) -> Int {
         disk.isShort ? 0 : max(256, outlook.pages / 16)
     }
 
     /// Takes free pages off the end of the file, as far as one step goes.
     ///
     /// - Returns: how many pages that were, and how much of the writer's time that took.
-    func giveBack(_ outlook: RetentionOutlook) async throws -> (pages: Int, time: Duration) {
+    package func giveBack(_ outlook: RetentionOutlook) async throws -> (pages: Int, time: Duration) {
         let kept = keptPages(outlook)
         let (free, time) = try await commits.perform(.change, byteCount: Self.bytesOfStep / 4) { db in
             let begin = ContinuousClock.now

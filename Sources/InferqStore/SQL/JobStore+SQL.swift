@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import InferqCore
 
 /// Every statement, one named function each, bound parameters only.
 enum SQL {}

@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import InferqCore
 
 // The statements of the tables beside jobs and events.
 

@@ -1,6 +1,7 @@
 package import Crypto
 import Foundation
 import GRDB
+package import InferqCore
 import Logging
 import Synchronization
 
@@ -49,7 +50,7 @@ package final class JobStore: Sendable {
     let commits: GroupCommit
     let reads: GroupRead
     let names: ModelNames
-    let ids: IDGenerator
+    package let ids: IDGenerator
     package let clock: StoreClock
     /// Held as long as the store is open.
     private let lock: StoreLock
@@ -156,7 +157,7 @@ package final class JobStore: Sendable {
     // MARK: Changes
 
     /// What a submission met.
-    enum Insertion: Sendable {
+    package enum Insertion: Sendable {
         case inserted(Change)
         /// Its key belongs to this job already, and the request is the same.
         case known(UUIDv7)
@@ -167,7 +168,7 @@ package final class JobStore: Sendable {
     /// - Parameters:
     ///   - leads: what the generator of its id wants to be stored.
     /// - Throws: ``KeyReused``, or ``StoreError``.
-    func insert(
+    package func insert(
         _ job: Job,
         key: IdempotencyKey?,
         at now: Moment,
@@ -203,7 +204,7 @@ package final class JobStore: Sendable {
     /// The job of a key that was used before with the same request; nil when it was not used.
     ///
     /// - Throws: ``KeyReused``, or ``StoreError``.
-    func jobOf(_ key: IdempotencyKey) async throws -> UUIDv7? {
+    package func jobOf(_ key: IdempotencyKey) async throws -> UUIDv7? {
         try await reads.perform { db in try SQL.jobOf(db, key) }
     }
 
@@ -216,7 +217,7 @@ package final class JobStore: Sendable {
     ///   - transition: a pure function; it may be run more than once.
     /// - Returns: nil when there is no such job.
     /// - Throws: what `transition` throws, or ``StoreError``.
-    func change(
+    package func change(
         _ key: JobKey,
         id: UUIDv7? = nil,
         rank: GroupCommit.Rank,

@@ -1,5 +1,6 @@
 import GRDB
 import GRDBSQLite
+import InferqCore
 
 /// A cached statement at work, its values bound and read by SQLite's own functions.
 ///

@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+package import InferqCore
 
 /// An attempt at a worker on another host, as the store knows it.
 package struct RemoteAttempt: Sendable, Equatable {

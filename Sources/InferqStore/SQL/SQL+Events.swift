@@ -1,4 +1,5 @@
 import GRDB
+import InferqCore
 
 /// Those that a reader needs come first.
 enum EventColumn: CInt, NamedColumn {

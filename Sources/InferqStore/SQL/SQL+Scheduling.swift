@@ -1,4 +1,5 @@
 import GRDB
+import InferqCore
 
 private enum DueColumn: CInt, NamedColumn {
     case key, priority, crashes

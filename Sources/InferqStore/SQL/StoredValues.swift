@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import InferqCore
 
 // How values of ours lie in a row, and how rows are read out of a cursor.
 

@@ -1,4 +1,3 @@
-import InferqCore
 import NIOHTTP1
 
 /// A job's output on a terminal: only text, with control characters escaped, since a model server is not to be trusted.

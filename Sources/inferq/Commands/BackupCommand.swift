@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import InferqCore
+import InferqStore
 import NIOHTTP1
 
 /// `inferq backup`: a consistent copy of the store as an archive, through the gateway if one runs.

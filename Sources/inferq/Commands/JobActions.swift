@@ -1,6 +1,5 @@
 import ArgumentParser
 import Glibc
-import InferqCore
 
 /// What `cancel`, `retry` and `delete` share: one job after the other, and the first refusal gives the exit code.
 protocol JobsAction: ClientCommand {

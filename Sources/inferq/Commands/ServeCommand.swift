@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
-import InferqCore
 import InferqHTTP
+import InferqStore
 
 /// `inferq serve`: the gateway.
 struct ServeCommand: AsyncParsableCommand {

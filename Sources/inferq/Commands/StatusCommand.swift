@@ -1,5 +1,6 @@
 import ArgumentParser
 import InferqCore
+import InferqQueue
 
 /// `inferq status`: how the gateway is, on one screen.
 struct StatusCommand: ClientCommand {

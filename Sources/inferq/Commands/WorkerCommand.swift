@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import InferqCore
 import InferqHTTP
+import InferqQueue
 import InferqRedis
 import Logging
 import ServiceLifecycle

@@ -1,5 +1,6 @@
 import InferqCore
 import InferqHTTP
+import InferqQueue
 import InferqRedis
 import Logging
 import NIOCore

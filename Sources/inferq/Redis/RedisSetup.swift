@@ -1,6 +1,7 @@
 import Glibc
 import InferqCore
 import InferqHTTP
+import InferqQueue
 import InferqRedis
 import Logging
 

@@ -1,4 +1,3 @@
-import InferqCore
 import Logging
 import ServiceLifecycle
 

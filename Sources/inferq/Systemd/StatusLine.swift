@@ -1,4 +1,4 @@
-import InferqCore
+import InferqQueue
 
 /// What `systemctl status` shows of the queue: one line.
 struct StatusLine {

@@ -1,4 +1,4 @@
-import InferqCore
+import InferqQueue
 import NIOCore
 import NIOPosix
 import ServiceLifecycle

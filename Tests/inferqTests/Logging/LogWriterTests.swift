@@ -1,5 +1,7 @@
 import Foundation
 import InferqCore
+import InferqQueue
+import InferqStore
 import Synchronization
 import Testing
 

@@ -1,6 +1,8 @@
 import Foundation
 import InferqCore
 import InferqRedis
+import InferqQueue
+import InferqStore
 import Testing
 
 @testable import inferq

@@ -2,6 +2,8 @@ import Foundation
 import InferqCore
 import InferqHTTP
 import InferqRedis
+import InferqQueue
+import InferqStore
 import Logging
 import Testing
 
