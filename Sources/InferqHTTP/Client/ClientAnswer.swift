@@ -17,12 +17,14 @@ package struct ClientAnswer: Sendable {
     /// Calls `take` with each piece of the body until it returns false; the connection is closed then. The server is
     /// not read from while `take` is at work.
     ///
-    /// - Throws: ``HTTPClientError``, what the system or the decoder says, or what `take` throws.
+    /// - Throws: ``HTTPClientError``, what the system or the decoder says, what `take` throws, or `CancellationError`.
     package func read(_ take: (ByteBuffer) throws -> Bool) async throws {
         switch body {
         case .whole(let bytes): _ = try take(bytes)
         case .parts(let parts):
             for try await part in parts where try !take(part) { return }
+            // To a cancelled task the sequence ends as if the body had.
+            try Task.checkCancellation()
         }
     }
 
