@@ -72,6 +72,11 @@ package final class DiskGuard: Sendable {
     /// Whether the reserve is there, if one is wanted.
     package var hasReserve: Bool { ballast.isHeld || ballast.size == 0 }
 
+    /// Whether so many bytes are free at this moment. A file system that cannot be asked has room.
+    func hasRoom(_ byteCount: Int) -> Bool {
+        Self.statistics(folder).map { $0.free >= byteCount } ?? true
+    }
+
     /// Frees the reserve on a full disk; true if there was one. Blocks for a moment.
     func giveUpBallast() -> Bool {
         state.withLock { $0.looked = nil }

@@ -1,6 +1,10 @@
 import GRDB
 import Synchronization
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// Lets concurrent changes share one write transaction and one fsync, each with its own result.
 ///
 /// Whoever asks enqueues and waits; the first one finds the writer idle and wakes it, and what arrives while a
@@ -66,6 +70,8 @@ package final class GroupCommit: Sendable {
 
     /// Makes room on a full disk for what must get through, and says whether it did; called on the writer.
     private let onFull: @Sendable () -> Bool
+    /// Whether the disk has so many bytes of room; called on the writer.
+    private let hasRoom: @Sendable (Int) -> Bool
 
     /// - Parameters:
     ///   - checkpointBytes: bytes of WAL after which a checkpoint runs, between two transactions.
@@ -76,10 +82,12 @@ package final class GroupCommit: Sendable {
         walByteCount: Int = 0,
         files: StoreFiles? = nil,
         onFull: @escaping @Sendable () -> Bool = { false },
+        hasRoom: @escaping @Sendable (Int) -> Bool = { _ in true },
         onFatal: @escaping @Sendable (StoreError) -> Void
     ) {
         self.pool = pool
         self.onFull = onFull
+        self.hasRoom = hasRoom
         self.checkpointBytes = checkpointBytes
         walEstimate = Mutex(walByteCount)
         self.files = files
@@ -271,6 +279,7 @@ package final class GroupCommit: Sendable {
     /// On the writer, since this SQLite must not write and checkpoint through two connections at once.
     private func checkpointWhenDue(_ db: Database) {
         guard walEstimate.withLock({ $0 >= checkpointBytes }) else { return }
+        guard hasRoom(growth(db)) else { return walEstimate.withLock { $0 = checkpointBytes / 2 } }
         checkpoint(db, .passive)
     }
 
@@ -293,9 +302,23 @@ package final class GroupCommit: Sendable {
     ///
     /// - Returns: whether there was enough in it to try again.
     private func reuseLog(_ db: Database) -> Bool {
-        guard walEstimate.withLock({ $0 >= Self.worthReuse }) else { return false }
+        // One that stops half way would only take the room that is left.
+        guard walEstimate.withLock({ $0 >= Self.worthReuse }), hasRoom(growth(db)) else { return false }
         checkpoint(db, .passive)
         return walEstimate.withLock { $0 == 0 }
+    }
+
+    /// Bytes that the file becomes longer by when all of the log is copied into it.
+    private func growth(_ db: Database) -> Int {
+        var status = stat()
+        guard stat(pool.path, &status) == 0 else { return 0 }
+        do {
+            let pages = try Int.fetchOne(db, sql: "PRAGMA page_count") ?? 0
+            return max(0, pages * Self.pageSize - Int(status.st_size))
+        } catch {
+            // What is wrong with the store, its checkpoint says.
+            return 0
+        }
     }
 
     /// The store changes at a checkpoint alone, so this is when its note changes; after one that has emptied the log, with

@@ -112,7 +112,7 @@ package final class JobStore: Sendable {
             files = try StoreFiles(path: settings.path, lock: lock, marksLog: settings.synchronous == .full)
             commits = GroupCommit(
                 pool: pool, checkpointBytes: settings.checkpointBytes, walByteCount: walByteCount, files: files,
-                onFull: disk.giveUpBallast, onFatal: onFatal
+                onFull: disk.giveUpBallast, hasRoom: disk.hasRoom, onFatal: onFatal
             )
         } catch let error as DatabaseError {
             throw StoreOpening.explained(error, path: settings.path)
