@@ -1,3 +1,5 @@
+import InferqCore
+
 /// Where an attempt runs.
 enum AttemptPlace: Sendable, Equatable {
     /// In this process.

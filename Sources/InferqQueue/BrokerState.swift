@@ -1,3 +1,5 @@
+package import InferqCore
+
 /// Which way jobs go to workers at this moment.
 package enum BrokerState: Sendable, Equatable {
     case ring

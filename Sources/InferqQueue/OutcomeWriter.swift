@@ -1,3 +1,5 @@
+import InferqCore
+import InferqStore
 import Logging
 
 /// Stores how attempts ended, wherever they ran: on a full disk again and again, until there is room or the service

@@ -1,5 +1,4 @@
 package import InferqCore
-import InferqStore
 package import Logging
 import Synchronization
 

@@ -1,3 +1,4 @@
+import InferqCore
 import InferqQueue
 import Logging
 

@@ -1,6 +1,7 @@
 import Foundation
 import InferqCore
 package import InferqQueue
+package import InferqStore
 package import Logging
 import ServiceLifecycle
 import Synchronization

@@ -1,7 +1,7 @@
-package import InferqCore
+import InferqCore
+import InferqQueue
+import InferqStore
 import Logging
-package import InferqQueue
-package import InferqStore
 import ServiceLifecycle
 import Synchronization
 

@@ -1,6 +1,6 @@
-package import InferqCore
+import InferqCore
+import InferqQueue
 import Logging
-package import InferqQueue
 import ServiceLifecycle
 import Synchronization
 

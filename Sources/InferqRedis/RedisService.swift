@@ -1,4 +1,6 @@
 package import InferqCore
+package import InferqQueue
+package import InferqStore
 package import Logging
 import ServiceLifecycle
 

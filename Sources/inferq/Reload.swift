@@ -1,3 +1,4 @@
+import InferqCore
 import InferqHTTP
 import InferqQueue
 import InferqRedis

@@ -1,6 +1,8 @@
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// What carries jobs, as operators and clients see it.
 struct BrokerStateTests {

@@ -1,4 +1,6 @@
 import InferqCore
+import InferqQueue
+import InferqStore
 import Testing
 
 @testable import InferqHTTP

@@ -1,5 +1,7 @@
 import Foundation
 import InferqCore
+import InferqQueue
+import InferqStore
 import Logging
 import NIOCore
 import NIOEmbedded

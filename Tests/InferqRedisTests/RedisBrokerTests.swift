@@ -2,7 +2,9 @@ import Synchronization
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
 @testable import InferqRedis
+@testable import InferqStore
 
 /// What only the broker over Redis does.
 @Suite(.timeLimit(.minutes(2)), .enabled(if: RedisServer.program != nil, "there is no redis-server"))

@@ -1,7 +1,9 @@
 import Testing
 
 @testable import InferqCore
+@testable import InferqQueue
 @testable import InferqRedis
+@testable import InferqStore
 
 /// A gateway and its workers, each with a connection of its own to a real Redis.
 @Suite(.timeLimit(.minutes(2)), .enabled(if: RedisServer.program != nil, "there is no redis-server"))

@@ -2,7 +2,9 @@ import Logging
 import ServiceLifecycle
 
 @testable import InferqCore
+@testable import InferqQueue
 @testable import InferqRedis
+@testable import InferqStore
 
 /// A gateway without model servers of its own, which runs in this process: all that it does goes through Redis.
 struct RunningGateway: Sendable {

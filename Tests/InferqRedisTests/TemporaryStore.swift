@@ -1,6 +1,8 @@
 import Foundation
 
 @testable import InferqCore
+@testable import InferqQueue
+@testable import InferqStore
 
 /// A folder with a store, which goes with its last reference.
 final class TemporaryStore: Sendable {

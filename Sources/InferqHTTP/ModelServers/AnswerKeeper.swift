@@ -1,5 +1,7 @@
 import Crypto
 package import InferqCore
+package import InferqQueue
+package import InferqStore
 
 /// Makes a model server's answer what the store keeps: large ones become a file, layers are found.
 package struct AnswerKeeper: Sendable {

@@ -1,6 +1,5 @@
-package import InferqCore
-package import InferqQueue
-package import InferqStore
+import InferqCore
+import InferqQueue
 import NIOCore
 import NIOHTTP1
 

@@ -1,5 +1,4 @@
 import HTTPTypes
-import InferqCore
 import InferqStore
 package import Logging
 import NIOCore

@@ -1,4 +1,3 @@
-import InferqCore
 import Logging
 import NIOCore
 import NIOHTTP1

@@ -1,6 +1,5 @@
 import Foundation
 import Glibc
-import InferqCore
 import InferqStore
 
 /// What the doctor looks at in the store: its files, its disk, and what it holds.

@@ -3,6 +3,7 @@ import InferqCore
 import InferqHTTP
 import InferqQueue
 import InferqRedis
+import InferqStore
 import Logging
 
 extension Serve {

@@ -1,6 +1,7 @@
 import InferqCore
 import InferqHTTP
 import InferqRedis
+import InferqStore
 import Logging
 
 extension Settings {

@@ -1,6 +1,7 @@
 import InferqCore
 import InferqHTTP
 import InferqRedis
+import InferqStore
 import Logging
 
 /// Everything that the operator decides, checked. A new one holds the defaults.

@@ -1,5 +1,7 @@
 import Glibc
 import InferqCore
+import InferqQueue
+import InferqStore
 import NIOCore
 import NIOHTTP1
 import Testing

@@ -1,7 +1,7 @@
 import Foundation
 import InferqCore
-import InferqRedis
 import InferqQueue
+import InferqRedis
 import InferqStore
 import Testing
 

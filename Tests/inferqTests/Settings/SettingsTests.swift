@@ -1,8 +1,8 @@
 import Foundation
 import InferqCore
 import InferqHTTP
-import InferqRedis
 import InferqQueue
+import InferqRedis
 import InferqStore
 import Logging
 import Testing
