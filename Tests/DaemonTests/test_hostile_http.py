@@ -343,6 +343,15 @@ def test_what_follows_a_malformed_request_in_the_pipeline_is_not_read(gateway):
         assert b"smuggled" not in received
 
 
+def test_a_refusal_does_not_take_the_place_of_an_earlier_answer(gateway, model):
+    """The submit was accepted: its client must learn that, and not of what is wrong with the next head."""
+    body = json.dumps({"model": model.name}).encode()
+    submit = b"POST " + SUBMIT.encode() + b" HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
+    submit += b"Content-Length: %d\r\n\r\n" % len(body) + body
+    received = gateway.raw(submit + b"GET /livez HTTP/1.1\r\n" + HOST + HOST + b"\r\n" + SMUGGLED)
+    assert statuses(received) == [202], received
+
+
 def test_http_1_0_is_answered_and_closed(gateway):
     for head in (b"GET /livez HTTP/1.0\r\n\r\n", b"GET /livez HTTP/1.0\r\n" + HOST + b"\r\n"):
         received = gateway.raw(head)

@@ -120,8 +120,17 @@ struct ConnectionHeadTests {
             ],
             ["break body", "linger", "close @1"]),
         ConnectionScript(
-            "no answer takes the place of an earlier request's",
-            [.get, .head(), .unreadable(.invalidChunkSize), .answer()], ["break body", "connection: close"]),
+            "requests before one that breaks have their answers, and no other follows",
+            [.get, .head(), .unreadable(.invalidChunkSize), .answer(), .taken, .seconds(5)],
+            ["break body", "connection: close", "linger", "close @1"]),
+        ConnectionScript(
+            "so have those before one that is refused",
+            [.get, .head(.GET, .http1_1, ["Host": "other"]), .body(5), .end, .answer(), .taken, .seconds(5)],
+            ["drop", "drop", "drop", "connection: close", "linger", "close @1"]),
+        ConnectionScript(
+            "also when the answer has begun",
+            [.get, .answerHead(), .head(.GET, .http1_1, ["Host": "other"]), .answerEnd, .taken, .seconds(5)],
+            ["drop", "linger", "close @1"]),
     ])
     func unreadableAfterRequests(_ script: ConnectionScript) {
         script.check()

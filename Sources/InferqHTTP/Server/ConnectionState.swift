@@ -71,6 +71,9 @@ struct ConnectionState {
         case body(ArrivingBody)
         /// The newest request is complete, and has not had its answer.
         case answering
+        /// Something came behind requests that wait for their answers, and was refused or cannot be read: they have their
+        /// answers, in place of which no other may come, and the connection ends. What still comes is thrown away.
+        case finishing
         /// The last answer was written; the kernel has not taken all of it. What still comes is thrown away.
         case ending(since: NIODeadline)
         /// Our side is closed.
@@ -153,14 +156,14 @@ extension ConnectionState {
             body.arrived(byteCount: bytes.readableBytes)
             phase = .body(body)
             if body.isFlooded { return .close }
-        case .answering, .ending, .lingering: break
+        case .answering, .finishing, .ending, .lingering: break
         }
         return .none
     }
 
     mutating func request(_ part: HTTPServerRequestPart, now: @autoclosure () -> NIODeadline) -> RequestAction {
         switch phase {
-        case .ending, .lingering: return .drop
+        case .finishing, .ending, .lingering: return .drop
         case .idle, .head, .body, .answering: break
         }
         switch part {
@@ -190,11 +193,22 @@ extension ConnectionState {
         // Expectations came with HTTP/1.1 (RFC 9110, section 10.1.1).
         let expects = head.headers.contains(name: "expect")
         if expects, isHTTP10 { head.headers.remove(name: "expect") }
-        if let error = HeadCheck.problem(with: head, settings) { return .refuse(refused(error, now: now)) }
+        if let error = HeadCheck.problem(with: head, settings) {
+            guard unanswered.count > 1 else { return .refuse(refused(error, now: now)) }
+            finish()
+            return .drop
+        }
         phase = .body(
             ArrivingBody(since: now, offersUpgrade: offer == .plain, awaitsInvitation: expects && !isHTTP10)
         )
         return expects && isHTTP10 ? .passHead(head) : .pass
+    }
+
+    /// Answers what came before the newest request, and no more.
+    private mutating func finish() {
+        unanswered.removeLast()
+        endAfterAnswers()
+        phase = .finishing
     }
 
     /// - Parameter bytes: what the decoder was reading.
@@ -203,7 +217,7 @@ extension ConnectionState {
     ) -> ErrorAction {
         let isMethod: Bool
         switch phase {
-        case .ending, .lingering: return .drop
+        case .finishing, .ending, .lingering: return .drop
         case .answering:
             // What cannot be read comes after a request that was read well, and that has its answer first.
             endAfterAnswers()
@@ -211,8 +225,12 @@ extension ConnectionState {
         case .head(_, let beginning): isMethod = beginning == .request
         case .idle, .body: isMethod = false
         }
-        guard unanswered.count <= 1, unanswered.first?.isBegun != true else {
-            // An answer to an earlier request is on its way: a second one could not be told from it.
+        if unanswered.count > 1 {
+            finish()
+            return .pass
+        }
+        if unanswered.first?.isBegun == true {
+            // A second answer could not be told from the one that is on its way.
             endAfterAnswers()
             return .pass
         }
@@ -247,7 +265,7 @@ extension ConnectionState {
     mutating func answer(_ part: HTTPServerResponsePart, now: @autoclosure () -> NIODeadline) -> AnswerAction {
         switch phase {
         case .ending, .lingering: return .drop
-        case .idle, .head, .body, .answering: break
+        case .idle, .head, .body, .answering, .finishing: break
         }
         switch part {
         case .head(let head): return answerHead(head)
@@ -325,7 +343,7 @@ extension ConnectionState {
             max(since + settings.idleTimeout.timeAmount, now + .milliseconds(10))
         case (.head(let since, _), .nextRequest), (.head(let since, _), .close), (.head(let since, _), .linger):
             max(since + settings.headTimeout.timeAmount, now + .milliseconds(10))
-        case (.body, _), (.answering, _), (.ending, _), (_, .stop): now + .seconds(1)
+        case (.body, _), (.answering, _), (.finishing, _), (.ending, _), (_, .stop): now + .seconds(1)
         }
     }
 
@@ -348,7 +366,7 @@ extension ConnectionState {
             guard isOver else { return .wait }
             guard unanswered.count == 1, unanswered.first?.isBegun == false else { return .close }
             return .refuseBody(refused(.bodyTimeout, now: now))
-        case (.answering, _): return .wait
+        case (.answering, _), (.finishing, _): return .wait
         }
     }
 }
