@@ -24,6 +24,9 @@ struct ConnectionStopTests {
             [.quiesce, .seconds(0.5), .get, .answer(), .seconds(3), .taken, .seconds(60)],
             ["connection: close @0.5", "linger @3.5", "close @4.5"]),
         ConnectionScript(
+            "a body that begins in it has five seconds more", [.quiesce, .seconds(0.5), .head(), .seconds(60)],
+            ["refuse body_timeout @6", "break body @6", "close @7"]),
+        ConnectionScript(
             "a client that closes its side is not waited for", [.quiesce, .seconds(0.5), .inputClosed], ["close @0.5"]),
     ])
     func withoutARequest(_ script: ConnectionScript) {

@@ -352,7 +352,7 @@ extension ConnectionState {
         case (.lingering(let until), _): return now >= until ? .close : .wait
         case (_, .lastSecond(let until)) where now >= until:
             if isAnswered { return .close }
-            sequel = .linger
+            sequel = .stop(by: until + Self.patienceAtStop)
             return .wait
         case (_, .stop(let limit)) where now >= limit && unanswered.isEmpty: return .close
         case (.idle(let since), _), (.ending(let since), _):
