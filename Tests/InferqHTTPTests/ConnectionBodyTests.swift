@@ -102,6 +102,10 @@ struct ConnectionBodyTests {
             [.head(.POST, .http1_0, ["Expect": "100-continue", "Connection": "keep-alive"]), .answer(), .taken],
             [#"pass ["Host", "Connection"]"#, "HTTP/1.0"]),
         ConnectionScript(
+            "the answer to an earlier request does not concern it",
+            [.get, .head(.POST, .http1_1, expects), .answer(), .taken, .invitation, .body(5), .end, .answer(), .taken],
+            []),
+        ConnectionScript(
             "the next request does not wait for an invitation of this one",
             [.head(.POST, .http1_1, expects), .body(5), .end, .answer(), .taken, .head(), .answer(), .taken], []),
     ])

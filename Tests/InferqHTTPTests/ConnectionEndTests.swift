@@ -36,6 +36,10 @@ struct ConnectionEndTests {
             ],
             ["skip end", "HTTP/1.0"]),
         ConnectionScript(
+            "of several answers the last one says that nothing follows",
+            [.get, .get, .last, .answer(), .answer(), .answer(), .taken, .taken, .taken],
+            ["connection: close", "linger"]),
+        ConnectionScript(
             "nothing is read after the last answer", [.last, .answer(), .get, .unreadable(.invalidMethod)],
             ["connection: close", "drop", "drop", "drop error"]),
         ConnectionScript(

@@ -39,6 +39,10 @@ struct ConnectionStopTests {
             [.get, .quiesce, .seconds(60), .answer(), .taken, .seconds(60)],
             ["connection: close @60", "linger @60", "close @61"]),
         ConnectionScript(
+            "so are those behind it, and the last one says that it is that",
+            [.get, .seconds(1), .get, .quiesce, .seconds(60), .answer(), .seconds(1), .answer(), .taken, .taken],
+            ["connection: close @62", "linger @62"]),
+        ConnectionScript(
             "a body that is on its way has five seconds", [.head(), .body(60_000), .quiesce, .seconds(60)],
             ["refuse body_timeout @5", "break body @5", "close @6"]),
         ConnectionScript(

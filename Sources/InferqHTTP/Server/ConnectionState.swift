@@ -282,15 +282,18 @@ extension ConnectionState {
             }
             return .write
         }
+        let isNewest = unanswered.count <= 1
         // Whether the body of a client that was not invited comes all the same, nobody can tell.
-        if case .body(let body) = phase, body.awaitsInvitation { endAfterAnswers() }
+        if case .body(let body) = phase, body.awaitsInvitation, isNewest { endAfterAnswers() }
         let saysClose = head.headers.contains(name: "connection") && head.headers["connection"].contains("close")
         if saysClose { endAfterAnswers() }
         let isHTTP10 = unanswered.first?.isHTTP10 ?? false
         if !unanswered.isEmpty { unanswered[0].isBegun = true }
-        guard isHTTP10 || (sequel.isEnd && !saysClose) else { return .write }
+        // A client reads nothing after an answer that says so: of several only the last one does.
+        let addsClose = sequel.isEnd && !saysClose && isNewest
+        guard isHTTP10 || addsClose else { return .write }
         var head = head
-        if sequel.isEnd, !saysClose { head.headers.replaceOrAdd(name: "connection", value: "close") }
+        if addsClose { head.headers.replaceOrAdd(name: "connection", value: "close") }
         // Without chunks the end of the connection is the end of the body.
         if isHTTP10 { head.version = .http1_0 }
         return .writeHead(head)
