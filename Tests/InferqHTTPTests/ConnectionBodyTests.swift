@@ -38,6 +38,10 @@ struct ConnectionBodyTests {
             "after the rest of such a body the connection is idle",
             [.head(), .answer(), .taken, .seconds(5), .body(10_000), .end, .seconds(100)], ["close @80"]),
         ConnectionScript(
+            "a later body has its time from its head",
+            [.get, .answer(), .taken, .seconds(30), .head(), .seconds(60)],
+            ["refuse body_timeout @41", "break body @41", "close @42"]),
+        ConnectionScript(
             "the next body has a time of its own",
             [.head(), .body(5), .end, .answer(), .taken, .seconds(20), .head(), .seconds(10)], []),
         ConnectionScript(

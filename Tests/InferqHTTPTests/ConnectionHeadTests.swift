@@ -16,8 +16,8 @@ struct ConnectionHeadTests {
             ["refuse head_timeout @10", "close @11"]),
         ConnectionScript(
             "a later head has its time from its first byte",
-            [.get, .answer(), .taken, .seconds(4), .bytes("G"), .seconds(5), .bytes("E"), .seconds(60)],
-            ["refuse head_timeout @14", "close @15"]),
+            [.get, .answer(), .taken, .seconds(30), .bytes("G"), .seconds(5), .bytes("E"), .seconds(60)],
+            ["refuse head_timeout @40", "close @41"]),
         ConnectionScript(
             "an empty line is the first byte of a head",
             [.get, .answer(), .taken, .seconds(4), .bytes("\r\n"), .seconds(60)],

@@ -79,6 +79,7 @@ struct ScriptedConnection {
 
     mutating func happens(_ event: Event) {
         guard isOpen else { return }
+        defer { if state.isArriving { nextTick = min(nextTick, state.nextTick(after: now)) } }
         switch event {
         case .bytes(let text):
             arriving = ByteBuffer(string: text)

@@ -36,11 +36,16 @@ struct ArrivingBody {
         arrivedByteCount - byteCount > (256 << 10) + 16 * byteCount
     }
 
+    private static let freeSeconds = 10
+
+    /// When its pace first counts.
+    var judged: NIODeadline { since + .seconds(Int64(Self.freeSeconds) + 1) }
+
     /// Ten seconds are free; past them every second must have brought its share.
     ///
     /// - Parameter minRate: bytes per second.
     func isSlow(now: NIODeadline, minRate: Int) -> Bool {
         let seconds = Int((now - since).nanoseconds / 1_000_000_000)
-        return seconds > 10 && byteCount < (seconds - 10) * minRate
+        return seconds > Self.freeSeconds && byteCount < (seconds - Self.freeSeconds) * minRate
     }
 }

@@ -18,6 +18,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     /// What the decoder is reading.
     private var arriving = ByteBuffer()
     private var timer: Scheduled<Void>?
+    /// When it fires.
+    private var due = NIODeadline.distantFuture
 
     init(connection: Connection, settings: HTTPSettings, decoder: RequestDecoder) {
         self.connection = connection
@@ -101,6 +103,11 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         context.fireUserInboundEventTriggered(event)
     }
 
+    func channelReadComplete(context: ChannelHandlerContext) {
+        if state.isArriving, state.nextTick(after: .now()) < due { reschedule(context) }
+        context.fireChannelReadComplete()
+    }
+
     // MARK: Answers
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
@@ -159,10 +166,12 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         schedule(context)
     }
 
-    /// One timer a connection, set anew only when it fires, but for an end: a request moves no timers.
+    /// One timer a connection. It is set anew when it fires, for an end, and for a request that takes more than one read
+    /// and whose time is over before: others move no timers.
     private func schedule(_ context: ChannelHandlerContext) {
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        timer = context.eventLoop.scheduleTask(deadline: state.nextTick(after: .now())) {
+        due = state.nextTick(after: .now())
+        timer = context.eventLoop.scheduleTask(deadline: due) {
             let (handler, context) = bound.value
             handler.tick(context)
         }

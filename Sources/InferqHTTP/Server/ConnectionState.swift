@@ -337,16 +337,25 @@ extension ConnectionState {
         sequel = isAnswered ? .lastSecond(until: now + Self.lingerTime) : .stop(by: now + Self.patienceAtStop)
     }
 
-    /// When ``tick(now:)`` is due, if no event has asked for another time meanwhile: a request moves no timers.
+    /// When ``tick(now:)`` is due, if no event has asked for another time meanwhile: a request that comes in one read moves
+    /// no timers.
     func nextTick(after now: NIODeadline) -> NIODeadline {
         switch (phase, sequel) {
         case (.lingering(let until), _): until
         case (_, .lastSecond(let until)): until
-        case (.idle(let since), .nextRequest), (.idle(let since), .close), (.idle(let since), .linger):
-            max(since + settings.idleTimeout.timeAmount, now + .milliseconds(10))
-        case (.head(let since, _), .nextRequest), (.head(let since, _), .close), (.head(let since, _), .linger):
-            max(since + settings.headTimeout.timeAmount, now + .milliseconds(10))
-        case (.body, _), (.answering, _), (.finishing, _), (.ending, _), (_, .stop): now + .seconds(1)
+        case (_, .stop): now + .seconds(1)
+        case (.idle(let since), _): max(since + settings.idleTimeout.timeAmount, now + .milliseconds(10))
+        case (.head(let since, _), _): max(since + settings.headTimeout.timeAmount, now + .milliseconds(10))
+        case (.body(let body), _): max(body.judged, now + .seconds(1))
+        case (.answering, _), (.finishing, _), (.ending, _): now + .seconds(1)
+        }
+    }
+
+    /// Whether a head or a body is left unfinished by a read: then its time may be over before the tick that was due.
+    var isArriving: Bool {
+        switch phase {
+        case .head, .body: true
+        case .idle, .answering, .finishing, .ending, .lingering: false
         }
     }
 
