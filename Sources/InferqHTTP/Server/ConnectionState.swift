@@ -2,11 +2,11 @@ import DequeModule
 import NIOCore
 import NIOHTTP1
 
-/// What one client's connection has come to, and what each event asks for: a value without I/O and clock.
+/// The state of one client's connection, as a value without I/O or a clock: each event returns the action to take.
 ///
-/// ``ConnectionGuard`` tells it every event and does what it returns. It keeps the limits of a connection: total
-/// deadlines of heads and bodies (an idle timer restarts at every byte, and a dribbling client passes it), what
-/// ``HeadCheck`` refuses, what could not be read, and when and how the connection ends.
+/// ``ConnectionGuard`` reports the events and performs the actions. The state enforces the limits of a connection: total
+/// deadlines for heads and bodies (an idle timer restarts at every byte, so a dribbling client passes it), refusals by
+/// ``HeadCheck``, input that cannot be parsed, and when and how the connection ends.
 struct ConnectionState {
     /// What becomes of a part of a request.
     enum RequestAction {
@@ -26,7 +26,7 @@ struct ConnectionState {
         case write
         /// The head, as the client gets it.
         case writeHead(HTTPResponseHead)
-        /// The end; whoever writes it calls ``ConnectionState/taken(now:)`` once the kernel has it, or never will.
+        /// The end. ``ConnectionState/taken(now:)`` follows once the kernel has it, or never will.
         case writeEnd
         /// As ``writeEnd``, but for the writing: the answer to a HEAD announces a body and does not have one, and the
         /// encoder would end it in chunks.
@@ -37,9 +37,9 @@ struct ConnectionState {
 
     /// What becomes of what the decoder cannot read.
     enum ErrorAction {
-        /// Answer with the error, linger, and tell whoever waits for a body.
+        /// Answer with the error, linger, and end the route that waits for the body.
         case refuse(APIError)
-        /// Tell whoever waits for a body.
+        /// End the route that waits for the body.
         case pass
         case drop
     }
@@ -49,7 +49,7 @@ struct ConnectionState {
         case wait
         case close
         case refuse(APIError)
-        /// As ``refuse(_:)``, and tell whoever waits for the body: it must not take what has come for all of it.
+        /// As ``refuse(_:)``, and end the route that waits for the body: it must not take a part for the whole.
         case refuseBody(APIError)
     }
 
