@@ -120,6 +120,7 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
         .testTarget(
             name: "InferqCoreTests",
             dependencies: [
@@ -137,6 +138,7 @@ let package = Package(
         .testTarget(
             name: "InferqHTTPTests",
             dependencies: [
+                "TestSupport",
                 "InferqCore",
                 "InferqQueue",
                 "InferqStore",
@@ -154,6 +156,7 @@ let package = Package(
         .testTarget(
             name: "InferqRedisTests",
             dependencies: [
+                "TestSupport",
                 "InferqCore",
                 "InferqQueue",
                 "InferqStore",

@@ -64,7 +64,7 @@ final class Degraded: Service {
     }
 
     func run() async throws {
-        let server = DegradedServer(endpoints: endpoints, reason: current, version: Inferq.version)
+        let server = DegradedServer(endpoints: endpoints, reason: current, version: Version.text)
         try await server.start()
         announce()
         Systemd.notify("READY=1\nSTATUS=\(status)")

@@ -6,15 +6,13 @@ struct Inferq: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "inferq",
         abstract: "An asynchronous inference gateway for one host.",
-        version: version,
+        version: Version.text,
         subcommands: [
             ServeCommand.self, WorkerCommand.self, CheckCommand.self, SubmitCommand.self, WatchCommand.self,
             JobsCommand.self,
             ModelsCommand.self, StatusCommand.self, DoctorCommand.self, BackupCommand.self,
         ]
     )
-
-    static let version = "0.1.0"
 
     static func main() async {
         let command = CommandLine.arguments.dropFirst().first ?? ""
@@ -25,15 +23,4 @@ struct Inferq: AsyncParsableCommand {
         // All is stored and told. Event loops run to the very end, and `exit` would take apart under them what they use.
         if isService { _exit(0) }
     }
-}
-
-/// Exit codes, after sysexits.h.
-enum Exit {
-    static let usage = ExitCode(64)
-    static let storeDamaged = ExitCode(65)
-    static let unavailable = ExitCode(69)
-    static let host = ExitCode(71)
-    static let cannotCreate = ExitCode(73)
-    static let diskFailed = ExitCode(74)
-    static let configuration = ExitCode(78)
 }

@@ -72,7 +72,7 @@ struct Serve {
         let server = HTTPServer(
             endpoints: inherited.isEmpty ? settings.listen : inherited,
             gateway: Gateway(
-                queue: queue, wheel: wheel, settings: http, version: Inferq.version, peers: peers,
+                queue: queue, wheel: wheel, settings: http, version: Version.text, peers: peers,
                 remoteAttempts: redis?.remoteAttempts, droppedLogLines: logs.writer.dropped
             ),
             executors: executors,
@@ -84,7 +84,7 @@ struct Serve {
             logger.info(
                 "ready",
                 metadata: [
-                    "version": "\(Inferq.version)", "listen": .array(addresses.map { "\($0)" }),
+                    "version": "\(Version.text)", "listen": .array(addresses.map { "\($0)" }),
                     "models": .array(queue.models.map { "\($0.name)" }),
                     "broker": settings.redisInUse != nil ? "redis" : "ring",
                 ]

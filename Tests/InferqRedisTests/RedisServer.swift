@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import InferqRedis
@@ -18,7 +19,7 @@ final class RedisServer: Sendable {
 
     let socket: String
     private let folder: URL
-    private let process: Process
+    private let process: ChildProcess
 
     /// - Parameter options: more of its command line.
     init(_ options: [String] = []) throws {
@@ -27,30 +28,26 @@ final class RedisServer: Sendable {
         folder = FileManager.default.temporaryDirectory.appending(path: "inferq-redis-\(UUID().uuidString.prefix(8))")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         socket = folder.appending(path: "redis.sock").path
-        process = Process()
         let program = try #require(Self.program)
         // Nobody is left behind, should the tests be killed.
         let guardian = "/usr/bin/setpriv"
         let isGuarded = FileManager.default.isExecutableFile(atPath: guardian)
-        process.executableURL = URL(filePath: isGuarded ? guardian : program)
-        process.arguments =
-            (isGuarded ? ["--pdeathsig", "KILL", program] : []) + [
+        process = try ChildProcess(
+            (isGuarded ? [guardian, "--pdeathsig", "KILL", program] : [program]) + [
                 "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", folder.path,
             ] + options
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        try process.run()
+        )
     }
 
     deinit {
         signal(SIGKILL)
-        process.waitUntilExit()
+        process.wait()
         // What is left in the folder for temporary files is nobody's loss.
         try? FileManager.default.removeItem(at: folder)
     }
 
     func signal(_ number: CInt) {
-        kill(process.processIdentifier, number)
+        process.signal(number)
     }
 
     var address: RedisAddress { RedisAddress(.unix(path: socket)) }

@@ -2,6 +2,7 @@ import Foundation
 import NIOCore
 import NIOPosix
 import NIOSSL
+import TestSupport
 import Testing
 
 @testable import InferqHTTP
@@ -16,16 +17,11 @@ struct HTTPClientTLSTests {
             let folder = try TestFolder()
             let key = folder.path + "/key.pem"
             let certificate = folder.path + "/certificate.pem"
-            let openssl = Process()
-            openssl.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-            openssl.arguments = [
+            try ChildProcess([
                 "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
                 "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out",
                 certificate,
-            ]
-            openssl.standardError = FileHandle.nullDevice
-            try openssl.run()
-            openssl.waitUntilExit()
+            ]).wait()
             let chain = try NIOSSLCertificate.fromPEMFile(certificate)
             server = try NIOSSLContext(
                 configuration: .makeServerConfiguration(
@@ -42,7 +38,8 @@ struct HTTPClientTLSTests {
     }
 
     private func client(_ trust: Trust) -> HTTPClient {
-        HTTPClient(ClientLimits(), trust: trust, group: MultiThreadedEventLoopGroup.singleton.any())
+        HTTPClient(
+            ClientLimits(connect: .seconds(60)), trust: trust, group: MultiThreadedEventLoopGroup.singleton.any())
     }
 
     private func reason(_ url: String, _ client: HTTPClient) async throws -> any Error {
