@@ -275,7 +275,8 @@ final class PeerWatch: Sendable {
         return false
     }
 
-    /// Slots by model that are ours to fill: those that work for other gateways are not.
+    /// Slots by model that are ours to fill: those that work for other gateways are not, but for one. The offer that waits
+    /// for it is what a worker takes by turns; without it, a gateway with few jobs would wait until the others have none.
     private func slots(of alive: [String: WorkerHeartbeat]) -> [String: Int] {
         let models = Set(queue.models.map(\.name))
         let attempts = remoteAttempts.all
@@ -283,7 +284,8 @@ final class PeerWatch: Sendable {
         for (id, told) in alive {
             for (model, count) in told.slots where models.contains(model) {
                 let own = attempts.count { $0.worker == id && $0.claim.job.model == model }
-                slots[model, default: 0] += max(0, count - max(0, (told.busy[model] ?? 0) - own))
+                let others = max(0, (told.busy[model] ?? 0) - own)
+                slots[model, default: 0] += others == 0 ? count : max(min(own + 1, count), count - others)
             }
         }
         return slots

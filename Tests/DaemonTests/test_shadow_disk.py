@@ -54,7 +54,7 @@ def test_power_cuts_after_a_sync_that_failed_break_no_promise():
 
 def test_power_cuts_lose_acknowledged_jobs_without_full_sync():
     """The proof that the tests above can fail."""
-    code, printed = run("--cycles", "6", "--synchronous", "normal", "--stop-at-loss", "--modes", "strict")
+    code, printed = run("--cycles", "20", "--synchronous", "normal", "--stop-at-loss", "--modes", "strict")
     assert code == 1, printed
     assert int(re.search(r"(\d+) lost", printed)[1]) > 0, printed
 

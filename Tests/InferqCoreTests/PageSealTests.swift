@@ -43,7 +43,7 @@ struct PageSealTests {
             for number in 0..<50 { try await store.insert(.sample(Int64(number))) }
         }
         let bytes = try #require(FileManager.default.contents(atPath: folder.store))
-        #expect(bytes[20] == 8)
+        #expect(bytes[20] == 16)
         #expect(bytes.count > 20 * 4096)
         for start in stride(from: 0, to: bytes.count, by: 4096) {
             let page = [UInt8](bytes[start..<start + 4096])
@@ -72,6 +72,14 @@ struct PageSealTests {
             let found = try await store.pool.read { try String.fetchOne($0, sql: "PRAGMA integrity_check") }
             #expect(found == "ok")
         }
+    }
+
+    /// SQLite's cksumvfs takes a database with eight reserved bytes a page for one of its own.
+    @Test
+    func aStoreIsNotTakenForOneOfCksumvfs() async throws {
+        try await withStore(in: folder) { _ in }
+        let header = try #require(FileManager.default.contents(atPath: folder.store)).prefix(100)
+        #expect(header[20] == 16)
     }
 
     @Test

@@ -22,9 +22,12 @@ import Synchronization
 /// it from one thread at a time. The layer's own part lies behind the part of the layer below. The method tables and
 /// the layer itself are made once and never freed.
 enum PageSeal {
-    /// Bytes at the end of a page.
-    static let room = 8
+    /// Bytes set aside at the end of a page: twice what a seal takes, for eight is how SQLite's own cksumvfs knows its files,
+    /// and a `sqlite3` with that extension would call each of these pages damaged.
+    static let room = 16
     private static let pageSize = 4096
+    /// Where in a page its seal lies: in the last eight bytes. It counts all before it.
+    private static let place = pageSize - MemoryLayout<UInt64>.size
 
     /// The layer's own part of an open file.
     private struct Part {
@@ -70,7 +73,7 @@ enum PageSeal {
             guard let base = page.baseAddress, pread(descriptor, base, pageSize, 0) == pageSize else { return false }
             for (index, byte) in bytes.enumerated() { page[position + index] = byte }
             if page[20] == UInt8(room) {
-                base.storeBytes(of: seal(base, at: 0), toByteOffset: pageSize - room, as: UInt64.self)
+                base.storeBytes(of: seal(base, at: 0), toByteOffset: place, as: UInt64.self)
             }
             return pwrite(descriptor, base, pageSize, 0) == pageSize
         }
@@ -176,7 +179,7 @@ enum PageSeal {
         withUnsafeTemporaryAllocation(byteCount: pageSize, alignment: 8) { copy in
             guard let base = copy.baseAddress else { return SQLITE_NOMEM }
             base.copyMemory(from: bytes, byteCount: pageSize)
-            base.storeBytes(of: seal(base, at: offset), toByteOffset: pageSize - room, as: UInt64.self)
+            base.storeBytes(of: seal(base, at: offset), toByteOffset: place, as: UInt64.self)
             return part(file).pointee.below.pointee.xWrite?(file, base, Int32(pageSize), offset)
                 ?? ResultCode.SQLITE_IOERR_WRITE.rawValue
         }
@@ -203,7 +206,7 @@ enum PageSeal {
     // MARK: The seal
 
     private static func isIntact(_ page: UnsafeRawPointer, at offset: Int64) -> Bool {
-        let found = page.loadUnaligned(fromByteOffset: pageSize - room, as: UInt64.self)
+        let found = page.loadUnaligned(fromByteOffset: place, as: UInt64.self)
         if found == seal(page, at: offset) { return true }
         // A page that the file has grown by and that nobody has written yet; SQLite knows it as empty.
         return found == 0

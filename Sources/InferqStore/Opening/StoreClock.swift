@@ -50,7 +50,12 @@ package final class StoreClock: Sendable {
     /// The wall clock's lead on the boot time clock when it was last looked at, in milliseconds.
     private let lead: Atomic<Int64>
     private let steps = Mutex<[Duration]>([])
-    private let onStep = Mutex<(@Sendable () -> Void)?>(nil)
+    /// In a structure: a closure that lies in a generic value by itself is wrapped once more at each access.
+    private struct Call: Sendable {
+        let action: @Sendable () -> Void
+    }
+
+    private let onStep = Mutex<Call?>(nil)
 
     init(_ source: Source, _ origin: Origin) {
         self.source = source
@@ -97,7 +102,7 @@ package final class StoreClock: Sendable {
 
     /// Calls `action`, which must not block, when the wall clock was found set.
     package func whenSet(_ action: @escaping @Sendable () -> Void) {
-        onStep.withLock { $0 = action }
+        onStep.withLock { $0 = Call(action: action) }
     }
 
     /// By how much the wall clock was set, each time since the last call; positive: forward.
@@ -127,7 +132,7 @@ package final class StoreClock: Sendable {
             // Nobody asks for them in a store without a sweeper.
             if steps.count < 16 { steps.append(.milliseconds(found - before)) }
         }
-        onStep.withLock { $0 }?()
+        onStep.withLock { $0 }?.action()
     }
 }
 

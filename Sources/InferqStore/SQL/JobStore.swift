@@ -312,17 +312,22 @@ package final class JobStore: Sendable {
 extension JobStore {
     /// The one that hears of changes; nobody before it is there.
     private final class Observer: Sendable {
-        private let observe = Mutex<(@Sendable (Change) -> Void)?>(nil)
+        /// A closure that lies in a generic value by itself is wrapped once more at each access: here it lies in a structure.
+        private struct Call: Sendable {
+            let observe: @Sendable (Change) -> Void
+        }
+
+        private let call = Mutex<Call?>(nil)
 
         func begin(_ observe: @escaping @Sendable (Change) -> Void) {
-            self.observe.withLock { known in
-                precondition(known == nil, "the store has its observer already")
-                known = observe
+            call.withLock { call in
+                precondition(call == nil, "the store has its observer already")
+                call = Call(observe: observe)
             }
         }
 
         func tell(_ change: Change) {
-            observe.withLock { $0 }?(change)
+            call.withLock { $0 }?.observe(change)
         }
     }
 }
