@@ -124,6 +124,7 @@ let package = Package(
         .testTarget(
             name: "InferqCoreTests",
             dependencies: [
+                "TestSupport",
                 "InferqCore",
                 "InferqQueue",
                 "InferqStore",
@@ -169,6 +170,7 @@ let package = Package(
         .testTarget(
             name: "inferqTests",
             dependencies: [
+                "TestSupport",
                 "inferq",
                 "InferqCore",
                 "InferqHTTP",

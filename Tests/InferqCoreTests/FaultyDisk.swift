@@ -2,6 +2,7 @@ import Foundation
 import GRDB
 import GRDBSQLite
 import Synchronization
+import TestSupport
 
 @testable import InferqCore
 @testable import InferqQueue

@@ -1,5 +1,6 @@
 import GRDB
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import InferqCore

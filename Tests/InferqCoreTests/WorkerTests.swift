@@ -1,5 +1,6 @@
 import ServiceLifecycle
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import InferqCore

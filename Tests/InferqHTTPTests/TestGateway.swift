@@ -1,10 +1,10 @@
-import Foundation
 import InferqCore
 import InferqQueue
 import InferqStore
 import Logging
 import NIOCore
 import NIOEmbedded
+import TestSupport
 
 @testable import InferqHTTP
 
@@ -18,15 +18,13 @@ struct TestGateway: Sendable {
     static func with(
         _ settings: HTTPSettings = HTTPSettings(), _ body: @Sendable (TestGateway) async throws -> Void
     ) async throws {
-        let folder = FileManager.default.temporaryDirectory.appending(component: "inferq-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        let place = StoreSettings(path: folder.appending(component: "inferq.db").path)
-        let store = try JobStore(place, models: ["m"], bootID: "") { _ in }
+        let folder = try TemporaryFolder()
+        defer { withExtendedLifetime(folder) {} }
+        let store = try JobStore(StoreSettings(path: folder.store), models: ["m"], bootID: "") { _ in }
         let model = ModelSettings(name: "m", url: "http://127.0.0.1:1/")
         let queue = try JobQueue(store: store, broker: RingBroker(capacity: 64), models: [model])
         try await body(TestGateway(queue, settings))
         await store.close()
-        try FileManager.default.removeItem(at: folder)
     }
 
     private init(_ queue: JobQueue, _ settings: HTTPSettings) {

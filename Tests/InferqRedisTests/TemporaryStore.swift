@@ -1,4 +1,4 @@
-import Foundation
+import TestSupport
 
 @testable import InferqCore
 @testable import InferqQueue
@@ -6,21 +6,15 @@ import Foundation
 
 /// A folder with a store, which goes with its last reference.
 final class TemporaryStore: Sendable {
-    private let folder: URL
+    private let folder: TemporaryFolder
 
     init() throws {
-        folder = FileManager.default.temporaryDirectory.appending(path: "inferq-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    }
-
-    deinit {
-        // What is left in the folder for temporary files is nobody's loss.
-        try? FileManager.default.removeItem(at: folder)
+        folder = try TemporaryFolder()
     }
 
     /// Opens the store as a start of a gateway with a Redis does, and closes it after `body`.
     func open(_ body: (JobStore) async throws -> Void) async throws {
-        let settings = StoreSettings(path: folder.appending(path: "inferq.db").path)
+        let settings = StoreSettings(path: folder.store)
         let store = try JobStore(settings, models: ["a", "b"], bootID: "boot", remoteAttempts: .keep) { _ in }
         do {
             try await body(store)

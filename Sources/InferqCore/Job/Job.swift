@@ -82,23 +82,15 @@ package struct Job: Sendable, Equatable, Identifiable {
         start: Start,
         now: Moment
     ) {
-        key = id.key
-        self.id = id
-        self.eventID = eventID
-        self.model = model
-        self.options = options
-        self.maxAttempts = maxAttempts
-        self.expiry = expiry
-        self.input = input
-        createdAt = now.wall
-        switch start {
-        case .at(let moment):
-            runAt = max(moment, now.wall)
-        case .after(let delay):
-            runAt = now.wall + delay
-            due = now.elapsed + delay
-        }
-        state = .pending(isDue: runAt <= now.wall)
+        let (runAt, due): (Timestamp, Elapsed?) =
+            switch start {
+            case .at(let moment): (max(moment, now.wall), nil)
+            case .after(let delay): (now.wall + delay, now.elapsed + delay)
+            }
+        self.init(
+            id: id, eventID: eventID, model: model, options: options, maxAttempts: maxAttempts, expiry: expiry,
+            createdAt: now.wall, input: input, state: .pending(isDue: runAt <= now.wall), runAt: runAt, due: due
+        )
     }
 
     /// As a row has it.

@@ -14,7 +14,8 @@ struct HTTPClientTLSTests {
         let trust: Trust
 
         init() throws {
-            let folder = try TestFolder()
+            let folder = try TemporaryFolder()
+            defer { withExtendedLifetime(folder) {} }
             let key = folder.path + "/key.pem"
             let certificate = folder.path + "/certificate.pem"
             try ChildProcess([

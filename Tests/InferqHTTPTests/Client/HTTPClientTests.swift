@@ -4,6 +4,7 @@ import InferqQueue
 import InferqStore
 import NIOCore
 import NIOHTTP1
+import TestSupport
 import Testing
 
 @testable import InferqHTTP
@@ -98,7 +99,8 @@ struct HTTPClientTests {
 
     @Test
     func aUnixSocketIsNamedInTheURL() async throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
+        defer { withExtendedLifetime(folder) {} }
         let path = folder.path + "/s"
         try await ScriptedServer.run(at: .unix(path: path)) { peer, _ in
             guard let head = try await peer.head() else { return }

@@ -3,6 +3,7 @@ import InferqCore
 import InferqQueue
 import InferqStore
 import NIOCore
+import TestSupport
 import Testing
 
 @testable import inferq
@@ -89,13 +90,11 @@ struct SubmitRequestTests {
     }
 
     private func read(_ bytes: [UInt8], named name: String, type: String? = nil) async throws -> JobInput {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "inferq-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        // A folder that stays behind in the temporary one spoils no test.
-        defer { try? FileManager.default.removeItem(at: folder) }
-        let file = folder.appending(path: name)
-        try Data(bytes).write(to: file)
-        return try await JobInput.read(file.path(), type: type)
+        let folder = try TemporaryFolder()
+        defer { withExtendedLifetime(folder) {} }
+        let file = folder.path + "/" + name
+        try Data(bytes).write(to: URL(filePath: file))
+        return try await JobInput.read(file, type: type)
     }
 
     @Test(

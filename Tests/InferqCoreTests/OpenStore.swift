@@ -1,28 +1,11 @@
 import Foundation
+import TestSupport
 
 @testable import InferqCore
 @testable import InferqQueue
 @testable import InferqStore
 
-/// A folder of its own, which goes with its last reference.
-final class TemporaryFolder: Sendable {
-    let path: String
-
-    init() throws {
-        path = NSTemporaryDirectory() + "inferq-" + UUID().uuidString
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    }
-
-    deinit {
-        do {
-            try FileManager.default.removeItem(atPath: path)
-        } catch {
-            // Left to whoever cleans the system's temporary folder.
-        }
-    }
-
-    var store: String { path + "/inferq.db" }
-
+extension TemporaryFolder {
     /// Opens the folder's store, as a start of the program does.
     func open(
         models: [String] = ["a", "b"],
