@@ -349,10 +349,10 @@ package final class RedisWorker: Service {
             return state.held[name]
         }
         let take = WorkerMessage.take(entry: delivery.entry, model: delivery.offer.model, isProbe: delivery.isProbe)
-        if let known {
-            // Offered anew while another slot waits for the answer to the first question, which may be lost: it gets
-            // this one.
-            if case .asking = known.phase { send(take, name) }
+        if known != nil {
+            // Offered twice. The gateway deletes what it is asked for, so that this entry need not lie there until it
+            // counts as lost; and should the first question be lost, the slot that waits gets the answer to this one.
+            send(take, name)
             return nil
         }
         guard send(take, name) else {

@@ -10,7 +10,7 @@ import answers
 from crash_loop import free_port
 from gateway import BINARY, environment, toml
 from redis_fixtures import (
-    broker, make_worker, needs_redis, redis, redis_gateway, stays, use_redis, use_ring, wait_idle, workers,
+    Sluice, broker, make_worker, needs_redis, redis, redis_gateway, stays, use_redis, use_ring, wait_idle, workers,
 )  # fmt: skip
 from redis_server import RedisServer
 from waiting import until
@@ -80,6 +80,27 @@ def test_an_offer_that_vanishes_is_made_again_and_nothing_passes_it_for_long(red
     assert {far.ended(job)["status"] for job in jobs} == {"COMPLETED"}
     assert [call.body for call in route.calls] == [b'{"n": %d}' % n for n in range(4)]
     assert outages(far) == 0
+
+
+def test_an_offer_that_is_there_twice_does_not_stay(redis, far, make_worker, model_server):
+    """As after a Redis that was full: the one that was taken back had just been read."""
+    make_worker("w1", {"far": {"concurrency": 2}})
+    route, sluice = model_server.route("/w1/far"), Sluice()
+    route.answer_with(sluice)
+    jobs = [far.submit("far", {"n": 0}), far.submit("far", {"n": 1})]
+    route.wait_calls(2)
+    jobs.append(far.submit("far", {"n": 2}))
+    [stream] = [key for key in redis.streams() if key.endswith(":jobs:far")]
+    until(lambda: redis.command("XLEN", stream) == 1, "the offer")
+    [[_, fields]] = redis.command("XRANGE", stream, "-", "+")
+    redis.command("XADD", stream, "*", *fields)
+    sluice.let_through(jobs[0]["id"])
+    route.wait_calls(3)
+    sluice.let_through(jobs[1]["id"])
+    wait_idle(redis, timeout=6)
+    sluice.let_through()
+    assert {far.ended(job)["attempt"] for job in jobs} == {1}
+    assert len(route.calls) == 3
 
 
 # Idle
