@@ -150,10 +150,11 @@ final class ClientConnection: ChannelDuplexHandler {
             gatherer.head(head)
         case (.body(let bytes), .answering): gatherer.body(bytes)
         case (.end, .answering(let exchange)):
+            // Before it has ended: the time may be up at this moment, and an exchange that neither waits for its answer nor
+            // has a connection would count as one that was never sent.
+            if let (head, body) = gatherer.end() { exchange.resume(with: .success(Self.answer(head, .whole(body)))) }
             exchange.ended()
-            let message = gatherer.end()
             becomeIdle()
-            if let (head, body) = message { exchange.resume(with: .success(Self.answer(head, .whole(body)))) }
         default: context.close(promise: nil)
         }
     }

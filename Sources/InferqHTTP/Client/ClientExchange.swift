@@ -31,6 +31,10 @@ final class ClientExchange: Sendable {
     private let sent: Bell?
     private let state = Mutex(State())
 
+    /// Longer than a busy machine keeps a thread from running between two of its tasks; under a tick of ``TimerWheel``,
+    /// which is the precision of time limits.
+    private static let lastLook = TimeAmount.milliseconds(20)
+
     init(head: HTTPRequestHead, body: Body = .whole(ByteBuffer()), isIdempotent: Bool, sent: Bell? = nil) {
         self.head = head
         self.body = body
@@ -105,9 +109,13 @@ final class ClientExchange: Sendable {
 
     /// The time is up. An answer that lies in the socket by now still counts, for the process itself may have been stopped:
     /// so its event loop looks once more before the connection is closed.
+    ///
+    /// An event loop looks at its sockets when no task is due. The second wait begins on the loop, or a loop that was
+    /// itself held up would find the end of the wait due before it had looked.
     func expire() {
         guard let channel = state.withLock({ $0.channel }) else { return abort(HTTPClientError.timedOut) }
-        channel.eventLoop.scheduleTask(in: .milliseconds(1)) { self.abort(HTTPClientError.timedOut) }
+        let loop = channel.eventLoop
+        loop.execute { loop.scheduleTask(in: Self.lastLook) { self.abort(HTTPClientError.timedOut) } }
     }
 
     /// - Parameter failure: what is thrown to whoever waits for the answer, or reads it.

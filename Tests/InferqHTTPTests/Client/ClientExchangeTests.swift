@@ -42,6 +42,31 @@ struct ClientExchangeTests {
         #expect(!exchange.mayRepeat())
         #expect(try !self.exchange().isRepeatedAfterAbort)
     }
+
+    @Test
+    func anAnswerIsHandedOverBeforeItsExchangeIsOver() async throws {
+        let exchange = ClientExchange(
+            head: HTTPRequestHead(version: .http1_1, method: .POST, uri: "/"), isIdempotent: true
+        )
+        // The time is up at the very moment at which the answer ends.
+        exchange.whenOver { exchange.expire() }
+        let answer = try await exchange.answer {
+            let channel = EmbeddedChannel()
+            let connection = ClientConnection(
+                channel, usesTLS: false, ClientLimits(), release: { _ in }, sendAnew: { _ in }
+            )
+            #expect(throws: Never.self) {
+                try channel.pipeline.syncOperations.addHandler(connection)
+                try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+                connection.send(exchange)
+                let head = HTTPResponseHead(version: .http1_1, status: .ok)
+                for part in [HTTPClientResponsePart.head(head), .end(nil)] {
+                    channel.pipeline.syncOperations.fireChannelRead(NIOAny(part))
+                }
+            }
+        }
+        #expect(answer.status == 200)
+    }
 }
 
 extension ClientExchange {
