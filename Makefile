@@ -56,9 +56,10 @@ test-threads: test-setup ## run the unit tests under ThreadSanitizer, in a build
 	swift build --build-tests --sanitize=thread --scratch-path .build-threads
 	packaging/sanitizer/run.sh .build-threads
 
-$(VENV)/ready: Tests/DaemonTests/requirements.txt
+$(VENV)/ready: Tests/DaemonTests/requirements.txt Tests/DaemonTests/requirements-bare.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $(word 2,$^)
 	touch $@
 
 # Root, since strace looks at what is measured. RECORD=1 writes the table into docs/performance.md.

@@ -7,6 +7,8 @@ package final class EventHub: Sendable {
         var bells: [ObjectIdentifier: Bell] = [:]
         /// The number of the job's last ring, or that of any job's last one when the first listener came.
         var lastRing: UInt64
+        /// Ring when the last listener leaves.
+        var quiet: [Bell] = []
     }
 
     private struct State {
@@ -36,11 +38,23 @@ package final class EventHub: Sendable {
     }
 
     package func leave(_ job: JobKey, _ bell: Bell) {
-        state.withLock { state in
-            guard state.listeners[job]?.bells.removeValue(forKey: ObjectIdentifier(bell)) != nil else { return }
+        let quiet = state.withLock { state -> [Bell] in
+            guard state.listeners[job]?.bells.removeValue(forKey: ObjectIdentifier(bell)) != nil else { return [] }
             state.count -= 1
-            if state.listeners[job]?.bells.isEmpty == true { state.listeners[job] = nil }
+            guard let left = state.listeners[job], left.bells.isEmpty else { return [] }
+            state.listeners[job] = nil
+            return left.quiet
         }
+        for bell in quiet { bell.ring(.event) }
+    }
+
+    /// `bell` rings once, as soon as nobody listens to the job.
+    package func whenQuiet(_ job: JobKey, ring bell: Bell) {
+        let isQuiet = state.withLock { state in
+            state.listeners[job]?.quiet.append(bell)
+            return state.listeners[job] == nil
+        }
+        if isQuiet { bell.ring(.event) }
     }
 
     /// The number of a job's last ring; of any job's last one, when nobody listens to it.

@@ -6,16 +6,21 @@ The model "ocr" completes each job, "broken" fails each.
 import json
 import os
 import re
+import uuid
 import zlib
 
 import schemathesis
 
-SUBMITS = {"/v1/async/inference", "/v1/inference"}
+SUBMITS = {"/v1/async/inference", "/v1/inference", "/v2/inference"}
 UNITS = {"ms": 0.001, "s": 1, "": 1, "m": 60, "h": 3600, "d": 86400}
 LONGEST = 3650 * 86400
 # Of each: its values for the parameters in paths.
 JOBS = [
-    {"id": job["id"], "event_id": job["event_id"], "name": job["model"]} for job in json.loads(os.environ["JOBS"])
+    {
+        "id": job["id"], "event_id": job["event_id"], "name": job["model"],
+        "model_id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:inferq:model:{job['model']}")),
+    }
+    for job in json.loads(os.environ["JOBS"])
 ]
 
 
@@ -31,7 +36,7 @@ def before_call(context, case, kwargs):
         known[name] = job[name]
     if case.query and "cursor" in case.query:
         case.query["cursor"] = "j1z"
-    if case.operation.path in SUBMITS:
+    if is_submit(case):
         name = "broken" if dice % 4 == 0 else "ocr"
         if is_json(case):
             case.query = {}
@@ -47,7 +52,10 @@ def filter_case(context, case):
     if not is_positive(case):
         return True
     query = case.query or {}
-    if case.operation.path in SUBMITS:
+    if is_submit(case):
+        # Any type may stand for `*/*`, JSON as well.
+        if is_json(case) and not isinstance(case.body, dict):
+            return False
         options = (case.body.get("job") or {}) if is_json(case) and isinstance(case.body, dict) else query
         header = (case.headers or {}).get("Idempotency-Key")
         if header is not None and options.get("key", header) != header:
@@ -74,6 +82,10 @@ def seconds(value, absent):
     if isinstance(value, str) and (found := re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]+)?)(ms|s|m|h|d)?", value)):
         return float(found[1]) * UNITS[found[2] or ""]
     return value if isinstance(value, (int, float)) else absent
+
+
+def is_submit(case):
+    return case.operation.path in SUBMITS and case.method.upper() == "POST"
 
 
 def is_json(case):

@@ -28,6 +28,20 @@ struct EventHubTests {
     }
 
     @Test
+    func aBellRingsOnceTheLastListenerHasLeft() async {
+        let bells = [Bell(), Bell()]
+        for bell in bells { hub.listen(to: job, bell) }
+        let quiet = Bell()
+        hub.whenQuiet(job, ring: quiet)
+        hub.leave(job, bells[0])
+        #expect(!quiet.hasRung)
+        hub.leave(job, bells[1])
+        #expect(await quiet.wait() == .event)
+        hub.whenQuiet(job, ring: quiet)
+        #expect(await quiet.wait() == .event, "nobody listens")
+    }
+
+    @Test
     func whoHasLeftHearsNothing() async {
         let bell = Bell()
         hub.listen(to: job, bell)

@@ -47,6 +47,26 @@ struct JSONSubmissionTests {
         #expect(error?.detail.contains(words) == true, "\(error?.detail ?? "")")
     }
 
+    @Test(arguments: [
+        (#"{"model_display_name":null,"model_id":"7","input":null}"#, "seven"),
+        (#"{"model":null,"model_display_name":"a","model_id":"7","job":null}"#, "a"),
+        (#"{"model":null,"model":"b","model_id":null}"#, "b"),
+    ])
+    func aClientThatSendsNullsNamesItsModelByItsId(_ body: String, _ model: String) throws {
+        let parsed = try JSONSubmission(Array(body.utf8)) { $0 == "7" ? "seven" : $0 }
+        #expect(parsed.model == model)
+        #expect(String(decoding: parsed.input, as: UTF8.self) == body, "byte for byte")
+    }
+
+    @Test(arguments: [
+        (#"{"model_id":null}"#, "model"), (#"{"model_id":7}"#, "model_id"),
+        (#"{"model_id":"a","model_id":"a"}"#, "twice"),
+    ])
+    func aModelIdThatIsNoneIsAMistake(_ body: String, _ words: String) {
+        let error = #expect(throws: APIError.self) { try JSONSubmission(Array(body.utf8)) { $0 } }
+        #expect(error?.detail.contains(words) == true, "\(error?.detail ?? "")")
+    }
+
     @Test func optionsAreRead() throws {
         let body = #"""
             {"model":"m","job":{"priority":-5,"delay":"90s","expires_in":3600,"timeout":"250ms","max_attempts":7,

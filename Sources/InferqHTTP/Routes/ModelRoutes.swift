@@ -83,7 +83,7 @@ struct ModelRoutes: Sendable {
 
 extension String {
     /// Nil when an escape is cut or the bytes are not UTF-8.
-    fileprivate var removingPercentEscapes: String? {
+    var removingPercentEscapes: String? {
         guard contains("%") else { return self }
         return try? Query(replacing("+", with: "%2B").replacing("&", with: "%26").replacing("=", with: "%3D")).items
             .first?.name

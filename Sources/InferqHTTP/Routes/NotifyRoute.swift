@@ -6,7 +6,16 @@ import NIOCore
 ///
 /// A listener is a cursor: it reads rows after the last id that it has seen, and waits for its bell when there are none.
 struct NotifyRoute: Sendable {
-    let gateway: Gateway
+    private let gateway: Gateway
+    private let view: RecordView
+    /// Of this view alone.
+    private let sharedFrames: SharedFrames
+
+    init(gateway: Gateway, view: RecordView = .native, sharedFrames: SharedFrames? = nil) {
+        self.gateway = gateway
+        self.view = view
+        self.sharedFrames = sharedFrames ?? gateway.sharedFrames
+    }
 
     /// Events that are read and written at a time, and the bytes of reports after which there are no more of them: so
     /// much waits for a listener that does not read, beside the kernel's buffer.
@@ -26,7 +35,9 @@ struct NotifyRoute: Sendable {
         let cursor = Self.cursor(try request.headers[.lastEventID] ?? query.lastEventID(), of: course)
         guard cursor < course.lastEvent || !course.hasEnded else { return Response(status: .noContent) }
         return EventStream.response(gateway, context) { stream in
-            try await Listener(gateway: gateway, key: course.key, stream: stream).send(after: cursor)
+            try await Listener(
+                gateway: gateway, view: view, sharedFrames: sharedFrames, key: course.key, stream: stream
+            ).send(after: cursor)
         }
     }
 
@@ -39,14 +50,16 @@ struct NotifyRoute: Sendable {
     /// One open stream.
     private struct Listener {
         let gateway: Gateway
+        let view: RecordView
+        let sharedFrames: SharedFrames
         let key: JobKey
         let stream: EventStream
 
         func send(after cursor: Int64) async throws -> StreamEnd {
             gateway.queue.hub.listen(to: key, stream.bell)
-            gateway.sharedFrames.join(key)
+            sharedFrames.join(key)
             defer {
-                gateway.sharedFrames.leave(key)
+                sharedFrames.leave(key)
                 gateway.queue.hub.leave(key, stream.bell)
             }
             var place = SharedFrames.Place(key: key, cursor: cursor, isFirst: true)
@@ -76,14 +89,20 @@ struct NotifyRoute: Sendable {
         }
 
         private func frames(at place: SharedFrames.Place) async throws -> EventFrames? {
-            try await gateway.sharedFrames.page(at: place) {
+            try await sharedFrames.page(at: place) {
                 guard
                     let history = try await gateway.store.history(
                         place.key, after: place.cursor, limit: page, byteLimit: pageBytes
                     )
                 else { return nil }
-                let output = try await gateway.store.output(shownBy: history)
-                return EventFrames(history, output: output, isFirst: place.isFirst)
+                switch view {
+                case .native:
+                    let output = try await gateway.store.output(shownBy: history)
+                    return EventFrames(history, output: output, isFirst: place.isFirst)
+                case .reference:
+                    let encode = try await gateway.store.referenceEncoder(of: history)
+                    return EventFrames(history, isFirst: place.isFirst, encode)
+                }
             }
         }
     }

@@ -7,6 +7,7 @@ import NIOCore
 /// Reads records, lists and bodies; cancels jobs.
 struct ReadRoutes: Sendable {
     let gateway: Gateway
+    var view = RecordView.native
 
     // MARK: One record
 
@@ -62,7 +63,11 @@ struct ReadRoutes: Sendable {
         }
         if let output = job.output, output.form != .bytes { bodies.output = try await gateway.store.bytes(of: output) }
         let ahead = job.isDue ? try await gateway.queue.ahead(of: job) : nil
-        return Wire.record(gateway.store.clock.shown(job), bodies: bodies, ahead: ahead)
+        let record = Wire.record(gateway.store.clock.shown(job), bodies: bodies, ahead: ahead)
+        return switch view {
+        case .native: record
+        case .reference: try await ReferenceRecords(gateway: gateway).record(record, of: job)
+        }
     }
 
     private func checkAccept(_ request: Request, _ type: String) throws(APIError) {
@@ -238,6 +243,6 @@ struct ReadRoutes: Sendable {
         guard try await gateway.queue.cancel(id) != nil, let job = try await gateway.store.job(id) else {
             throw try await gateway.missing(id)
         }
-        return .json(try await record(job))
+        return .json(try await unlessGone(id) { try await record(job) })
     }
 }

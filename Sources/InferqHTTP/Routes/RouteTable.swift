@@ -40,7 +40,7 @@ extension Routes {
                 Route(.get, "/metrics", MetricsRoute(gateway: gateway).metrics),
                 Route(.get, "/openapi.json", documents.openAPI),
                 Route(.get, "/", documents.page),
-            ],
+            ] + ReferenceRoutes(gateway: gateway).rows,
             metrics: gateway.metrics
         )
     }

@@ -34,7 +34,7 @@ struct SubmitRoutes: Sendable {
         }
     }
 
-    private func store(_ submission: Submission) async throws -> JobQueue.Receipt {
+    func store(_ submission: Submission) async throws -> JobQueue.Receipt {
         do {
             return try await gateway.queue.submit(submission)
         } catch let refusal as JobQueue.Refusal {
@@ -43,13 +43,17 @@ struct SubmitRoutes: Sendable {
     }
 
     private func accepted(_ job: Job, _ input: Payload, _ preference: Preference) -> Response {
-        let ahead = job.isDue ? gateway.queue.aheadOfNewest(job) : nil
-        let bytes: [UInt8]? = if case .inline(let bytes) = input.content { bytes } else { nil }
-        let record = Wire.record(job, bodies: Wire.Bodies(input: bytes), ahead: ahead)
         var headers = HTTPFields()
         headers[.location] = "/v1/inference/\(job.id)"
         preference.note(in: &headers)
-        return .json(record, status: .accepted, headers: headers)
+        return .json(record(job, input), status: .accepted, headers: headers)
+    }
+
+    /// The record of a job that was stored this moment.
+    func record(_ job: Job, _ input: Payload) -> [UInt8] {
+        let ahead = job.isDue ? gateway.queue.aheadOfNewest(job) : nil
+        let bytes: [UInt8]? = if case .inline(let bytes) = input.content { bytes } else { nil }
+        return Wire.record(job, bodies: Wire.Bodies(input: bytes), ahead: ahead)
     }
 
     // MARK: Waiting
@@ -82,7 +86,10 @@ struct SubmitRoutes: Sendable {
 
     // MARK: What was sent
 
-    private func submission(_ request: Request, _ reader: BodyReader) async throws -> Submission {
+    /// - Parameter view: for whom the request is written.
+    func submission(
+        _ request: Request, _ reader: BodyReader, _ view: RecordView = .native
+    ) async throws -> Submission {
         let query = try Query(request.query)
         let contentType = request.headers[.contentType]
         let traceparent = TraceContext.child(of: request.headers[.traceparent])
@@ -95,17 +102,23 @@ struct SubmitRoutes: Sendable {
                     "query item \(query.items[0].name.clipped)", "a JSON body takes its options in the member job"
                 )
             }
-            return try await json(body, request, contentType, traceparent)
+            return try await json(body, view, request, contentType, traceparent)
         }
     }
 
     private func json(
         _ body: [UInt8],
+        _ view: RecordView,
         _ request: Request,
         _ contentType: String,
         _ traceparent: String
     ) async throws -> Submission {
-        let parsed = try JSONSubmission(body)
+        let parsed =
+            switch view {
+            case .native: try JSONSubmission(body)
+            case .reference:
+                try JSONSubmission(body) { ModelID.name($0, among: gateway.queue.models.map(\.name)) ?? $0 }
+            }
         let key = try parsed.job.key(orHeader: request.headers[.idempotencyKey])
         guard gateway.queue.model(parsed.model) != nil else {
             throw APIError.unknownModel(parsed.model, known: gateway.queue.models.map(\.name))
@@ -164,14 +177,23 @@ struct JSONSubmission {
     let input: [UInt8]
     let job: JobOptions
 
-    init(_ body: [UInt8]) throws(APIError) {
+    /// - Parameter modelOfID: the name of the model that `model_id` names, for clients that send it. Their members
+    ///   that are null count as absent.
+    init(_ body: [UInt8], modelOfID: ((String) -> String)? = nil) throws(APIError) {
         let found: [JSONMember]?
         do {
-            found = try JSONScanner.members(of: body, named: ["model", "model_display_name", "input", "job"])
+            found = try JSONScanner.members(
+                of: body, named: ["model", "model_display_name", "model_id", "input", "job"]
+            )
         } catch {
             throw .malformedJSON(error)
         }
-        guard let members = found else { throw .invalid("body", "it must be a JSON object") }
+        guard var members = found else { throw .invalid("body", "it must be a JSON object") }
+        if modelOfID == nil {
+            members.removeAll { $0.name == "model_id" }
+        } else {
+            members.removeAll { $0.kind == .null }
+        }
         func single(_ name: String) throws(APIError) -> (index: Int, member: JSONMember)? {
             let matches = members.indices.filter { members[$0].name == name }
             guard matches.count <= 1 else { throw .invalid(name, "it is given twice") }
@@ -179,10 +201,11 @@ struct JSONSubmission {
         }
         let named = try single("model")
         let displayNamed = try single("model_display_name")
-        guard let name = named ?? displayNamed else { throw .invalid("model", "it is missing") }
+        let identified = try single("model_id")
+        guard let name = named ?? displayNamed ?? identified else { throw .invalid("model", "it is missing") }
         guard name.member.kind == .string, let model = JSONScanner.string(in: body, name.member.value), !model.isEmpty
         else { throw .invalid(name.member.name, "it must be a text that is not empty") }
-        self.model = model
+        self.model = if let modelOfID, name.member.name == "model_id" { modelOfID(model) } else { model }
         let job = try single("job")
         if let job {
             self.job = try JobOptions(job: job.member.value, in: body)

@@ -17,13 +17,18 @@ package final class EventFrames: Sendable {
     /// - Parameters:
     ///   - output: what the final event shows of the job's output.
     ///   - isFirst: the first frame of a stream also says after how many milliseconds to come back.
-    package init(_ history: JobHistory, output: [UInt8]?, isFirst: Bool) {
+    package convenience init(_ history: JobHistory, output: [UInt8]?, isFirst: Bool) {
+        self.init(history, isFirst: isFirst) { Wire.event($0, of: history.job, output: output) }
+    }
+
+    /// - Parameter encode: the JSON of an event, on one line.
+    init(_ history: JobHistory, isFirst: Bool, _ encode: (JobEvent) -> [UInt8]) {
         var buffer = ByteBuffer()
         for (index, event) in history.events.enumerated() {
             buffer.writeString("id: \(event.id)\n")
             if isFirst, index == 0 { buffer.writeString("retry: 2000\n") }
             buffer.writeString("data: ")
-            buffer.writeBytes(Wire.event(event, of: history.job, output: output))
+            buffer.writeBytes(encode(event))
             buffer.writeString("\n\n")
         }
         bytes = buffer

@@ -1,0 +1,80 @@
+import HTTPTypes
+import InferqCore
+import InferqQueue
+
+/// `GET /v2/models` and `/v2/models/{model_id}`.
+struct ReferenceModels: Sendable {
+    let gateway: Gateway
+
+    @Sendable func list(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        try checkAccept(request)
+        let query = try Query(request.query)
+        try query.allowOnly(["limit", "skip", "internal_name"])
+        let span = try PageSpan(query)
+        var models = try await models()
+        if let part = try query.single("internal_name"), !part.isEmpty {
+            models.removeAll { !$0.name.contains(part) }
+        }
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.name("results")
+        writer.beginArray()
+        for model in models.dropFirst(span.skip).prefix(span.limit) { Self.write(model, to: &writer) }
+        writer.endArray()
+        writer.name("total_records")
+        writer.value(models.count)
+        writer.endObject()
+        return .json(writer.bytes)
+    }
+
+    @Sendable func show(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        try checkAccept(request)
+        try Query(request.query).allowOnly([])
+        let raw = String(context.parameters["model_id"] ?? "")
+        let text = raw.removingPercentEscapes ?? raw
+        let models = try await models()
+        let name = ModelID.name(text, among: models.map(\.name))
+        guard let model = models.first(where: { $0.name == name }) else { throw APIError.noSuchModel(text) }
+        var writer = JSONWriter()
+        Self.write(model, to: &writer)
+        return .json(writer.bytes)
+    }
+
+    private func checkAccept(_ request: Request) throws(APIError) {
+        guard Accept.admits("application/json", request.headers[.accept]) else {
+            throw .notAcceptable("application/json")
+        }
+    }
+
+    /// Those that take jobs.
+    private func models() async throws -> [JobQueue.ModelFigures] {
+        try await gateway.queue.modelFigures().filter { $0.state != .removed }
+    }
+
+    private static func write(_ model: JobQueue.ModelFigures, to writer: inout JSONWriter) {
+        writer.beginObject()
+        writer.name("id")
+        writer.value(ModelID.of(model.name))
+        writer.name("display_name")
+        writer.value(model.name)
+        writer.name("internal_name")
+        writer.value(model.name)
+        writer.name("status")
+        writer.value(status(model.state))
+        writer.name("active")
+        writer.value(true)
+        writer.name("created_by")
+        writer.value("")
+        ModelRoutes.members(of: model, to: &writer)
+        writer.endObject()
+    }
+
+    /// In the reference gateway's words; it calls a model that is deployed COMPLETED.
+    private static func status(_ state: JobQueue.ModelFigures.State) -> String {
+        switch state {
+        case .up: "COMPLETED"
+        case .loading: "DEPLOY_IN_PROGRESS"
+        case .down, .paused, .removed: "UNAVAILABLE"
+        }
+    }
+}

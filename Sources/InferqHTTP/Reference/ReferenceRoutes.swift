@@ -1,0 +1,192 @@
+import HTTPTypes
+import InferqCore
+import InferqQueue
+import InferqStore
+
+/// `/v2/inference` and what belongs to it: jobs for the reference gateway's own clients.
+struct ReferenceRoutes: Sendable {
+    private let gateway: Gateway
+    private let reads: ReadRoutes
+    private let records: ReferenceRecords
+    private let events: NotifyRoute
+
+    init(gateway: Gateway) {
+        self.gateway = gateway
+        reads = ReadRoutes(gateway: gateway, view: .reference)
+        records = ReferenceRecords(gateway: gateway)
+        events = NotifyRoute(
+            gateway: gateway, view: .reference, sharedFrames: SharedFrames(hub: gateway.queue.hub)
+        )
+    }
+
+    /// For the table of routes.
+    var rows: [Route] {
+        let models = ReferenceModels(gateway: gateway)
+        return [
+            Route(.post, "/v2/inference", submit),
+            Route(.get, "/v2/inference", list),
+            Route(.get, "/v2/inference/{id}", reads.show),
+            Route(.delete, "/v2/inference/{id}", delete),
+            Route(.post, "/v2/inference/{id}/cancel", cancel),
+            Route(.get, "/v2/inference/{id}/tasks", tasks),
+            Route(.get, "/v2/async/notify/{event_id}", kind: .stream, events.listen),
+            Route(.get, "/v2/notifications/{event_id}", ReferenceHistory(gateway: gateway).list),
+            Route(.get, "/v2/models", models.list),
+            Route(.get, "/v2/models/{model_id}", models.show),
+        ]
+    }
+
+    private func checkAccept(_ request: Request) throws(APIError) {
+        guard Accept.admits("application/json", request.headers[.accept]) else {
+            throw .notAcceptable("application/json")
+        }
+    }
+
+    // MARK: Submit
+
+    @Sendable private func submit(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let reader = BodyReader(gateway: gateway, context: context)
+        try reader.checkHead(request)
+        try checkAccept(request)
+        let submits = SubmitRoutes(gateway: gateway)
+        let submission = try await submits.submission(request, reader, .reference)
+        switch try await submits.store(submission) {
+        case .stored(let job):
+            // As it was stored, even if a worker has it by now.
+            let facts = ReferenceWire.Facts(
+                job: job, updatedAt: job.createdAt, request: try await members(of: submission.input)
+            )
+            return created(ReferenceWire.record(submits.record(job, submission.input), facts), job)
+        case .replayed(let id):
+            guard let job = try await gateway.store.job(id) else { throw try await gateway.missing(id) }
+            var response = created(try await reads.record(job), job)
+            response.headers[.idempotencyReplayed] = "true"
+            return response
+        }
+    }
+
+    private func members(of input: Payload) async throws -> RequestMembers {
+        do {
+            return try await gateway.store.members(of: input)
+        } catch StoreError.gone {
+            // Another client has deleted the job.
+            return .none
+        }
+    }
+
+    private func created(_ record: [UInt8], _ job: Job) -> Response {
+        .json(record, status: .created, headers: [.location: "/v2/inference/\(job.id)"])
+    }
+
+    // MARK: Lists
+
+    /// Bytes of a list after which its records are small.
+    private static let sizeOfList = 8 << 20
+
+    @Sendable private func list(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        try checkAccept(request)
+        let query = try Query(request.query)
+        try query.allowOnly(["limit", "skip", "model_id", "saved", "created_by", "tune_id", "location"])
+        let span = try PageSpan(query)
+        var model: String?
+        if let id = try query.single("model_id"), !id.isEmpty {
+            let names = try await gateway.store.modelRows().map(\.name)
+            // A model that there is not has an empty list.
+            model = ModelID.name(id, among: names) ?? ""
+        }
+        let page = try await gateway.store.page(of: model, skip: span.skip, limit: span.limit)
+        var writer = JSONWriter(capacity: 2048 * page.keys.count)
+        writer.beginObject()
+        writer.name("results")
+        writer.beginArray()
+        for key in page.keys {
+            let size: ReferenceRecords.Size = writer.bytes.count < Self.sizeOfList ? .whole : .small
+            if let entry = try await entry(key, size) { writer.raw(entry) }
+        }
+        writer.endArray()
+        writer.name("total_records")
+        writer.value(page.total)
+        writer.endObject()
+        return .json(writer.bytes)
+    }
+
+    /// Nil when the job was removed after the page was put together.
+    private func entry(_ key: JobKey, _ size: ReferenceRecords.Size) async throws -> [UInt8]? {
+        guard let job = try await gateway.store.job(at: key) else { return nil }
+        do {
+            return try await records.entry(job, size)
+        } catch StoreError.gone {
+            return nil
+        }
+    }
+
+    /// Pipelines have tasks; a job here has none.
+    @Sendable private func tasks(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let id = try context.uuid("id")
+        try checkAccept(request)
+        try Query(request.query).allowOnly([])
+        guard let job = try await gateway.store.head(id) else { throw try await gateway.missing(id) }
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.name("inference_id")
+        writer.value(job.id)
+        writer.name("status")
+        writer.value(ReferenceWire.status(job.status))
+        writer.name("tasks")
+        writer.beginArray()
+        writer.endArray()
+        writer.endObject()
+        return .json(writer.bytes)
+    }
+
+    // MARK: Cancel, delete
+
+    @Sendable private func cancel(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let response = try await reads.cancel(request, context)
+        return Response(status: .accepted, headers: response.headers, body: response.body)
+    }
+
+    /// Of a job that has not ended, this is a cancel too; listeners hear of it before its events are gone.
+    @Sendable private func delete(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let id = try context.uuid("id")
+        try Query(request.query).allowOnly([])
+        guard try await gateway.queue.cancel(id) != nil else { throw try await gateway.missing(id) }
+        await listenersLeave(id.key, within: context.settings.listenerTimeout)
+        guard try await gateway.queue.delete(id) else { throw try await gateway.missing(id) }
+        return Response(status: .noContent)
+    }
+
+    /// Waits until those who listen to an ended job have its last event, or `limit` has passed: then the ones that are
+    /// left do not read, and are cut off as well.
+    private func listenersLeave(_ key: JobKey, within limit: Duration) async {
+        let bell = Bell()
+        gateway.queue.hub.whenQuiet(key, ring: bell)
+        let deadline = gateway.wheel.ring(bell, after: limit)
+        _ = await bell.wait()
+        gateway.wheel.cancel(deadline)
+    }
+}
+
+/// A page of a list that is counted from its beginning.
+struct PageSpan: Sendable, Equatable {
+    /// Past it, a page costs more than it is worth.
+    static let mostSkipped = 10_000
+
+    let skip: Int
+    let limit: Int
+
+    init(_ query: Query) throws(APIError) {
+        skip = try Self.number(query, "skip", in: 0...Self.mostSkipped) ?? 0
+        limit = try Self.number(query, "limit", in: 1...1000) ?? 25
+    }
+
+    private static func number(_ query: Query, _ name: String, in range: ClosedRange<Int>) throws(APIError) -> Int? {
+        guard let text = try query.single(name) else { return nil }
+        guard let value = Int(text), range.contains(value) else {
+            throw .invalid(
+                "query item \(name)", "it must be a whole number from \(range.lowerBound) to \(range.upperBound)"
+            )
+        }
+        return value
+    }
+}
