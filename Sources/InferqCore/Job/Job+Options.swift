@@ -10,6 +10,8 @@ extension Job {
         package var retryOf: UUIDv7?
         /// The W3C trace context that the attempt is called with.
         package var traceparent: String?
+        /// How the client called the model server; nil for a native submit.
+        package var call: Call?
 
         package init() {}
     }

@@ -4,12 +4,31 @@ package struct ModelSettings: Sendable, Equatable {
     /// `http://host:port/path`, `https://host:port/path` or `http+unix://%2Frun%2Fx.sock/path`; empty: only workers on
     /// other hosts serve the model.
     package var url: String
+    /// The language that the model server speaks. With one, ``url`` is the server's root.
+    package var dialect = Dialect.none
+    /// Other names by which clients may call the model: literal ones, and patterns with `*`.
+    package var names: [String] = []
+    /// Paths at the gateway's root that are calls of this model, beside those of its dialect; `*` at the end stands for
+    /// all that follows.
+    package var paths: [String] = []
+    /// Methods and paths that are handed through at once, as `DELETE /v1/thing/*`.
+    package var direct: [String] = []
+    /// Methods and paths other than POST that are jobs, as `PUT /v1/other`.
+    package var queued: [String] = []
+    /// How long a plain call goes on when its client is gone and nobody listens; nil: for ever.
+    package var linger: Duration? = .seconds(10)
+    /// Whether the client's `Authorization` is passed on. It is kept in memory alone.
+    package var forwardsAuthorization = false
+    /// When jobs expire that name no time of their own; nil: never.
+    package var expiresIn: Duration?
     /// Attempts that run at a time in one process, 1 to 4096.
     package var concurrency = 1
     /// Jobs that may be pending; past it a submit is refused.
     package var queueLimit = 100_000
-    /// How long one attempt may take.
+    /// How long one attempt may take. With a dialect the configuration's default is ``longTimeout``.
     package var timeout: Duration = .seconds(300)
+    /// A language model may write for long.
+    package static let longTimeout = Duration.seconds(3600)
     /// How long a model server may say that it is loading.
     package var readyTimeout: Duration = .seconds(600)
     /// Failures after which a job ends in an error, 1 to 25.

@@ -29,6 +29,8 @@ package struct Payload: Sendable, Equatable {
     package var note: String?
     /// SHA-256 of the bytes; only there where the record shows it in place of the bytes.
     package var digest: [UInt8]?
+    /// Of an output that answers a call: what its client gets beside the bytes.
+    package var head: AnswerHead?
 
     package init(
         content: Content,

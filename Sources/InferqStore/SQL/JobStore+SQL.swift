@@ -9,11 +9,11 @@ enum SQL {}
 enum JobColumn: CInt, NamedColumn {
     // What a submission says, and what follows from it.
     case key, id, eventID, model, phase, createdAt, runAt, due, expiresAt, expiry, maxAttempts, lastEvent
-    case priority, timeout, retryOf, traceparent, metadata
+    case priority, timeout, retryOf, traceparent, metadata, call
     case inputType, inputSize, inputJSON, inputDigest, inputFile
     // What an attempt changes.
     case attempt, failures, lease, crashes, startedAt, finishedAt, error, reports
-    case outputType, outputSize, outputForm, outputDigest, outputFile, outputEncoding, outputNote
+    case outputType, outputSize, outputForm, outputDigest, outputFile, outputEncoding, outputNote, outputHead
     case layersFrom, layersTo, layers
     // Bodies, which most readers leave out.
     case input, output
@@ -42,7 +42,7 @@ extension SQL {
 
     private static let completion = updating([
         .phase, .failures, .crashes, .finishedAt, .ended, .lastEvent, .error, .outputType, .outputSize, .outputForm,
-        .outputDigest, .outputFile, .output, .outputEncoding, .outputNote, .layersFrom, .layersTo, .layers,
+        .outputDigest, .outputFile, .output, .outputEncoding, .outputNote, .outputHead, .layersFrom, .layersTo, .layers,
     ])
 
     private static func updating(_ columns: [JobColumn]) -> SQLText<JobColumn> {
@@ -137,6 +137,7 @@ extension SQL {
             try row.bind(.output, bytes)
             try row.bind(.outputEncoding, output.contentEncoding)
             try row.bind(.outputNote, output.note)
+            try row.bind(.outputHead, output.head?.json)
             let layers = columns(job.layers)
             try row.bind(.layersFrom, layers.from)
             try row.bind(.layersTo, layers.to)
@@ -176,6 +177,7 @@ extension SQL {
         try row.bind(.retryOf, options.retryOf)
         try row.bind(.traceparent, options.traceparent)
         try row.bind(.metadata, options.metadata.isEmpty ? nil : options.metadata)
+        try row.bind(.call, options.call?.json)
     }
 
     private static func options(_ row: PreparedStatement<JobColumn>) throws -> Job.Options {
@@ -185,6 +187,7 @@ extension SQL {
         options.retryOf = try row.uuid(.retryOf)
         options.traceparent = try row.text(.traceparent)
         options.metadata = try row.bytes(.metadata) ?? []
+        options.call = try row.bytes(.call).flatMap(Call.init(json:))
         return options
     }
 }
@@ -262,6 +265,7 @@ extension SQL {
             )
             job.output?.contentEncoding = try row.text(.outputEncoding)
             job.output?.note = try row.text(.outputNote)
+            job.output?.head = try row.bytes(.outputHead).flatMap(AnswerHead.init(json:))
         }
         job.layers = try layers(row)
         job.reports = try row.int(.reports)

@@ -8,7 +8,7 @@ enum Schema {
 
     /// The n-th one makes a store of schema n one of schema n + 1, in a transaction of ``StoreUpgrade``; ``create(_:)``
     /// makes a new store as they would leave it.
-    static let migrations: [Migration] = []
+    static let migrations: [Migration] = [addCalls]
     /// Grows with every migration; a store with a larger one was written by a newer program.
     static var version: Int32 { 1 + Int32(migrations.count) }
 
@@ -53,6 +53,8 @@ enum Schema {
                     retry_of BLOB,
                     traceparent TEXT,
                     metadata BLOB,
+                    -- JSON: what a client calls a model server with, beside the body
+                    call BLOB,
                     error BLOB,
                     input_type TEXT,
                     input_size INTEGER NOT NULL,
@@ -60,11 +62,13 @@ enum Schema {
                     input_digest BLOB,
                     input_file TEXT,
                     output_type TEXT,
-                    output_size INTEGER CHECK (output_size IS NULL OR phase = 3),
+                    output_size INTEGER CHECK (output_size IS NULL OR phase >= 3),
                     -- 0 bytes, 1 JSON, 2 text
                     output_form INTEGER CHECK (output_form BETWEEN 0 AND 2),
                     output_encoding TEXT,
                     output_note TEXT,
+                    -- JSON: status and header fields of the answer to a call
+                    output_head BLOB,
                     output_digest BLOB,
                     output_file TEXT,
                     layers_from INTEGER,
@@ -160,13 +164,40 @@ enum Schema {
                     DELETE FROM elsewhere WHERE job = OLD.key;
                 END;
 
-                CREATE TRIGGER count_ended AFTER UPDATE OF phase ON job WHEN NEW.phase >= 3 AND OLD.phase < 3 BEGIN
-                    UPDATE ended SET jobs = jobs + 1, bytes = bytes + \(size("NEW")) WHERE one = 1;
-                END;
+                \(countingTriggers)
+                """
+        )
+    }
 
-                CREATE TRIGGER count_removed AFTER DELETE ON job WHEN OLD.phase >= 3 BEGIN
-                    UPDATE ended SET jobs = jobs - 1, bytes = bytes - \(size("OLD")) WHERE one = 1;
-                END;
+    private static let countingTriggers = """
+        CREATE TRIGGER count_ended AFTER UPDATE OF phase ON job WHEN NEW.phase >= 3 AND OLD.phase < 3 BEGIN
+            UPDATE ended SET jobs = jobs + 1, bytes = bytes + \(size("NEW")) WHERE one = 1;
+        END;
+
+        CREATE TRIGGER count_removed AFTER DELETE ON job WHEN OLD.phase >= 3 BEGIN
+            UPDATE ended SET jobs = jobs - 1, bytes = bytes - \(size("OLD")) WHERE one = 1;
+        END;
+        """
+
+    /// Calls: jobs that a client makes in the model server's own language. The answer of one that failed is kept.
+    private static func addCalls(_ db: Database) throws {
+        let version = try Int.fetchOne(db, sql: "PRAGMA schema_version") ?? 0
+        // A check of a column cannot be changed by a statement. Where the rows on disk need not change for it, SQLite describes
+        // this way (https://sqlite.org/lang_altertable.html, "Making Other Kinds Of Table Schema Changes"). The columns
+        // come first: they are added at an offset into the text that was read before.
+        try db.execute(
+            sql: """
+                ALTER TABLE job ADD COLUMN call BLOB;
+                ALTER TABLE job ADD COLUMN output_head BLOB;
+                PRAGMA writable_schema = ON;
+                UPDATE sqlite_schema
+                    SET sql = replace(sql, 'output_size IS NULL OR phase = 3', 'output_size IS NULL OR phase >= 3')
+                    WHERE type = 'table' AND name = 'job';
+                PRAGMA schema_version = \(version + 3);
+                PRAGMA writable_schema = RESET;
+                DROP TRIGGER count_ended;
+                DROP TRIGGER count_removed;
+                \(countingTriggers)
                 """
         )
     }
@@ -178,7 +209,7 @@ enum Schema {
     static func size(_ job: String) -> String {
         """
         (1024 + \(job).input_size + ifnull(\(job).output_size, 0) + ifnull(length(\(job).metadata), 0) \
-        + ifnull(length(\(job).layers), 0) + ifnull(length(\(job).error), 0) \
+        + ifnull(length(\(job).call), 0) + ifnull(length(\(job).layers), 0) + ifnull(length(\(job).error), 0) \
         + CASE WHEN \(job).reports + \(job).failures = 0 THEN 0 ELSE (SELECT \
         ifnull(sum(64 + ifnull(length(detail), 0) + ifnull(length(error), 0)), 0) \
         FROM event WHERE job = \(job).key AND status < 2) END)

@@ -36,6 +36,7 @@ struct ModelReader {
     private func model(_ name: String, _ table: inout TableReader) -> ModelSettings {
         var model = ModelSettings(name: name, url: "")
         let inner = table.read(ModelSettings.rows, into: &model)
+        if model.dialect != .none, !table.has("timeout") { model.timeout = ModelSettings.longTimeout }
         if !table.has("url") && filesAreComplete && !mayRunElsewhere {
             let advice = "set it to the model server's address, for example \"http://127.0.0.1:9001/predict\""
             table.report("url", Refusal("missing", advice))
@@ -111,6 +112,39 @@ struct ModelReader {
             let advice = "write for example \"/result/layers\", with ~0 for a tilde and ~1 for a slash in a name"
             throw Refusal("\(text.quoted()) is refused: \(error.description)", advice)
         }
+    }
+
+    /// A name by which clients call a model: as clients of model servers write them, slashes and all.
+    static func alias(_ text: String) throws(Refusal) -> String {
+        guard (1...256).contains(text.utf8.count), !text.utf8.contains(UInt8(ascii: " ")) else {
+            throw Refusal("\(text.quoted()) cannot name a model", "use 1 to 256 characters without spaces")
+        }
+        return text
+    }
+
+    /// A path at the gateway's root, with `*` at its end for all that follows.
+    static func path(_ text: String) throws(Refusal) -> String {
+        let stem = text.hasSuffix("/*") ? text.dropLast(2) : text[...]
+        let segments = stem.split(separator: "/", omittingEmptySubsequences: false).dropFirst()
+        let isPath =
+            stem.hasPrefix("/") && text.utf8.count <= 1024
+            && segments.allSatisfy { !$0.isEmpty && $0 != "." && $0 != ".." && !$0.contains("*") }
+            && stem.utf8.allSatisfy { (0x21...0x7E).contains($0) && !"?#%\"<>\\^`{|}".utf8.contains($0) }
+        guard isPath else {
+            throw Refusal("\(text.quoted()) is not a path", "write for example \"/predict\" or \"/v1/thing/*\"")
+        }
+        return text
+    }
+
+    /// A method and a path, as `PUT /v1/other`.
+    static func methodAndPath(_ text: String) throws(Refusal) -> String {
+        let words = text.split(separator: " ", omittingEmptySubsequences: false)
+        let methods = ["DELETE", "GET", "PATCH", "POST", "PUT"]
+        guard words.count == 2, methods.contains(String(words[0])) else {
+            let advice = "write for example \"PUT /v1/other\"; the methods are \(methods.joined(separator: ", "))"
+            throw Refusal("\(text.quoted()) is not a method and a path", advice)
+        }
+        return "\(words[0]) \(try path(String(words[1])))"
     }
 
     static func healthPath(_ text: String) throws(Refusal) -> String {

@@ -23,6 +23,8 @@ extension Settings {
             "origins", \.http.origins, .list(of: .text(example: "https://app.example", check: AddressRules.origin))),
         SettingRow("sync_wait", \.http.syncWait, .duration(in: .zero...day)),
         SettingRow("max_body", \.http.maxBody, .size(in: kibibyte...16 * gibibyte)),
+        SettingRow("max_upload", \.http.maxUpload, .size(in: kibibyte...16 * gibibyte)),
+        SettingRow("repeat_window", \.http.repeatWindow, .duration(in: .zero...day)),
         SettingRow("heartbeat", \.http.heartbeat, .duration(in: moment...hour)),
         SettingRow("drain_timeout", \.drainTimeout, .duration(in: .zero...hour)),
         SettingRow("log_level", \.logLevel, .word, variable: "INFERQ_LOG_LEVEL"),
@@ -114,6 +116,14 @@ extension ModelSettings {
         SettingRow("layers", \.layers, .text(check: ModelReader.pointer)),
         SettingRow("headers", \.headers, table: ModelReader.headers),
         SettingRow("health", \.health, .text(example: "/health", check: ModelReader.healthPath)),
+        SettingRow("dialect", \.dialect, .word),
+        SettingRow("names", \.names, .list(of: .text(example: "Qwen/Qwen3-*", check: ModelReader.alias))),
+        SettingRow("paths", \.paths, .list(of: .text(example: "/predict", check: ModelReader.path))),
+        SettingRow("direct", \.direct, .list(of: .text(example: "DELETE /v1/thing/*", check: ModelReader.methodAndPath))),
+        SettingRow("queued", \.queued, .list(of: .text(example: "PUT /v1/other", check: ModelReader.methodAndPath))),
+        SettingRow("linger", \.linger, .duration(in: .zero...month, or: "forever")),
+        SettingRow("forward_authorization", \.forwardsAuthorization, .flag),
+        SettingRow("expires_in", \.expiresIn, .duration(in: .milliseconds(1)...month, or: "")),
     ]
 }
 

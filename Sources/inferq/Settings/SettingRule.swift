@@ -107,6 +107,33 @@ extension SettingRule where Value == Duration {
     }
 }
 
+extension SettingRule where Value == Duration? {
+    /// As ``SettingRule/duration(in:)``, or a word that stands for no end.
+    static func duration(in bounds: ClosedRange<Duration>, or word: String) -> Self {
+        let rule = SettingRule<Duration>.duration(in: bounds)
+        return Self(
+            example: "\"10m\"",
+            range: rule.range.map { "\($0), or \"\(word)\"" },
+            write: { $0.map(rule.write) ?? "\"\(word)\"" }
+        ) { value, context throws(Refusal) in
+            if value == .text(word) { return nil }
+            let context = SettingRule<Duration>.Context(example: context.example, credentials: context.credentials)
+            return try rule.read(value, context)
+        }
+    }
+}
+
+extension SettingRule where Value == Bool {
+    static var flag: Self {
+        Self(range: "true, false", write: { "\($0)" }) { value, context throws(Refusal) in
+            guard case .boolean(let flag) = value else {
+                throw Refusal("expected true or false, found \(value.found)", "write for example \(context.example)")
+            }
+            return flag
+        }
+    }
+}
+
 extension SettingRule where Value: RawRepresentable & CaseIterable & Sendable, Value.RawValue == String {
     /// One of the words that `Value` has.
     static var word: Self {
