@@ -150,6 +150,8 @@ final class ClientConnection: ChannelDuplexHandler {
             gatherer.head(head)
         case (.body(let bytes), .answering): gatherer.body(bytes)
         case (.end, .answering(let exchange)):
+            // Without a length the end of the connection is that of the answer, but not if it was closed from here.
+            if let failure = exchange.failure { return end(failure) }
             // Before it has ended: the time may be up at this moment, and an exchange that neither waits for its answer nor
             // has a connection would count as one that was never sent.
             if let (head, body) = gatherer.end() { exchange.resume(with: .success(Self.answer(head, .whole(body)))) }

@@ -285,7 +285,8 @@ struct HTTPClientTests {
             _ = try await peer.head()
             try await peer.send(beginning)
             called.ring(.event)
-            _ = try await peer.bytes()
+            // The close is a reset when the client had not read all that was sent.
+            _ = try? await peer.bytes()
             closed.ring(.hangUp)
         } _: { address in
             let client = HTTPClient()
