@@ -14,6 +14,8 @@ package struct ClientRequest: Sendable {
 
     package var method: HTTPMethod
     package var url: String
+    /// In place of ``url``, which is read as a URL: its target may hold what no URL may.
+    var address: HTTPAddress?
     /// `Host` and what frames the body are added when the request is sent.
     package var headers: HTTPHeaders
     package var body: Body?
@@ -23,6 +25,11 @@ package struct ClientRequest: Sendable {
         self.url = url
         self.headers = headers
         self.body = body
+    }
+
+    init(_ method: HTTPMethod, at address: HTTPAddress, headers: HTTPHeaders = [:], body: Body? = nil) {
+        self.init(method, "", headers: headers, body: body)
+        self.address = address
     }
 
     /// Whether the same request may be sent twice (RFC 9110, 9.2.2).
@@ -40,7 +47,7 @@ package struct ClientRequest: Sendable {
         case .stream(let length?, _): fields.replaceOrAdd(name: "Content-Length", value: String(length))
         case .stream(nil, _): fields.replaceOrAdd(name: "Transfer-Encoding", value: "chunked")
         case nil:
-            if method == .POST || method == .PUT { fields.replaceOrAdd(name: "Content-Length", value: "0") }
+            if [.POST, .PUT, .PATCH].contains(method) { fields.replaceOrAdd(name: "Content-Length", value: "0") }
         }
         return HTTPRequestHead(version: .http1_1, method: method, uri: address.target, headers: fields)
     }

@@ -14,6 +14,20 @@ struct HTTPAddress: Sendable, Hashable {
     /// The request's target: path and query.
     let target: String
 
+    /// The same server, asked for another target.
+    ///
+    /// - Parameter target: sent as it is.
+    func with(target: String) -> HTTPAddress {
+        HTTPAddress(self, target)
+    }
+
+    private init(_ other: HTTPAddress, _ target: String) {
+        endpoint = other.endpoint
+        usesTLS = other.usesTLS
+        authority = other.authority
+        self.target = target
+    }
+
     /// Nil for a text that is no `http`, `https` or `http+unix` URL; the configuration's reader has refused those.
     init?(_ url: String) {
         guard let parts = URLComponents(string: url), let host = parts.percentEncodedHost, !host.isEmpty else {
