@@ -114,6 +114,17 @@ extension APIError {
         APIError(.noSuchModel, "There is no model \"\(name.clipped)\".")
     }
 
+    /// - Parameter known: the names that the models have at that path.
+    static func modelNotFound(_ name: String, known: [String]) -> APIError {
+        APIError(.modelNotFound, "There is no model \"\(name.clipped)\" at this path; \(list(of: known)).")
+    }
+
+    /// - Parameter name: what several models are called; nil: the request names none.
+    static func ambiguousModel(_ name: String?, among models: [String]) -> APIError {
+        let reason = name.map { "\"\($0.clipped)\" is a name of several models" } ?? "The request names no model"
+        return APIError(.ambiguousModel, "\(reason); name one of \(models.prefix(1000).joined(separator: ", ")).")
+    }
+
     static func noSuchJob(_ id: UUIDv7) -> APIError {
         APIError(.noSuchJob, "There is no job with the identifier \(id).")
     }
@@ -181,8 +192,11 @@ extension APIError {
     }
 
     static func unknownModel(_ name: String, known: [String]) -> APIError {
-        let list = known.isEmpty ? "none is configured" : "known are \(known.prefix(1000).joined(separator: ", "))"
-        return APIError(.unknownModel, "There is no model \"\(name.clipped)\"; \(list).")
+        APIError(.unknownModel, "There is no model \"\(name.clipped)\"; \(list(of: known)).")
+    }
+
+    private static func list(of known: [String]) -> String {
+        known.isEmpty ? "none is configured" : "known are \(known.prefix(1000).joined(separator: ", "))"
     }
 
     static let keyReused = APIError(
@@ -249,6 +263,54 @@ extension APIError {
 
     static let unforeseen = APIError(.unforeseen, "The gateway met an error of its own; its log says more.")
 
+    // MARK: Calls
+
+    static let dotSegments = APIError.invalid("path", "it has a segment that is . or .., or may be read as one")
+
+    static let closedCall = APIError(
+        .closedCall, "Calls that administer a model server are not passed on; make them at the server itself."
+    )
+
+    static let upgradeUnsupported = APIError(
+        .upgradeUnsupported, "The gateway passes on requests and answers of HTTP alone, no WebSocket and no tunnel."
+    )
+
+    /// - Parameter limit: bytes.
+    static func callHeadTooLarge(limit: Int) -> APIError {
+        APIError(
+            .headTooLarge, "The header fields that pass on to the model server have more than \(limit) bytes."
+        )
+    }
+
+    static func connectFailed(_ model: String) -> APIError {
+        APIError(.connectFailed, "The model server of \"\(model)\" cannot be reached.")
+    }
+
+    /// - Parameter reason: what the server did.
+    static func badResponse(_ model: String, _ reason: String) -> APIError {
+        APIError(.badResponse, "The model server of \"\(model)\" \(reason).")
+    }
+
+    /// - Parameter target: where the redirect leads.
+    static func redirected(_ model: String, _ status: Int, to target: String?) -> APIError {
+        let place = target.map { "a redirect to \($0.clipped)" } ?? "a redirect that leads nowhere"
+        return APIError(
+            .httpError,
+            "The model server of \"\(model)\" answered with status \(status), \(place), which is not followed."
+        )
+    }
+
+    /// - Parameter limit: of the time.
+    static func answerTimeout(_ model: String, limit: Duration) -> APIError {
+        let time = DurationText.format(limit)
+        return APIError(.answerTimeout, "The model server of \"\(model)\" did not answer within \(time).")
+    }
+
+    /// - Parameter limit: bytes.
+    static func answerTooLarge(_ model: String, limit: Int) -> APIError {
+        APIError(.answerTooLarge, "The answer of the model server of \"\(model)\" is larger than \(limit) bytes.")
+    }
+
     /// A job that a synchronous submit waited for and that gave no output.
     static func jobEnded(_ job: Job) -> APIError {
         var error: APIError
@@ -276,10 +338,13 @@ extension APIError {
     }
 
     /// A submission that was not stored.
-    static func refused(_ refusal: JobQueue.Refusal, model: String) -> APIError {
+    ///
+    /// - Parameter longestPause: seconds after which a client is asked to come back at the latest.
+    static func refused(_ refusal: JobQueue.Refusal, model: String, longestPause: Int = .max) -> APIError {
         switch refusal {
         case .unknownModel(let known): .unknownModel(model, known: known)
-        case .queueFull(let limit, let retryAfter): .queueFull(model, limit: limit, retryAfter: retryAfter)
+        case .queueFull(let limit, let retryAfter):
+            .queueFull(model, limit: limit, retryAfter: min(retryAfter, longestPause))
         case .keyReused: .keyReused
         }
     }

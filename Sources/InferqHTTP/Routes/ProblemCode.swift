@@ -15,6 +15,8 @@ enum ProblemCode: String, Sendable, CaseIterable {
     case gone
     case wrongState = "wrong_state"
     case noSuchModel = "no_such_model"
+    case modelNotFound = "model_not_found"
+    case ambiguousModel = "ambiguous_model"
     case noSuchJob = "no_such_job"
     case otherGateway = "other_gateway"
     case methodNotAllowed = "method_not_allowed"
@@ -45,6 +47,13 @@ enum ProblemCode: String, Sendable, CaseIterable {
     case noRoomForCopy = "no_room_for_copy"
     case storeDamaged = "store_damaged"
     case unforeseen = "internal"
+    case closedCall = "closed_call"
+    case upgradeUnsupported = "upgrade_unsupported"
+    case connectFailed = "connect_failed"
+    case badResponse = "bad_response"
+    case httpError = "http_error"
+    case answerTimeout = "timeout"
+    case answerTooLarge = "too_large"
     case cancelled
     case jobFailed = "job_failed"
 
@@ -52,11 +61,11 @@ enum ProblemCode: String, Sendable, CaseIterable {
     var status: HTTPResponse.Status {
         switch self {
         case .malformedJSON, .invalidRequest, .invalidID, .malformedHTTP: .badRequest
-        case .forbiddenOrigin, .wrongToken, .unixSocketOnly: .forbidden
+        case .forbiddenOrigin, .wrongToken, .unixSocketOnly, .closedCall: .forbidden
         case .attemptOver, .wrongState, .noOutput, .cancelled: .conflict
         case .detailTooLarge, .bodyTooLarge: .contentTooLarge
         case .tooManyEvents, .queueFull: .tooManyRequests
-        case .noSuchPath, .noSuchModel, .noSuchJob: .notFound
+        case .noSuchPath, .noSuchModel, .modelNotFound, .noSuchJob: .notFound
         case .gone: .gone
         case .otherGateway, .misdirected: .misdirectedRequest
         case .methodNotAllowed: .methodNotAllowed
@@ -65,14 +74,15 @@ enum ProblemCode: String, Sendable, CaseIterable {
         case .headTimeout, .bodyTimeout: .requestTimeout
         case .targetTooLong: .uriTooLong
         case .expectation: .expectationFailed
-        case .transferCoding: .notImplemented
+        case .transferCoding, .upgradeUnsupported: .notImplemented
         case .headTooLarge: .requestHeaderFieldsTooLarge
-        case .unknownModel, .keyReused: .unprocessableContent
+        case .unknownModel, .ambiguousModel, .keyReused: .unprocessableContent
         case .bodiesInFlight, .connections, .stopping, .storeUnavailable, .degraded, .notReady, .copyInProgress:
             .serviceUnavailable
         case .diskFull, .noRoomForCopy: HTTPResponse.Status(code: 507, reasonPhrase: "Insufficient Storage")
         case .storeDamaged, .unforeseen: .internalServerError
-        case .jobFailed: .badGateway
+        case .connectFailed, .badResponse, .httpError, .answerTooLarge, .jobFailed: .badGateway
+        case .answerTimeout: .gatewayTimeout
         }
     }
 
@@ -91,6 +101,8 @@ enum ProblemCode: String, Sendable, CaseIterable {
         case .gone: "Gone"
         case .wrongState: "Wrong state"
         case .noSuchModel: "No such model"
+        case .modelNotFound: "Model not found"
+        case .ambiguousModel: "Ambiguous model"
         case .noSuchJob: "No such job"
         case .otherGateway: "Job of another gateway"
         case .methodNotAllowed: "Method not allowed"
@@ -120,6 +132,13 @@ enum ProblemCode: String, Sendable, CaseIterable {
         case .noRoomForCopy: "No room for a copy"
         case .storeDamaged: "Store damaged"
         case .unforeseen: "Internal error"
+        case .closedCall: "Closed call"
+        case .upgradeUnsupported: "Upgrade not supported"
+        case .connectFailed: "Model server away"
+        case .badResponse: "Bad answer of the model server"
+        case .httpError: "Redirect of the model server"
+        case .answerTimeout: "Answer timeout"
+        case .answerTooLarge: "Answer too large"
         case .cancelled: "Job cancelled"
         case .jobFailed: "Job failed"
         }
