@@ -19,7 +19,7 @@ struct StoreRoutes: Sendable {
         // It takes minutes where a store is large: to ask whether it is offered costs nothing.
         guard request.method != .head else { return .json([]) }
         let start = ContinuousClock.now
-        let check = try await unlessLeft(context) { () async throws -> StoreCheck in
+        let check = try await gateway.unlessLeft(context.connection) { () async throws -> StoreCheck in
             do {
                 return try await copy(context).check()
             } catch StoreError.damaged(let reason) {
@@ -58,7 +58,7 @@ struct StoreRoutes: Sendable {
         headers[.contentDisposition] = "attachment; filename=\"inferq-backup.tar\""
         headers[.cacheControl] = "no-store"
         guard request.method != .head else { return Response(status: .ok, headers: headers) }
-        let copy = try await unlessLeft(context) { try await self.copy(context) }
+        let copy = try await gateway.unlessLeft(context.connection) { try await self.copy(context) }
         headers[.missingBlobs] = String(copy.figures.missing + copy.figures.torn)
         let body = Response.Body.pieces(length: copy.figures.archiveBytes) {
             try await send(copy, context.connection)
@@ -99,30 +99,6 @@ struct StoreRoutes: Sendable {
             throw APIError.copyInProgress
         } catch StoreCopy.Refusal.noRoom(let needed, let free) {
             throw APIError.noRoomForCopy(needed: needed, free: free)
-        }
-    }
-
-    /// Runs `work`, and ends it when the client hangs up or the gateway stops.
-    private func unlessLeft<Value: Sendable>(
-        _ context: GatewayContext,
-        _ work: @escaping @Sendable () async throws -> Value
-    ) async throws -> Value {
-        let bell = Bell()
-        gateway.queue.hub.listenForStop(bell)
-        context.connection.onHangUp(ring: bell)
-        defer {
-            context.connection.onHangUp(ring: nil)
-            gateway.queue.hub.leaveStop(bell)
-        }
-        return try await withThrowingTaskGroup(of: Value?.self) { group in
-            group.addTask { try await work() }
-            group.addTask {
-                _ = await bell.wait()
-                return nil
-            }
-            defer { group.cancelAll() }
-            guard let value = try await group.next() ?? nil else { throw APIError.stopping }
-            return value
         }
     }
 }
