@@ -31,7 +31,7 @@ struct ReferenceModels: Sendable {
         try checkAccept(request)
         try Query(request.query).allowOnly([])
         let raw = String(context.parameters["model_id"] ?? "")
-        let text = raw.removingPercentEscapes ?? raw
+        let text = raw.decodingEscapes
         let models = try await models()
         let name = ModelID.name(text, among: models.map(\.name))
         guard let model = models.first(where: { $0.name == name }) else { throw APIError.noSuchModel(text) }

@@ -3,7 +3,8 @@ import InferqCore
 import InferqQueue
 import Logging
 
-/// `GET /v1/models`, `/v1/models/{name}`, and `POST .../pause`, `/resume`.
+/// `GET /v1/models`, `/v1/models/{name}`, and `POST .../pause`, `/resume`: the figures of the models, and what clients
+/// of OpenAI look for.
 struct ModelRoutes: Sendable {
     let gateway: Gateway
 
@@ -13,7 +14,22 @@ struct ModelRoutes: Sendable {
         writer.beginObject()
         writer.name("results")
         writer.beginArray()
-        for model in try await gateway.queue.modelFigures() { Self.write(model, to: &writer) }
+        for model in try await gateway.queue.modelFigures() {
+            writer.beginObject()
+            Self.members(of: model, to: &writer)
+            writer.endObject()
+        }
+        writer.endArray()
+        writer.name("object")
+        writer.value("list")
+        writer.name("data")
+        writer.beginArray()
+        var written: Set<String> = []
+        for name in gateway.queue.models.flatMap(\.literalNames) where written.insert(name).inserted {
+            writer.beginObject()
+            writeEntry(name, to: &writer)
+            writer.endObject()
+        }
         writer.endArray()
         writer.endObject()
         return .json(writer.bytes)
@@ -40,23 +56,34 @@ struct ModelRoutes: Sendable {
     }
 
     private func name(_ context: GatewayContext) throws -> String {
-        let raw = String(context.parameters["name"] ?? "")
-        return raw.removingPercentEscapes ?? raw
+        String(context.parameters["name"] ?? "").decodingEscapes
     }
 
+    /// - Parameter name: that of a model's table, or another by which clients call it.
     private func document(of name: String) async throws -> [UInt8] {
-        guard let model = try await gateway.queue.modelFigures().first(where: { $0.name == name }) else {
+        let table = gateway.queue.models.named(name).first?.name ?? name
+        guard let model = try await gateway.queue.modelFigures().first(where: { $0.name == table }) else {
             throw APIError.noSuchModel(name)
         }
         var writer = JSONWriter()
-        Self.write(model, to: &writer)
+        writer.beginObject()
+        Self.members(of: model, to: &writer)
+        writeEntry(name, to: &writer)
+        writer.endObject()
         return writer.bytes
     }
 
-    private static func write(_ model: JobQueue.ModelFigures, to writer: inout JSONWriter) {
-        writer.beginObject()
-        members(of: model, to: &writer)
-        writer.endObject()
+    /// The members of OpenAI's `Model`.
+    private func writeEntry(_ name: String, to writer: inout JSONWriter) {
+        writer.name("id")
+        writer.value(name)
+        writer.name("object")
+        writer.value("model")
+        writer.name("created")
+        // Nobody knows when a model was made.
+        writer.value(gateway.startedAt.milliseconds / 1000)
+        writer.name("owned_by")
+        writer.value("inferq")
     }
 
     static func members(of model: JobQueue.ModelFigures, to writer: inout JSONWriter) {
@@ -78,15 +105,5 @@ struct ModelRoutes: Sendable {
         if let trouble = model.trouble { writer.value(trouble.text) } else { writer.null() }
         writer.name("last_error_at")
         if let trouble = model.trouble { writer.value(trouble.at.rfc3339) } else { writer.null() }
-    }
-}
-
-extension String {
-    /// Nil when an escape is cut or the bytes are not UTF-8.
-    var removingPercentEscapes: String? {
-        guard contains("%") else { return self }
-        return try? Query(replacing("+", with: "%2B").replacing("&", with: "%26").replacing("=", with: "%3D")).items
-            .first?.name
-        // A malformed escape is a name that no model has.
     }
 }

@@ -26,7 +26,7 @@ extension Routes {
                 Route(.post, "/v1/notifications", notifications.report),
                 Route(.get, "/v1/notifications/{event_id}", notifications.history),
                 Route(.get, "/v1/models", models.list),
-                Route(.get, "/v1/models/{name}", models.show),
+                Route(.get, "/v1/models/{name...}", models.show),
                 Route(.post, "/v1/models/{name}/pause") { try await models.setPaused(true, $0, $1) },
                 Route(.post, "/v1/models/{name}/resume") { try await models.setPaused(false, $0, $1) },
                 Route(.get, "/v1/status", StatusRoute(gateway: gateway).show),
