@@ -2,6 +2,15 @@ import HTTPTypes
 
 /// Field names that swift-http-types does not have.
 extension HTTPField.Name {
+    /// A repeat that was given the answer of the call that it repeats.
+    static let attached = named("X-Inferq-Attached")
+    static let inferenceID = named("X-Inference-Id")
+    static let eventID = named("X-Event-Id")
+    static let requestID = named("X-Request-Id")
+    /// Its sender opts in to have the call outlive the connection.
+    static let conversationID = named("X-Conversation-Id")
+    /// What the SDKs of OpenAI and Anthropic say of a request that they send again: how often they have sent it before.
+    static let stainlessRetryCount = named("x-stainless-retry-count")
     static let prefer = named("Prefer")
     static let preferenceApplied = named("Preference-Applied")
     /// Tells the clients of OpenAI, and those that are generated as they are, whether to send a request again.
@@ -10,6 +19,8 @@ extension HTTPField.Name {
     static let idempotencyKey = named("Idempotency-Key")
     static let idempotencyReplayed = named("Idempotency-Replayed")
     static let lastEventID = named("Last-Event-ID")
+    /// Status and header fields of the answer to a call, as JSON, from a worker on another host.
+    static let answerHead = named("X-Answer-Head")
     static let notifyToken = named("X-Notify-Token")
     static let accelBuffering = named("X-Accel-Buffering")
     static let link = named("Link")

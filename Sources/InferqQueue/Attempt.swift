@@ -1,4 +1,5 @@
 package import InferqCore
+package import InferqStore
 
 /// All that one call of a model server needs, wherever it is made.
 package struct Attempt: Sendable {
@@ -6,8 +7,10 @@ package struct Attempt: Sendable {
     package let eventID: UUIDv7
     /// As the model server sees it: the first is 1.
     package let number: Int
-    package let body: [UInt8]
+    package let body: Body
     package let contentType: String?
+    /// How the client called; nil for a native submit.
+    package let call: Call?
     package let traceparent: String?
     /// Nil: the model's own.
     package let timeout: Duration?
@@ -17,13 +20,30 @@ package struct Attempt: Sendable {
     package let stop: StopSignal
     /// Rings once the call has been sent on a connection; nil: nobody waits for that.
     package let sent: Bell?
+    /// The client's own `Authorization`, to be passed on.
+    package var authorization: String?
+
+    /// What the model server is sent.
+    package enum Body: Sendable {
+        case bytes([UInt8])
+        /// Read piece by piece as it is sent.
+        case file(StoredFile)
+
+        package var byteCount: Int {
+            switch self {
+            case .bytes(let bytes): bytes.count
+            case .file(let file): file.byteCount
+            }
+        }
+    }
 
     package init(
         job: UUIDv7,
         eventID: UUIDv7,
         number: Int,
-        body: [UInt8],
+        body: Body,
         contentType: String?,
+        call: Call?,
         traceparent: String?,
         timeout: Duration?,
         gatewayURL: String,
@@ -36,6 +56,7 @@ package struct Attempt: Sendable {
         self.number = number
         self.body = body
         self.contentType = contentType
+        self.call = call
         self.traceparent = traceparent
         self.timeout = timeout
         self.gatewayURL = gatewayURL
@@ -44,35 +65,43 @@ package struct Attempt: Sendable {
         self.sent = sent
     }
 
-    package init(_ claim: Claim, body: [UInt8], gatewayURL: String, token: String) {
+    package init(_ claim: Claim, body: Body, gatewayURL: String, token: String) {
         self.init(
             job: claim.job.id, eventID: claim.job.eventID, number: claim.job.attempt, body: body,
-            contentType: claim.job.input.contentType, traceparent: claim.job.options.traceparent,
-            timeout: claim.job.options.timeout, gatewayURL: gatewayURL, token: token, stop: claim.stop,
-            sent: claim.sent
+            contentType: claim.job.input.contentType, call: claim.job.options.call,
+            traceparent: claim.job.options.traceparent, timeout: claim.job.options.timeout, gatewayURL: gatewayURL,
+            token: token, stop: claim.stop, sent: claim.sent
         )
+        authorization = claim.authorization
     }
 }
 
 /// What a model server's answer came to, before anything of it is stored.
 package enum Reply: Sendable, Equatable {
-    /// The body of a 2xx answer, and what its head says of it.
+    /// The body of an answer, and what its head says of it.
     package struct Answer: Sendable, Equatable {
         package let bytes: [UInt8]
         package let contentType: String?
         /// Nil: the bytes are as their type says.
         package let contentEncoding: String?
+        /// Of the answer to a call.
+        package let head: AnswerHead?
 
-        package init(_ bytes: [UInt8], contentType: String?, contentEncoding: String? = nil) {
+        package init(
+            _ bytes: [UInt8], contentType: String?, contentEncoding: String? = nil, head: AnswerHead? = nil
+        ) {
             self.bytes = bytes
             self.contentType = contentType
             self.contentEncoding = contentEncoding
+            self.head = head
         }
     }
 
     case answered(Answer)
-    /// - Parameter retryAfter: the pause that the model server asked for.
-    case failed(Failure, retryAfter: Duration?)
+    /// - Parameters:
+    ///   - retryAfter: the pause that the model server asked for.
+    ///   - answer: as in ``Outcome/failed(_:retryAfter:answer:)``.
+    case failed(Failure, retryAfter: Duration?, answer: Answer? = nil)
     /// The model server did not take the call.
     case refused(Refusal)
 }

@@ -14,7 +14,7 @@ struct AttemptLog: Sendable {
         case .answered: log.debug("attempt completed")
         case .refused(let refusal):
             log.debug("the model server did not take the call", metadata: ["reason": "\(refusal.failure.message)"])
-        case .failed(let failure, _): failed(with: failure, job, log, of: model)
+        case .failed(let failure, _, _): failed(with: failure, job, log, of: model)
         }
     }
 

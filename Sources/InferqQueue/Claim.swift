@@ -10,6 +10,8 @@ package struct Claim: Sendable {
     package let stop: StopSignal
     /// Of a probe: rings once its call has been sent, and with ``Bell/Rings/stop`` when it is over.
     var sent: Bell?
+    /// The client's own `Authorization`, to be passed on; nil for nearly all.
+    var authorization: String?
 
     /// The model server was away: this call shows whether it is back.
     var isProbe: Bool { sent != nil }

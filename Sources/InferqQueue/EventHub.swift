@@ -57,6 +57,11 @@ package final class EventHub: Sendable {
         if isQuiet { bell.ring(.event) }
     }
 
+    /// Whether anybody listens to this job.
+    package func isHeard(_ job: JobKey) -> Bool {
+        state.withLock { $0.listeners[job] != nil }
+    }
+
     /// The number of a job's last ring; of any job's last one, when nobody listens to it.
     ///
     /// A read of its events that begins after this call sees all events that this ring and those before it told of, and a

@@ -39,7 +39,10 @@ extension JobQueue {
                 }
             )
             guard let job = change?.job, case .running(let lease) = job.state else { return nil }
-            return Claim(job: job, lease: lease, startedAt: now.elapsed, stop: stop, sent: isProbe ? Bell() : nil)
+            return Claim(
+                job: job, lease: lease, startedAt: now.elapsed, stop: stop, sent: isProbe ? Bell() : nil,
+                authorization: authorizations.value(for: job.key)
+            )
         } catch is IllegalTransition {
             return nil
         }
@@ -128,10 +131,9 @@ extension JobQueue {
                 transition
             )?.job
         } catch is IllegalTransition {
-            if case .answered(let answer) = outcome, case .file(let name) = answer.payload.content {
-                await store.blobs.remove(name)
-            }
+            // Too late: nothing is stored.
         }
+        if let file = outcome?.file, stored?.output?.content != .file(file) { await store.blobs.remove(file) }
         running.end(claim)
         return stored
     }

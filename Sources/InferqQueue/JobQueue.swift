@@ -16,7 +16,9 @@ package final class JobQueue: Sendable {
     let deadlines = Bell()
 
     private let settings = Mutex<[String: ModelSettings]>([:])
+    private let configurations = Counter()
     let running = RunningJobs()
+    let authorizations = Authorizations()
 
     /// - Throws: ``StoreError`` when the queue's depth cannot be read.
     package init(store: JobStore, broker: any Broker, models: [ModelSettings]) throws {
@@ -43,6 +45,7 @@ package final class JobQueue: Sendable {
     /// Call ``JobStore/add(models:)`` first.
     package func configure(_ models: [ModelSettings]) {
         settings.withLock { $0 = Dictionary(uniqueKeysWithValues: models.map { ($0.name, $0) }) }
+        configurations.add()
         for model in models {
             backlog.setLimit(model.queueLimit, of: model.name)
             _ = metrics.of(model.name)
@@ -53,6 +56,9 @@ package final class JobQueue: Sendable {
     package func model(_ name: String) -> ModelSettings? {
         settings.withLock { $0[name] }
     }
+
+    /// Grows each time that the configured models change.
+    package var generation: Int { configurations.value }
 
     package var models: [ModelSettings] {
         settings.withLock { $0.values.sorted { $0.name < $1.name } }
@@ -122,12 +128,17 @@ package final class JobQueue: Sendable {
         }
         let issue = store.ids.next { now ?? store.clock.now }
         let job = submission.job(issue, maxAttempts: model.maxAttempts)
+        if let authorization = submission.authorization { authorizations.keep(authorization, for: job.key) }
+        var isInserted = false
+        defer { if !isInserted, submission.authorization != nil { authorizations.forget(job.key) } }
         do {
             let insertion = try await store.insert(
                 job, key: submission.key, at: issue.moment, leads: issue.leads
             )
             switch insertion {
-            case .inserted(let change): return .stored(change.job)
+            case .inserted(let change):
+                isInserted = true
+                return .stored(change.job)
             case .known(let id):
                 backlog.release(model.name)
                 return .replayed(id)
@@ -201,6 +212,7 @@ package final class JobQueue: Sendable {
         backlog.apply(change, now: .now)
         metrics.apply(change)
         if !change.events.isEmpty { hub.ring(job.key) }
+        if job.status.isFinal { authorizations.forget(job.key) }
         switch job.state {
         case .pending(isDue: true):
             if change.before != job.state { scheduler.becameDue([job.candidate], of: job.model) }

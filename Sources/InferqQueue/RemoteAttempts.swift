@@ -222,8 +222,6 @@ package final class RemoteAttempts: Sendable {
 extension JobQueue {
     /// An answer that nobody wants goes, with its file.
     func drop(_ outcome: Outcome) async {
-        if case .answered(let answer) = outcome, case .file(let name) = answer.payload.content {
-            await store.blobs.remove(name)
-        }
+        if let file = outcome.file { await store.blobs.remove(file) }
     }
 }

@@ -161,7 +161,7 @@ package final class Scheduler: Service {
         change(offer.model) { server, now in
             switch outcome {
             case .answered: return (outcome, server.note(nil, of: offer.job, now: now, wall: wall))
-            case .failed(let failure, _): return (outcome, server.note(failure, of: offer.job, now: now, wall: wall))
+            case .failed(let failure, _, _): return (outcome, server.note(failure, of: offer.job, now: now, wall: wall))
             case .refused(let refusal):
                 let (isCharged, transition) = server.refuse(offer.job, with: refusal, now: now, wall: wall)
                 return (isCharged ? .failed(refusal.failure, retryAfter: refusal.retryAfter) : outcome, transition)

@@ -7,6 +7,8 @@ package struct Submission: Sendable {
     package var options: Options
     package var input: Payload
     package var key: IdempotencyKey?
+    /// Of a call: what its client authorizes itself with at the model server. Never stored.
+    package var authorization: String?
 
     package struct Options: Sendable, Equatable {
         /// What the job keeps as it is.

@@ -170,9 +170,10 @@ package final class Worker: Service {
 
     /// An error answer of a server that is not ready says nothing of the job: MLServer answers 400 while a model loads.
     private func confirmed(_ outcome: Outcome, of claim: Claim) async -> Outcome {
-        guard case .failed(let failure, let retryAfter) = outcome, failure.code == .httpError,
+        guard case .failed(let failure, let retryAfter, _) = outcome, failure.code == .httpError,
             claim.stop.reason == nil, await !queue.scheduler.isWell(claim.job.model)
         else { return outcome }
+        await queue.drop(outcome)
         return .refused(Refusal(.notReady, failure, retryAfter: retryAfter))
     }
 

@@ -12,6 +12,8 @@ package struct JobOffer: Sendable, Equatable {
     package var lease: Job.Lease
     package var contentType: String?
     package var traceparent: String?
+    /// How the client called; nil for a native submit.
+    package var call: Call?
     /// The job's own; nil: the worker's setting for the model.
     package var timeout: Duration?
     /// How the gateway is reached over HTTP, without a slash at the end.
@@ -33,6 +35,7 @@ package struct JobOffer: Sendable, Equatable {
         contentType = job.input.contentType
         traceparent = job.options.traceparent
         timeout = job.options.timeout
+        call = job.options.call
         self.gatewayURL = gatewayURL
         self.token = token
         byteCount = job.input.byteCount
@@ -63,6 +66,10 @@ extension JobOffer {
         add("url", gatewayURL)
         add("token", token)
         add("bytes", String(byteCount))
+        if let call {
+            command.add("call")
+            command.add(call.json)
+        }
         if let body {
             command.add("body")
             command.add(body)
@@ -88,6 +95,10 @@ extension JobOffer {
         if let body = entry.bytes("body") {
             guard body.count == byteCount else { return nil }
             self.body = body
+        }
+        if let bytes = entry.bytes("call") {
+            guard let call = Call(json: bytes), call.isWellFormed else { return nil }
+            self.call = call
         }
         self.job = job
         self.eventID = eventID

@@ -175,8 +175,13 @@ final class RedisGateway: Sendable {
             return true
         case .answered(let answer):
             return await end(name, worker) { model in try await self.keep(answer, model) }
-        case .failed(let failure, let retryAfter):
-            return await end(name, worker) { _ in .failed(failure, retryAfter: retryAfter) }
+        case .failed(let failure, let retryAfter, let answer):
+            return await end(name, worker) { model in
+                guard let answer, case .answered(let kept) = try await self.keep(answer, model) else {
+                    return .failed(failure, retryAfter: retryAfter)
+                }
+                return .failed(failure, retryAfter: retryAfter, answer: kept)
+            }
         case .refused(let refusal):
             return await end(name, worker) { _ in .refused(refusal) }
         case .interrupted(let reason):

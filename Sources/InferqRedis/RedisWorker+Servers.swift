@@ -23,7 +23,9 @@ extension RedisWorker: ServerWatch {
             if servers.answered(job, of: model) { serversChanged() }
             return ending
         }
-        if case .failed(let failure, let retryAfter) = reply, failure.code == .httpError, await !servers.isWell(model) {
+        if case .failed(let failure, let retryAfter, _) = reply, failure.code == .httpError,
+            await !servers.isWell(model)
+        {
             reply = .refused(Refusal(.notReady, failure, retryAfter: retryAfter))
         }
         let judged = servers.judge(reply, of: job, model)

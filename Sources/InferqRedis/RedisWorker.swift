@@ -284,12 +284,12 @@ package final class RedisWorker: Service {
             case (nil, .reply(.refused(let refusal))):
                 log.debug("the model server did not take the call", metadata: ["reason": "\(refusal.failure.message)"])
                 end(name, .refused(refusal))
-            case (nil, .reply(.failed(let failure, let retryAfter))):
+            case (nil, .reply(.failed(let failure, let retryAfter, let answer))):
                 throttle.log(
                     log, .notice, "attempt failed", of: "\(model) \(failure.code.rawValue)",
                     metadata: ["code": "\(failure.code.rawValue)", "reason": "\(failure.message)"]
                 )
-                end(name, .failed(failure, retryAfter: retryAfter))
+                end(name, .failed(failure, retryAfter: retryAfter, answer: answer))
             }
         }
     }

@@ -12,7 +12,7 @@ enum WorkerMessage: Sendable, Equatable {
     /// It was read and will not be asked for: offer it anew.
     case giveBack(entry: String, model: String)
     case answered(Reply.Answer)
-    case failed(Failure, retryAfter: Duration?)
+    case failed(Failure, retryAfter: Duration?, answer: Reply.Answer? = nil)
     /// The model server did not take the call.
     case refused(Refusal)
     /// The worker stops before the attempt has ended.
@@ -39,16 +39,42 @@ extension WorkerMessage {
         case .shown: add(["word": "shown"])
         case .giveBack(let entry, let model): add(["word": "give-back", "entry": entry, "model": model])
         case .answered(let answer):
-            add(["word": "answered", "type": answer.contentType, "encoding": answer.contentEncoding])
-            command.add("body")
-            command.add(answer.bytes)
-        case .failed(let failure, let retryAfter): add(Self.fields("failed", failure, retryAfter))
+            add(["word": "answered"])
+            Self.add(answer, to: &command)
+        case .failed(let failure, let retryAfter, let answer):
+            add(Self.fields("failed", failure, retryAfter))
+            if let answer { Self.add(answer, to: &command) }
         case .refused(let refusal):
             add(Self.fields("refused", refusal.failure, refusal.retryAfter))
             add(["kind": refusal.kind.rawValue])
         case .interrupted(let reason): add(["word": "interrupted", "reason": reason])
         }
         return command
+    }
+
+    private static func add(_ answer: Reply.Answer, to command: inout RedisCommand) {
+        let texts = [("type", answer.contentType), ("encoding", answer.contentEncoding)]
+        for case (let name, let text?) in texts {
+            command.add(name)
+            command.add(text)
+        }
+        if let head = answer.head {
+            command.add("head")
+            command.add(head.json)
+        }
+        command.add("body")
+        command.add(answer.bytes)
+    }
+
+    /// Nil without a body.
+    private static func answer(_ entry: StreamEntry) -> Reply.Answer? {
+        guard let bytes = entry.bytes("body") else { return nil }
+        let head = entry.bytes("head").flatMap(AnswerHead.init(json:))
+        guard head?.isWellFormed != false else { return nil }
+        return Reply.Answer(
+            bytes, contentType: entry.text("type", upTo: 8192), contentEncoding: entry.text("encoding"),
+            head: head
+        )
     }
 
     private static func fields(
@@ -78,10 +104,8 @@ extension WorkerMessage {
             self = isTake ? .take(entry: id, model: model, isProbe: isProbe) : .giveBack(entry: id, model: model)
         case "shown": self = .shown
         case "answered":
-            guard let bytes = entry.bytes("body") else { return nil }
-            self = .answered(
-                Reply.Answer(
-                    bytes, contentType: entry.text("type", upTo: 8192), contentEncoding: entry.text("encoding")))
+            guard let answer = Self.answer(entry) else { return nil }
+            self = .answered(answer)
         case "failed", "refused":
             guard let failure = Self.failure(entry) else { return nil }
             var retryAfter: Duration?
@@ -90,7 +114,7 @@ extension WorkerMessage {
                 retryAfter = min(.milliseconds(pause), RetryPolicy.longestRetryAfter)
             }
             if entry.text("word") == "failed" {
-                self = .failed(failure, retryAfter: retryAfter)
+                self = .failed(failure, retryAfter: retryAfter, answer: Self.answer(entry))
             } else {
                 guard let kind = entry.text("kind").flatMap(Refusal.Kind.init) else { return nil }
                 self = .refused(Refusal(kind, failure, retryAfter: retryAfter))

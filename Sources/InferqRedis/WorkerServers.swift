@@ -63,7 +63,7 @@ final class WorkerServers: Sendable {
         let isChanged = change(model) { server, now in
             switch reply {
             case .answered: return server.note(nil, of: job, now: now, wall: .now)
-            case .failed(let failure, _): return server.note(failure, of: job, now: now, wall: .now)
+            case .failed(let failure, _, _): return server.note(failure, of: job, now: now, wall: .now)
             case .refused(let refusal):
                 let (isCharged, transition) = server.refuse(job, with: refusal, now: now, wall: .now)
                 if isCharged { judged = .failed(refusal.failure, retryAfter: refusal.retryAfter) }

@@ -69,12 +69,13 @@ struct Serve {
         let peers = opened.peers
         let redis = opened.redis.map { RedisService($0, queue, peers, wheel, logger) }
         let http = Live(affordable)
+        let gateway = Gateway(
+            queue: queue, wheel: wheel, settings: http, version: Version.text, peers: peers,
+            remoteAttempts: redis?.remoteAttempts, droppedLogLines: logs.writer.dropped, logger: logger
+        )
         let server = HTTPServer(
             endpoints: inherited.isEmpty ? settings.listen : inherited,
-            gateway: Gateway(
-                queue: queue, wheel: wheel, settings: http, version: Version.text, peers: peers,
-                remoteAttempts: redis?.remoteAttempts, droppedLogLines: logs.writer.dropped
-            ),
+            gateway: gateway,
             executors: executors,
             logger: logger
         ) { addresses in
@@ -103,7 +104,7 @@ struct Serve {
         ]
         if let redis { services.append(redis) }
         services += [
-            Retention(store: store, wheel: wheel, logger: logger) { live.current.retention }, server,
+            Retention(store: store, wheel: wheel, logger: logger) { live.current.retention }, gateway.callers, server,
             HealthProbe(queue, wheel: wheel, server: modelServer), worker, reload,
         ]
         if Systemd.hasManager {

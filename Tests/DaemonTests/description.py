@@ -6,7 +6,7 @@ import jsonschema_rs
 import yaml
 
 # Described without a word on further members, since clients must bear those; we want to hear of them.
-CLOSED = ["EndedData", "Failure", "Health", "History", "JobList", "Model", "Problem", "Record", "URLs"]
+CLOSED = ["Call", "EndedData", "Failure", "Health", "History", "JobList", "Problem", "Record", "ShownModel", "URLs"]
 
 
 class Description:

@@ -158,6 +158,7 @@ def test_the_202_carries_the_record_with_exactly_these_members(gateway, model):
         "finished_at": None,
         "queue": {},
         "retry_of": None,
+        "call": None,
         "metadata": {},
         "input": {"a": [1]},
         "output": None,

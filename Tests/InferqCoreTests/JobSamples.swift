@@ -36,7 +36,30 @@ extension Job {
     }
 }
 
+extension Job {
+    /// A job that a client has made in the language of OpenAI.
+    static func call(_ number: Int64 = 0) -> Job {
+        let sample = Job.sample(number)
+        var options = sample.options
+        options.call = Call(
+            method: "POST", target: "/v1/chat/completions?a=1", dialect: .openai,
+            headers: [HeaderField("X-Own", "1"), HeaderField("x-own", "\"2\" é")], outlivesClient: true
+        )
+        return Job(
+            id: sample.id, eventID: sample.eventID, model: sample.model, options: options, maxAttempts: 3,
+            input: sample.input, start: .at(submitted), now: .at(submitted)
+        )
+    }
+}
+
 extension Payload {
+    /// The answer of a model server to a call.
+    static func answer(_ status: Int, _ text: String) -> Payload {
+        var payload = Payload.json(text)
+        payload.head = AnswerHead(status: status, headers: [HeaderField("X-Server", "mine")])
+        return payload
+    }
+
     static func json(_ text: String) -> Payload {
         Payload(
             content: .inline(Array(text.utf8)),

@@ -11,7 +11,8 @@ import Testing
 @Suite(.timeLimit(.minutes(1)))
 struct StoreUpgradeTests {
     private let folder: TemporaryFolder
-    private var copy: String { folder.store + ".schema1" }
+    /// Of a store that this program has made.
+    private var copy: String { "\(folder.store).schema\(Schema.version)" }
     private var draft: String { copy + ".new" }
 
     private static let addNote: Schema.Migration = { try $0.execute(sql: "ALTER TABLE job ADD COLUMN note TEXT") }
@@ -27,9 +28,13 @@ struct StoreUpgradeTests {
         }
     }
 
+    /// Runs what a later version of the program would have beside its migrations of now.
     private func upgrade(_ migrations: [Schema.Migration]) throws -> StoreUpgrade? {
-        let pool = try StoreOpening.open(.sample(folder.store))
-        return try StoreUpgrade.run(pool, path: folder.store, migrations: migrations)
+        try upgrade(StoreOpening.open(.sample(folder.store)), migrations)
+    }
+
+    private func upgrade(_ pool: DatabasePool, _ migrations: [Schema.Migration]) throws -> StoreUpgrade? {
+        try StoreUpgrade.run(pool, path: folder.store, migrations: Schema.migrations + migrations)
     }
 
     private func count(_ sql: String) throws -> Int {
@@ -51,8 +56,8 @@ struct StoreUpgradeTests {
     @Test
     func allStepsAreTakenAndTheOlderStoreIsKept() async throws {
         try await leaveStore()
-        #expect(try upgrade([Self.addNote, Self.numberNotes]) == StoreUpgrade(schema: 1, copy: copy))
-        #expect(try count("PRAGMA user_version") == 3)
+        #expect(try upgrade([Self.addNote, Self.numberNotes]) == StoreUpgrade(schema: Schema.version, copy: copy))
+        #expect(try count("PRAGMA user_version") == Int(Schema.version) + 2)
         #expect(try count("SELECT count(*) FROM job WHERE note = 'n' || key") == 300)
         #expect(!exists(draft))
         // The copy is a store of this version, with every job.
@@ -66,10 +71,10 @@ struct StoreUpgradeTests {
     func aStepIsNotTakenTwice() async throws {
         try await leaveStore()
         let pool = try StoreOpening.open(.sample(folder.store))
-        let older = try StoreUpgrade.run(pool, path: folder.store, migrations: [Self.addNote])
-        let none = try StoreUpgrade.run(pool, path: folder.store, migrations: [Self.addNote])
-        let newer = try StoreUpgrade.run(pool, path: folder.store, migrations: [Self.addNote, Self.numberNotes])
-        #expect([older?.schema, none?.schema, newer?.schema] == [1, nil, 2])
+        let older = try upgrade(pool, [Self.addNote])
+        let none = try upgrade(pool, [Self.addNote])
+        let newer = try upgrade(pool, [Self.addNote, Self.numberNotes])
+        #expect([older?.schema, none?.schema, newer?.schema] == [Schema.version, nil, Schema.version + 1])
     }
 
     @Test
@@ -80,7 +85,7 @@ struct StoreUpgradeTests {
             _ = try folder.open()
             Issue.record("opened a newer store")
         } catch let error as StoreError {
-            #expect(error == .newer(path: folder.store, version: 2, copy: copy))
+            #expect(error == .newer(path: folder.store, version: Int(Schema.version) + 1, copy: copy))
             #expect("\(error)".contains(copy))
         }
     }
@@ -91,7 +96,7 @@ struct StoreUpgradeTests {
         #expect(throws: DatabaseError.self) {
             _ = try upgrade([Self.addNote, { try $0.execute(sql: "UPDATE job SET priority = 1000") }])
         }
-        #expect(try count("PRAGMA user_version") == 1)
+        #expect(try count("PRAGMA user_version") == Int(Schema.version))
         let store = try folder.open()
         await store.close()
     }
@@ -103,11 +108,101 @@ struct StoreUpgradeTests {
         let pool = try StoreOpening.open(.sample(folder.store))
         disk.fail(.full, at: 5)
         #expect(throws: StoreError.full) {
-            _ = try StoreUpgrade.run(pool, path: folder.store, migrations: [Self.addNote])
+            _ = try upgrade(pool, [Self.addNote])
         }
         disk.repair()
         #expect(disk.hasFailed)
         #expect(!exists(copy) && !exists(draft))
-        #expect(try count("PRAGMA user_version") == 1)
+        #expect(try count("PRAGMA user_version") == Int(Schema.version))
+    }
+
+    // MARK: Schema 1, which knew no calls
+
+    /// Makes a store of now what the program of then had left.
+    private func makeSchema1() throws {
+        let pool = try StoreOpening.open(.sample(folder.store))
+        try pool.write { db in
+            let version = try Int.fetchOne(db, sql: "PRAGMA schema_version") ?? 0
+            let triggers = try String.fetchAll(
+                db, sql: "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name LIKE 'count_%'")
+            for name in ["count_ended", "count_removed"] { try db.execute(sql: "DROP TRIGGER \(name)") }
+            try db.execute(
+                sql: """
+                    ALTER TABLE job DROP COLUMN call;
+                    ALTER TABLE job DROP COLUMN output_head;
+                    PRAGMA writable_schema = ON;
+                    UPDATE sqlite_schema SET sql = replace(sql, 'phase >= 3)', 'phase = 3)') WHERE name = 'job';
+                    PRAGMA schema_version = \(version + 9);
+                    PRAGMA writable_schema = RESET;
+                    PRAGMA user_version = 1;
+                    """
+            )
+            for trigger in triggers {
+                let older = trigger.replacing(#/\+ ifnull\(length\((NEW|OLD)\.call\), 0\) /#, with: "")
+                try db.execute(sql: older)
+            }
+        }
+    }
+
+    @Test
+    func aStoreWithoutCallsTakesThem() async throws {
+        try await withStore(in: folder) { store in
+            for number in Int64(0)..<20 {
+                let job = try await store.insert(.sample(number))
+                if number < 10 { _ = try await store.claim(job) }
+                if number < 5 { _ = try await store.complete(job) }
+            }
+        }
+        try makeSchema1()
+        #expect(throws: DatabaseError.self, "then only completed jobs had outputs") {
+            try count("UPDATE job SET output_size = 1 WHERE phase = 2 RETURNING 1")
+        }
+        try await withStore(in: folder) { store in
+            #expect(store.recovery.upgrade == StoreUpgrade(schema: 1, copy: folder.store + ".schema1"))
+            let counts = try await store.pool.read { db in
+                try Row.fetchAll(db, sql: "SELECT phase, count(*) FROM job GROUP BY 1 ORDER BY 1").map { $0[1] as Int }
+            }
+            #expect(counts == [15, 5])
+            let job = try await store.insert(.call(100))
+            _ = try await store.claim(job)
+            let answer = Outcome.Answer(payload: .answer(404, "gone"), layers: .none)
+            _ = try await store.change(job, .outcome) { job in
+                try job.finish(
+                    job.lease,
+                    with: .failed(Failure(.httpError, "404", isRetryable: false), retryAfter: nil, answer: answer),
+                    retry: .sample, jitter: 0, now: .at(Job.submitted)
+                )
+            }
+            let stored = try #require(try await store.job(job.id))
+            #expect(stored.options.call == job.options.call)
+            #expect(stored.status == .failed && stored.output?.head?.status == 404)
+            #expect(try await store.pool.read { try String.fetchOne($0, sql: "PRAGMA integrity_check") } == "ok")
+        }
+        #expect(try count("SELECT jobs FROM ended") == 6)
+        #expect(try count("PRAGMA user_version") == Int(Schema.version))
+    }
+
+    @Test
+    func anUpgradedStoreHasTheColumnsAndChecksOfANewOne() async throws {
+        try await leaveStore(1)
+        let new = try schema(of: folder.store)
+        try makeSchema1()
+        #expect(try schema(of: folder.store) != new)
+        try await withStore(in: folder) { _ in }
+        #expect(try schema(of: folder.store) == new)
+    }
+
+    /// What there is, without the order of columns and without comments.
+    private func schema(of path: String) throws -> Set<String> {
+        let queue = try DatabaseQueue(path: path)
+        let statements = try queue.read { db in
+            try String.fetchAll(db, sql: "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")
+        }
+        return Set(
+            statements.flatMap { $0.split(separator: "\n") }
+                .flatMap { $0.hasPrefix("  ") || $0.contains("CREATE TABLE") ? $0.split(separator: ", ") : [$0] }
+                .map { $0.replacing(" STRICT", with: "").filter { !" ,();".contains($0) } }
+                .filter { !$0.hasPrefix("--") && !$0.isEmpty }
+        )
     }
 }

@@ -38,7 +38,13 @@ struct ForeignDataTests {
         .answered(Reply.Answer([], contentType: nil, contentEncoding: nil)),
         .failed(
             Failure(.httpError, "it failed", isRetryable: true, status: 503, body: "a\nb"), retryAfter: .seconds(3)),
-        .failed(Failure(.timeout, "too long", isRetryable: false), retryAfter: nil), .interrupted(reason: "it stopped"),
+        .failed(Failure(.timeout, "too long", isRetryable: false), retryAfter: nil),
+        .answered(
+            Reply.Answer([1], contentType: nil, head: AnswerHead(status: 201, headers: [HeaderField("a", "b")]))),
+        .failed(
+            Failure(.httpError, "404", isRetryable: false, status: 404), retryAfter: nil,
+            answer: Reply.Answer([2], contentType: "x/y", head: AnswerHead(status: 404, headers: []))
+        ), .interrupted(reason: "it stopped"),
     ]
 
     /// The entry that a command would make.
@@ -84,6 +90,10 @@ struct ForeignDataTests {
     func anOfferIsReadAsItWasMade() throws {
         var offer = JobOffer(sampleOf: Offer(model: "m", job: JobKey(value: 5)))
         offer.timeout = .seconds(30)
+        offer.call = Call(
+            method: "POST", target: "/v1/x?a=1", dialect: .openai, headers: [HeaderField("X-Own", "é")],
+            outlivesClient: true
+        )
         offer.traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
         var command = RedisCommand("XADD", "s", "NOMKSTREAM", "*")
         offer.append(to: &command)
@@ -107,7 +117,7 @@ struct ForeignDataTests {
     @Test
     func aPauseOfAThousandYearsIsCut() throws {
         let fields = ["word": "failed", "code": "timeout", "message": "x", "retry_after_ms": String(Int.max)]
-        guard case .failed(_, let pause) = WorkerMessage(try changed(fields)) else {
+        guard case .failed(_, let pause, _) = WorkerMessage(try changed(fields)) else {
             Issue.record("not read")
             return
         }
@@ -123,6 +133,9 @@ struct ForeignDataTests {
         ["attempt": "0"], ["lease": "9223372036854775807"], ["bytes": "-1"], ["bytes": "9223372036854775807"],
         ["body": "{"],
         ["timeout_ms": "9223372036854775807"], ["timeout_ms": "-5"], ["url": "file:///etc/passwd"],
+        ["call": "{}"], ["call": #"{"method":"POST","target":"x","dialect":"none","headers":[]}"#],
+        ["call": #"{"method":"POST","target":"/","dialect":"none","headers":["a","b\r\nc: d"]}"#],
+        ["call": #"{"method":"GET / HTTP/1.1","target":"/","dialect":"none","headers":[]}"#],
         ["url": "http://a b/"], ["token": "a\r\nX: y"], ["model": "a\nb"], ["job": "x"],
     ])
     func nonsenseIsNoOffer(_ change: [String: String]) throws {

@@ -16,7 +16,7 @@ package final class Call: Sendable {
     /// Path and query as the model server sees them, below its root.
     package let target: String
     package let dialect: Dialect
-    /// The client's own, as far as they pass; see `HeaderPassage`.
+    /// The client's own, as far as they pass.
     package let headers: [HeaderField]
     /// The client opted in to have the job go on without it.
     package let outlivesClient: Bool
@@ -145,6 +145,33 @@ private struct StoredMembers {
         let texts = JSONScanner.elements(of: bytes, in: list).compactMap { JSONScanner.string(in: bytes, $0) }
         guard texts.count.isMultiple(of: 2) else { return nil }
         return stride(from: 0, to: texts.count, by: 2).map { HeaderField(texts[$0], texts[$0 + 1]) }
+    }
+}
+
+// MARK: From other hosts
+
+extension Call {
+    /// Whether it can stand in the head of a request as it is.
+    package var isWellFormed: Bool {
+        !method.isEmpty && method.utf8.allSatisfy { (0x41...0x5A).contains($0) } && target.utf8.first == 0x2F
+            && target.utf8.allSatisfy { (0x21...0x7E).contains($0) } && headers.allSatisfy(\.isWellFormed)
+    }
+}
+
+extension AnswerHead {
+    /// Whether it can stand in the head of an answer as it is.
+    package var isWellFormed: Bool { headers.allSatisfy(\.isWellFormed) }
+}
+
+extension HeaderField {
+    /// RFC 9110, section 5: a token, and a value that does not break the line.
+    fileprivate var isWellFormed: Bool {
+        !name.isEmpty
+            && name.utf8.allSatisfy { byte in
+                (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+                    || "!#$%&'*+-.^_`|~".utf8.contains(byte)
+            }
+            && !value.utf8.contains { $0 == 0x0D || $0 == 0x0A || $0 == 0 }
     }
 }
 

@@ -248,12 +248,13 @@ extension Job {
             error = nil
             state = .completed(finishedAt: now.wall)
             return [draft(.updated)]
-        case .failed(var failure, let retryAfter):
+        case .failed(var failure, let retryAfter, let answer):
             failure.attempt = attempt
             failures += 1
             error = failure
             layers = .none
             guard retry.allows(failure, after: failures) else {
+                output = answer?.payload
                 state = .failed(finishedAt: now.wall)
                 return [draft(.failed)]
             }

@@ -1,10 +1,24 @@
 /// How an attempt ended.
 package enum Outcome: Sendable, Equatable {
     case answered(Answer)
-    /// - Parameter retryAfter: the pause that the model server asked for.
-    case failed(Failure, retryAfter: Duration?)
+    /// - Parameters:
+    ///   - retryAfter: the pause that the model server asked for.
+    ///   - answer: of a call, what its client gets should this be the last attempt; nil where there was none.
+    case failed(Failure, retryAfter: Duration?, answer: Answer? = nil)
     /// The model server did not take the call: the job goes back to its place.
     case refused(Refusal)
+
+    /// The file that the outcome holds until the job names it.
+    package var file: BlobName? {
+        let answer: Answer? =
+            switch self {
+            case .answered(let answer): answer
+            case .failed(_, _, let answer): answer
+            case .refused: nil
+            }
+        guard case .file(let name) = answer?.payload.content else { return nil }
+        return name
+    }
 
     /// A model server's answer.
     package struct Answer: Sendable, Equatable {

@@ -40,7 +40,9 @@ enum ErrorForm: Sendable, Equatable {
             guard segments.count > 1, !ownNames.contains(segments[1]) else { return .problem }
             return isOfAnthropic(path) ? .anthropic : .openai
         case "v2":
-            guard segments.count > 1, segments[1] != "models" else { return .text }
+            guard segments.count > 1 else { return .text }
+            // The list of models, and each of them, are the gateway's own; what lies below them is not.
+            if segments[1] == "models" { return segments.last?.contains("/") == true ? .text : .problem }
             return ownNames.contains(segments[1]) ? .problem : .text
         default: return .problem
         }

@@ -9,8 +9,13 @@ struct ModelRoot: Sendable, Hashable {
     /// Nil for a model that has no address here: workers on other hosts serve it.
     init?(_ model: ModelSettings) {
         guard !model.url.isEmpty, let address = HTTPAddress(model.url) else { return nil }
+        self.init(address, model.dialect)
+    }
+
+    /// - Parameter address: of the model's `url`.
+    init(_ address: HTTPAddress, _ dialect: Dialect) {
         server = address.with(target: "/")
-        guard model.dialect != .none else {
+        guard dialect != .none else {
             path = ""
             return
         }

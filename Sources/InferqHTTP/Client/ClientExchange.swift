@@ -12,6 +12,8 @@ final class ClientExchange: Sendable {
         case whole(ByteBuffer)
         /// Written by whoever takes the writer, which comes once the head is sent; none comes if that never happens.
         case stream(AsyncStream<BodyWriter>.Continuation)
+
+        var isWhole: Bool { if case .whole = self { true } else { false } }
     }
 
     private struct State {

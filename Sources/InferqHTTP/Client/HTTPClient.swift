@@ -109,7 +109,7 @@ package final class HTTPClient: Sendable {
     }
 
     /// Writes a body as its source gives it. What goes wrong is told to whoever waits for the answer.
-    private static func stream(
+    static func stream(
         _ source: ClientRequest.Source,
         _ length: Int64?,
         of exchange: ClientExchange,

@@ -13,6 +13,13 @@ package struct AnswerKeeper: Sendable {
 
     /// - Throws: ``StoreError``.
     package func outcome(_ answer: Reply.Answer, _ model: ModelSettings) async throws -> Outcome {
+        .answered(try await kept(answer, model))
+    }
+
+    /// The same for an answer that may be an error, as it is kept for the client of a call.
+    ///
+    /// - Throws: ``StoreError``.
+    package func kept(_ answer: Reply.Answer, _ model: ModelSettings) async throws -> Outcome.Answer {
         let bytes = answer.bytes
         let encoding = answer.contentEncoding.flatMap(Self.codings)
         let shown = AnswerForm(bytes, contentType: answer.contentType, encoding: encoding)
@@ -26,8 +33,10 @@ package struct AnswerKeeper: Sendable {
         )
         payload.contentEncoding = encoding
         payload.note = shown.note
-        let layers = payload.isJSON ? found(model.layers, in: bytes) : .none
-        return .answered(Outcome.Answer(payload: payload, layers: layers))
+        payload.head = answer.head
+        let isCall = answer.head != nil
+        let layers = payload.isJSON && !isCall ? found(model.layers, in: bytes) : .none
+        return Outcome.Answer(payload: payload, layers: layers)
     }
 
     /// The codings of a `Content-Encoding`, in the order in which they were applied; nil when there are none.

@@ -3,11 +3,13 @@ import InferqQueue
 import NIOCore
 import NIOHTTP1
 
-/// Takes a model server's 2xx answer in, bounded, as bytes.
+/// Takes a model server's answer in, bounded, as bytes.
 enum AnswerReader {
-    /// - Parameter limit: bytes.
+    /// - Parameters:
+    ///   - limit: bytes.
+    ///   - keepsHead: whether status and header fields are wanted, as for a call.
     /// - Throws: what breaks the exchange.
-    static func read(_ answer: ClientAnswer, limit: Int) async throws -> Reply {
+    static func read(_ answer: ClientAnswer, limit: Int, keepsHead: Bool) async throws -> Reply {
         if let announced = answer.headers.first(name: "content-length").flatMap({ Int(saturating: $0) }),
             announced > limit
         {
@@ -21,12 +23,23 @@ enum AnswerReader {
             return !isTooLarge
         }
         if isTooLarge { return tooLarge(limit) }
+        var head: AnswerHead?
+        if keepsHead {
+            guard let fields = HeaderPassage.toClient(answer.headers) else {
+                return .failed(
+                    Failure(.badResponse, "the head of the model server's answer is too large", isRetryable: true),
+                    retryAfter: nil
+                )
+            }
+            head = AnswerHead(status: answer.status, headers: fields)
+        }
         let encodings = answer.headers["content-encoding"]
         return .answered(
             Reply.Answer(
                 bytes,
                 contentType: answer.headers.first(name: "content-type"),
-                contentEncoding: encodings.isEmpty ? nil : encodings.joined(separator: ", ")
+                contentEncoding: encodings.isEmpty ? nil : encodings.joined(separator: ", "),
+                head: head
             )
         )
     }

@@ -34,11 +34,17 @@ package struct LocalCalls: Sendable {
     /// One attempt. Once the claim's signal says stop, this returns soon; the outcome means nothing then.
     package func attempt(_ claim: Claim, _ settings: ModelSettings) async -> Outcome {
         do {
-            let input = try await store.bytes(of: claim.job.input) ?? []
+            let input: Attempt.Body =
+                if let file = try await store.file(of: claim.job.input) {
+                    .file(file)
+                } else {
+                    .bytes(try await store.bytes(of: claim.job.input) ?? [])
+                }
             let token = NotifyToken(claim.job.key, claim.lease).text(store.secret)
             let attempt = Attempt(claim, body: input, gatewayURL: publicURL(), token: token)
             switch await server.answer(to: attempt, settings) {
-            case .failed(let failure, let retryAfter): return .failed(failure, retryAfter: retryAfter)
+            case .failed(let failure, let retryAfter, let answer):
+                return .failed(failure, retryAfter: retryAfter, answer: await kept(answer, claim, settings))
             case .answered(let answer): return await keep(answer, claim, settings)
             case .refused(let refusal): return .refused(refusal)
             }
@@ -46,6 +52,19 @@ package struct LocalCalls: Sendable {
             logger.error(
                 "the input of a job cannot be read", metadata: ["job_id": "\(claim.job.id)", "error": "\(error)"])
             return failure("the stored input cannot be read")
+        }
+    }
+
+    /// Without it the job fails all the same, and its client is told why in our words.
+    private func kept(
+        _ answer: Reply.Answer?, _ claim: Claim, _ settings: ModelSettings
+    ) async -> Outcome.Answer? {
+        guard let answer else { return nil }
+        do {
+            return try await keeper.kept(answer, settings)
+        } catch {
+            logger.error("an answer could not be stored", metadata: ["job_id": "\(claim.job.id)", "error": "\(error)"])
+            return nil
         }
     }
 

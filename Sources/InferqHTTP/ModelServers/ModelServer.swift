@@ -28,10 +28,21 @@ package final class ModelServer: Sendable {
     /// Once the attempt's signal says stop, the connection is closed and this returns; the answer means nothing then.
     package func answer(to attempt: Attempt, _ settings: ModelSettings) async -> Reply {
         guard let address = address(settings.url) else { return .refused(Self.unreadableURL) }
-        return await call(
-            exchange(attempt, settings, address), attempt.stop, settings, address,
-            within: attempt.timeout ?? settings.timeout
-        )
+        switch attempt.body {
+        case .bytes(let bytes):
+            return await call(
+                attempt, exchange(attempt, settings, address, .whole(ByteBuffer(bytes: bytes))), settings, address)
+        case .file(let file):
+            let (writers, continuation) = AsyncStream<BodyWriter>.makeStream()
+            let exchange = exchange(attempt, settings, address, .stream(continuation))
+            // A server that has answered need not take the rest of the body: this is cancelled then.
+            async let _ = HTTPClient.stream(
+                { write in try await file.forEachPiece { try await write(ByteBuffer(bytes: $0)) } },
+                Int64(file.byteCount), of: exchange, to: writers
+            )
+            let reply = await call(attempt, exchange, settings, address)
+            return reply
+        }
     }
 
     /// Makes a connection to a model server that was away.
@@ -78,12 +89,13 @@ package final class ModelServer: Sendable {
 
     /// One call within its time. The time limit covers everything, the last byte of the answer included.
     private func call(
+        _ attempt: Attempt,
         _ exchange: ClientExchange,
-        _ stop: StopSignal,
         _ settings: ModelSettings,
-        _ address: HTTPAddress,
-        within timeout: Duration
+        _ address: HTTPAddress
     ) async -> Reply {
+        let timeout = attempt.timeout ?? settings.timeout
+        let stop = attempt.stop
         let deadline = wheel.call(after: timeout) { exchange.expire() }
         stop.whenStopped { exchange.abort() }
         defer {
@@ -92,7 +104,7 @@ package final class ModelServer: Sendable {
         }
         do {
             let answer = try await exchange.answer { client.start(exchange, in: settings.name, at: address) }
-            return try await reply(answer, settings)
+            return try await reply(answer, settings, isCall: attempt.call != nil)
         } catch HTTPClientError.timedOut {
             let limit = DurationText.format(timeout)
             return .failed(
@@ -103,48 +115,44 @@ package final class ModelServer: Sendable {
         }
     }
 
-    private func exchange(_ attempt: Attempt, _ settings: ModelSettings, _ address: HTTPAddress) -> ClientExchange {
-        var headers = HTTPHeaders()
-        headers.reserveCapacity(12 + settings.headers.count)
-        if !settings.headers.contains(where: { $0.name.lowercased() == "host" }) {
-            headers.add(name: "Host", value: address.authority)
-        }
-        headers.add(name: "Content-Length", value: String(attempt.body.count))
-        for header in settings.headers { headers.add(name: header.name, value: header.value) }
-        // What is encoded could not be shown, and no layers could be found in it.
-        if !settings.headers.contains(where: { $0.name.lowercased() == "accept-encoding" }) {
-            headers.add(name: "Accept-Encoding", value: "identity")
-        }
-        if let type = attempt.contentType { headers.add(name: "Content-Type", value: type) }
-        headers.add(name: "X-Inference-Id", value: attempt.job.description)
-        headers.add(name: "X-Event-Id", value: attempt.eventID.description)
-        headers.add(name: "X-Attempt", value: String(attempt.number))
-        headers.add(name: "X-Notify-Url", value: attempt.gatewayURL + "/v1/notifications")
-        headers.add(name: "X-Notify-Token", value: attempt.token)
-        if let traceparent = attempt.traceparent { headers.add(name: "traceparent", value: traceparent) }
-        headers.add(name: "Idempotency-Key", value: attempt.job.description)
-        return ClientExchange(
-            head: HTTPRequestHead(version: .http1_1, method: .POST, uri: address.target, headers: headers),
-            body: .whole(ByteBuffer(bytes: attempt.body)),
-            // It carries a key.
-            isIdempotent: true,
+    private func exchange(
+        _ attempt: Attempt, _ settings: ModelSettings, _ address: HTTPAddress, _ body: ClientExchange.Body
+    ) -> ClientExchange {
+        ClientExchange(
+            head: AttemptRequest(attempt: attempt, settings: settings, address: address).head,
+            body: body,
+            // It carries a key. What is read from a file is sent once, on a new connection.
+            isIdempotent: body.isWhole,
             sent: attempt.sent
         )
     }
 
     // MARK: Answers
 
-    private func reply(_ answer: ClientAnswer, _ settings: ModelSettings) async throws -> Reply {
+    private func reply(_ answer: ClientAnswer, _ settings: ModelSettings, isCall: Bool) async throws -> Reply {
         let status = answer.status
         guard !(200..<300).contains(status) else {
-            return try await AnswerReader.read(answer, limit: settings.maxAnswer)
+            return try await AnswerReader.read(answer, limit: settings.maxAnswer, keepsHead: isCall)
         }
         // A date is meant by the clock of whoever names it.
         let retryAfter = RetryAfter.duration(
             answer.headers.first(name: "retry-after"),
             now: answer.headers.first(name: "date").flatMap { HTTPDate.moment($0, now: .now) } ?? .now
         )
-        let body = try await Self.beginning(of: answer, limit: 4096)
+        let isRedirect = [301, 302, 303, 307, 308].contains(status)
+        var kept: Reply.Answer?
+        let body: String
+        if isCall, !isRedirect {
+            // One that is too large is known by its status alone.
+            if case .answered(let whole) = try await AnswerReader.read(
+                answer, limit: settings.maxAnswer, keepsHead: true)
+            {
+                kept = whole
+            }
+            body = String(decoding: kept?.bytes.prefix(Self.shownLimit) ?? [], as: UTF8.self)
+        } else {
+            body = try await Self.beginning(of: answer, limit: Self.shownLimit)
+        }
         let failure = Failure(
             .httpError,
             "the model server answered with status \(status)\(Self.target(of: answer))",
@@ -155,8 +163,11 @@ package final class ModelServer: Sendable {
         if status == 503, answer.headers.contains(name: "retry-after") || Self.saysLoading(body) {
             return .refused(Refusal(.loading, failure, retryAfter: retryAfter))
         }
-        return .failed(failure, retryAfter: failure.isRetryable ? retryAfter : nil)
+        return .failed(failure, retryAfter: failure.isRetryable ? retryAfter : nil, answer: kept)
     }
+
+    /// Bytes of an error's answer that stand in the record.
+    private static let shownLimit = 4096
 
     /// What llama.cpp answers with 503 while it loads a model, in place of `Retry-After`.
     private static func saysLoading(_ body: String) -> Bool {

@@ -4,7 +4,13 @@ import InferqQueue
 
 /// `GET /v2/models` and `/v2/models/{model_id}`.
 struct ReferenceModels: Sendable {
-    let gateway: Gateway
+    private let gateway: Gateway
+    private let handThrough: HandThrough
+
+    init(gateway: Gateway) {
+        self.gateway = gateway
+        handThrough = HandThrough(gateway: gateway)
+    }
 
     @Sendable func list(_ request: Request, _ context: GatewayContext) async throws -> Response {
         try checkAccept(request)
@@ -28,16 +34,33 @@ struct ReferenceModels: Sendable {
     }
 
     @Sendable func show(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let text = String(context.parameters["model_id"] ?? "").decodingEscapes
+        if let answer = try await inferenceProtocol(request, text, context) { return answer }
         try checkAccept(request)
         try Query(request.query).allowOnly([])
-        let raw = String(context.parameters["model_id"] ?? "")
-        let text = raw.decodingEscapes
         let models = try await models()
         let name = ModelID.name(text, among: models.map(\.name))
         guard let model = models.first(where: { $0.name == name }) else { throw APIError.noSuchModel(text) }
         var writer = JSONWriter()
         Self.write(model, to: &writer)
         return .json(writer.bytes)
+    }
+
+    /// The same path is a question of the Open Inference Protocol, whose clients know models by name. The clients of the
+    /// reference gateway know them by id alone.
+    ///
+    /// - Returns: nil unless the name is that of a model that speaks it.
+    private func inferenceProtocol(
+        _ request: Request, _ name: String, _ context: GatewayContext
+    ) async throws -> Response? {
+        // What is wrong with a path that is no call is not of interest here.
+        let call = try? gateway.callTable.current.find(request.method, request.path, query: request.query)
+        guard UUIDv7(name) == nil, let found = call, found.isNamedByPath else { return nil }
+        do {
+            return try await handThrough.answer(request, found, context)
+        } catch let error as APIError {
+            return found.form.response(for: error, instance: request.path, target: request.target)
+        }
     }
 
     private func checkAccept(_ request: Request) throws(APIError) {

@@ -1,6 +1,7 @@
 package import InferqCore
 package import InferqQueue
 import InferqStore
+package import Logging
 import NIOCore
 import Synchronization
 
@@ -15,6 +16,8 @@ package struct Gateway: Sendable {
     let remoteAttempts: RemoteAttempts?
     /// Lines that nobody read in time.
     let droppedLogLines: Counter
+    package let callers: Callers
+    let callTable: CurrentCallTable
     let bodies: BodyBudget
     let sharedFrames: SharedFrames
     let metrics: HTTPMetrics
@@ -29,12 +32,15 @@ package struct Gateway: Sendable {
         version: String,
         peers: Peers = Peers(),
         remoteAttempts: RemoteAttempts? = nil,
-        droppedLogLines: Counter = Counter()
+        droppedLogLines: Counter = Counter(),
+        logger: Logger = Logger(label: "inferq")
     ) {
         self.peers = peers
         self.remoteAttempts = remoteAttempts
         self.droppedLogLines = droppedLogLines
         self.queue = queue
+        callers = Callers(queue: queue, wheel: wheel, logger: logger)
+        callTable = CurrentCallTable(queue)
         self.wheel = wheel
         self.settings = settings
         self.version = version

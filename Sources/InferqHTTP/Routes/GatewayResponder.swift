@@ -8,6 +8,7 @@ import NIOHTTP1
 package struct GatewayResponder: Sendable {
     private let gateway: Gateway
     private let routes: Routes
+    private let calls: CallRoutes
     private let logger: Logger
     private let dates = DateHeader()
 
@@ -15,6 +16,7 @@ package struct GatewayResponder: Sendable {
         self.gateway = gateway
         self.logger = logger
         routes = Routes(gateway)
+        calls = CallRoutes(gateway: gateway)
     }
 
     /// The answer of a route, or the problem document of an error.
@@ -25,7 +27,9 @@ package struct GatewayResponder: Sendable {
         _ connection: Connection,
         isRefused: Bool
     ) async throws -> Response {
-        if isRefused { return finished(APIError.tooManyConnections.response(instance: nil), request) }
+        if isRefused {
+            return finished(ErrorForm.of(path: request.path).response(for: .tooManyConnections, instance: nil), request)
+        }
         let place = routes.find(request.method, request.path)
         guard case .found(let match) = place, match.route.kind == .stream else {
             return try await response(to: request, place, connection)
@@ -53,17 +57,22 @@ package struct GatewayResponder: Sendable {
     }
 
     private func problem(_ error: any Error, _ request: Request) -> Response {
+        let known = APIError.translated(error)
+        note(error, known, request)
+        return (known ?? .unforeseen).response(instance: request.path, target: request.target)
+    }
+
+    /// Says in the log what only an operator can mend.
+    private func note(_ error: any Error, _ known: APIError?, _ request: Request) {
         let path = request.path
         if case StoreError.damaged(let reason) = error {
             logger.error("a part of the store is damaged", metadata: ["path": "\(path)", "reason": "\(reason)"])
         }
-        let known = APIError.translated(error)
         if let known {
             gateway.refusals.note(known, logger)
         } else if !(error is CancellationError) {
             logger.error("a request met an unforeseen error", metadata: ["path": "\(path)", "error": "\(error)"])
         }
-        return (known ?? .unforeseen).response(instance: path, target: request.target)
     }
 
     /// An answer with what every answer has.
@@ -80,13 +89,16 @@ package struct GatewayResponder: Sendable {
     ) async throws -> Response {
         let settings = gateway.settings.current
         let match: Routes.Match
-        do throws(APIError) {
+        do {
             try checkHost(request, connection, settings)
             try checkOrigin(request, settings)
+            if case .unknownPath = place, let response = try await call(request, connection, settings) {
+                return response
+            }
             guard request.method != .options else { return try options(request, place, settings) }
             match = try found(place, request)
         } catch {
-            gateway.metrics.unrouted.answered(error.status.code, .now)
+            if let error = error as? APIError { gateway.metrics.unrouted.answered(error.status.code, .now) }
             throw error
         }
         let context = GatewayContext(
@@ -100,6 +112,41 @@ package struct GatewayResponder: Sendable {
         } catch {
             match.metrics.answered((APIError.translated(error) ?? .unforeseen).status.code, start)
             throw error
+        }
+    }
+
+    /// A call of a model server. What is wrong with it is said in the server's own language.
+    ///
+    /// - Returns: nil when the path is none of calls.
+    private func call(
+        _ request: Request, _ connection: Connection, _ settings: HTTPSettings
+    ) async throws -> Response? {
+        let table = gateway.callTable.current
+        let start = ContinuousClock.now
+        var metrics = gateway.metrics.unrouted
+        do {
+            if request.method == .options {
+                guard let allow = table.allow(request.path) else { return nil }
+                return CORS.preflight(request, allowed: allow, settings)
+                    ?? Response(status: .noContent, headers: [.allow: allow])
+            }
+            guard let found = try table.find(request.method, request.path, query: request.query) else { return nil }
+            metrics = gateway.metrics.call(found.route, request.method)
+            let context = GatewayContext(
+                connection: connection, settings: settings, parameters: PathParameters(names: [], values: []),
+                logger: logger
+            )
+            let response = try await calls.answer(request, found, context)
+            metrics.answered(response.status.code, start)
+            return response
+        } catch {
+            guard !(error is HTTPParserError), !(error is ChannelError) else { throw error }
+            let known = APIError.translated(error)
+            note(error, known, request)
+            let response = table.form(of: request.path).response(
+                for: known ?? .unforeseen, instance: request.path, target: request.target)
+            metrics.answered(response.status.code, start)
+            return response
         }
     }
 

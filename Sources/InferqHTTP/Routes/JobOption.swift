@@ -35,6 +35,12 @@ struct JobOption: Sendable {
         .invalid(place, "it is not known; known are \(all.map(\.name).sorted().joined(separator: ", "))")
     }
 
+    static func unknownHeader(_ place: String) -> APIError {
+        let names = all.map(\.name).filter { $0 != "key" }.sorted()
+            .map { "X-Inferq-" + $0.split(separator: "_").map(\.capitalized).joined(separator: "-") }
+        return .invalid(place, "it is not known; known are \(names.joined(separator: ", "))")
+    }
+
     private init<Value>(
         _ name: String,
         _ kind: OptionKind<Value>,

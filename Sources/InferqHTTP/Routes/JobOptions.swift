@@ -1,3 +1,4 @@
+import HTTPTypes
 import InferqCore
 import InferqQueue
 
@@ -32,6 +33,19 @@ struct JobOptions {
             try option.take(WrittenOption(place: "query item \(option.name)", form: .text(text)), &self)
         }
     }
+
+    /// Header fields: `X-Inferq-Max-Attempts` is `max_attempts`. The key has a field of its own.
+    init(headers: HTTPFields) throws(APIError) {
+        for field in headers where field.name.canonicalName.hasPrefix(Self.headerPrefix) {
+            let place = "header \(field.name.rawName.clipped)"
+            let name = String(field.name.canonicalName.dropFirst(Self.headerPrefix.count)).replacing("-", with: "_")
+            guard name != "key", let option = JobOption.named(name) else { throw JobOption.unknownHeader(place) }
+            guard headers[values: field.name].count == 1 else { throw .invalid(place, "it is given twice") }
+            try option.take(WrittenOption(place: place, form: .text(field.value)), &self)
+        }
+    }
+
+    private static let headerPrefix = "x-inferq-"
 
     /// The key of a request, from its header or from its options.
     ///

@@ -5,28 +5,50 @@ struct JobWait: Sendable {
     let gateway: Gateway
     let connection: Connection
 
-    /// - Returns: the ended job, its bodies read as far as they lie in its row; nil when `limit` has passed, the client
-    ///   has hung up, or the gateway stops.
+    /// How a wait ended.
+    enum Outcome: Sendable {
+        /// The job, its bodies read as far as they lie in its row.
+        case ended(Job)
+        case timeUp
+        /// The client has closed its side.
+        case hungUp
+        /// The gateway stops.
+        case stopping
+        /// The job was deleted meanwhile.
+        case gone
+    }
+
+    /// - Returns: the ended job; nil when `limit` has passed, the client has hung up, or the gateway stops.
     func end(of id: UUIDv7, within limit: Duration) async throws -> Job? {
+        guard case .ended(let job) = try await outcome(of: id, within: limit) else { return nil }
+        return job
+    }
+
+    /// - Parameter limit: nil: as long as the client waits.
+    func outcome(of id: UUIDv7, within limit: Duration?) async throws -> Outcome {
         let bell = Bell()
         gateway.queue.hub.listen(to: id.key, bell)
         connection.onHangUp(ring: bell)
-        let deadline = gateway.wheel.ring(bell, after: limit)
+        let deadline = limit.map { gateway.wheel.ring(bell, after: $0) }
         defer {
-            gateway.wheel.cancel(deadline)
+            if let deadline { gateway.wheel.cancel(deadline) }
             connection.onHangUp(ring: nil)
             gateway.queue.hub.leave(id.key, bell)
         }
         while true {
-            guard let job = try await gateway.store.head(id) else { return nil }
-            if job.status.isFinal { return try await gateway.store.job(id) }
+            guard let job = try await gateway.store.head(id) else { return .gone }
+            if job.status.isFinal { return try await whole(id) ?? .gone }
             let rings = await bell.wait()
-            // An event that came together with the end of the wait is still looked at.
-            if !rings.isDisjoint(with: [.deadline, .hangUp, .stop]), !rings.contains(.event) { return nil }
-            if rings.contains(.stop) || rings.contains(.hangUp) {
-                let last = try await gateway.store.job(id)
-                return last?.status.isFinal == true ? last : nil
-            }
+            if rings == [.event] { continue }
+            // An end that came together with the end of the wait still counts.
+            if let ended = try await whole(id) { return ended }
+            if rings.contains(.hangUp) { return .hungUp }
+            return rings.contains(.stop) ? .stopping : .timeUp
         }
+    }
+
+    private func whole(_ id: UUIDv7) async throws -> Outcome? {
+        guard let job = try await gateway.store.job(id), job.status.isFinal else { return nil }
+        return .ended(job)
     }
 }

@@ -23,6 +23,7 @@ struct MetricsRoute: Sendable {
             // The counters are told all the same: they are wanted most when the store does not answer.
         }
         writeJobs(&text)
+        gateway.callers.metrics.write(&text)
         writeHTTP(&text)
         writeStreams(&text)
         writeStore(&text)

@@ -140,11 +140,11 @@ struct SubmitRoutes: Sendable {
         _ contentType: String?,
         _ traceparent: String
     ) async throws -> Submission {
+        let isUpload = contentType.flatMap(MediaType.init)?.essence == "multipart/form-data"
+        let limit = isUpload ? reader.context.settings.maxUpload : reader.context.settings.maxBody
         // A body that is too large is refused before anything is said of the query.
-        if let length = request.headers[.contentLength].flatMap({ Int(saturating: $0) }),
-            length > reader.context.settings.maxBody
-        {
-            throw APIError.bodyTooLarge(limit: reader.context.settings.maxBody)
+        if let length = request.headers[.contentLength].flatMap({ Int(saturating: $0) }), length > limit {
+            throw APIError.bodyTooLarge(limit: limit)
         }
         guard let model = try query.single("model") ?? query.single("model_display_name") else {
             throw try await reader.beginsLikeJSON(request) ? APIError.unlabeledJSON : .noModel
@@ -159,7 +159,7 @@ struct SubmitRoutes: Sendable {
         var submission = Submission(
             model: model,
             options: options,
-            input: try await reader.receive(request, contentType: contentType)
+            input: try await reader.receive(request, contentType: contentType, largest: limit)
         )
         submission.key = key.map {
             IdempotencyKey(
@@ -259,6 +259,9 @@ struct Preference: Sendable, Equatable {
             }
         }
     }
+
+    /// Whether the client has said how long it waits.
+    var waits: Bool { wait != nil }
 
     /// How long to wait, at most `longest`.
     func wait(at longest: Duration) -> Duration {

@@ -83,7 +83,10 @@ struct WorkerRoutes: Sendable {
         let isStored = try await reader.collect(request, largest: model.maxAnswer) { bytes in
             let keeper = AnswerKeeper(store: gateway.store)
             let answer = Reply.Answer(
-                bytes, contentType: request.headers[.contentType], contentEncoding: request.headers[.contentEncoding])
+                bytes, contentType: request.headers[.contentType], contentEncoding: request.headers[.contentEncoding],
+                head: request.headers[.answerHead].flatMap { AnswerHead(json: Array($0.utf8)) }
+                    .flatMap { $0.isWellFormed ? $0 : nil }
+            )
             let outcome = try await keeper.outcome(answer, model)
             return await remoteAttempts.finish(token.job, token.lease, with: outcome)
         }

@@ -110,10 +110,13 @@ package final class DegradedServer: Sendable {
         if path == "/livez" || path == "/health/livez" {
             (status, type, body) = (.ok, "application/json", live)
         } else {
-            let error = APIError.degraded(reason)
-            (status, type) = (.serviceUnavailable, "application/problem+json")
-            body = error.document(instance: String(path))
-            for field in error.headers { headers.add(name: field.name.rawName, value: field.value) }
+            let response = ErrorForm.of(path: String(path)).response(for: .degraded(reason), instance: String(path))
+            status = .serviceUnavailable
+            type = response.headers[.contentType] ?? ""
+            body = if case .bytes(let bytes) = response.body { bytes } else { ByteBuffer() }
+            for field in response.headers where field.name != .contentType && field.name != .contentLength {
+                headers.add(name: field.name.rawName, value: field.value)
+            }
         }
         headers.add(name: "Content-Type", value: type)
         headers.add(name: "Content-Length", value: "\(body.readableBytes)")

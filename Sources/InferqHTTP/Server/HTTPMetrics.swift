@@ -35,6 +35,16 @@ final class HTTPMetrics: Sendable {
         known.withLock { $0 }.sorted { ($0.path, $0.method) < ($1.path, $1.method) } + [unrouted]
     }
 
+    /// The route of a call: counted from its first request on. Paths are those of a dialect, or of the configuration.
+    func call(_ path: String, _ method: HTTPRequest.Method) -> Route {
+        known.withLock { known in
+            if let route = known.last(where: { $0.path == path && $0.method == method.rawValue }) { return route }
+            let route = Route(path: path, method: method.rawValue)
+            known.append(route)
+            return route
+        }
+    }
+
     /// A route that is counted from now on.
     func route(_ path: String, _ method: HTTPRequest.Method) -> Route {
         let route = Route(path: path, method: method.rawValue)

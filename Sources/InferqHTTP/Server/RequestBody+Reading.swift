@@ -74,32 +74,46 @@ struct BodyReader: Sendable {
     }
 
     /// Small bodies in memory, larger ones in a file as they arrive.
-    func receive(_ request: Request, contentType: String?) async throws -> Payload {
-        let announced = try checkLength(request, limit: context.settings.maxBody)
+    ///
+    /// - Parameters:
+    ///   - largest: bytes; nil: the setting `max_body`.
+    ///   - watch: sees all bytes as they come.
+    func receive(
+        _ request: Request,
+        contentType: String?,
+        largest: Int? = nil,
+        _ watch: (Span<UInt8>) -> Void = { _ in }
+    ) async throws -> Payload {
+        let limit = largest ?? context.settings.maxBody
+        let announced = try checkLength(request, limit: limit)
         try await invite(request)
         var bytes: [UInt8] = []
         var writer: Blobs.Writer?
         var digest = SHA256()
         var count = 0
-        defer { gateway.bodies.give(back: count) }
+        // Of those, the ones that are in memory.
+        var held = 0
+        defer { gateway.bodies.give(back: held) }
         do {
             for try await chunk in request.body {
-                guard count + chunk.readableBytes <= context.settings.maxBody else {
-                    throw APIError.bodyTooLarge(limit: context.settings.maxBody)
-                }
+                guard count + chunk.readableBytes <= limit else { throw APIError.bodyTooLarge(limit: limit) }
                 guard gateway.bodies.take(chunk.readableBytes, limit: context.settings.bodiesInFlight) else {
                     throw APIError.tooManyBodies
                 }
                 count += chunk.readableBytes
+                held += chunk.readableBytes
                 let start = bytes.count
                 bytes.append(contentsOf: chunk.readableBytesView)
                 digest.update(data: bytes[start...])
+                watch(bytes.span.extracting(start...))
                 guard bytes.count > Payload.inlineLimit else { continue }
                 let open: Blobs.Writer
                 if let writer { open = writer } else { open = try await gateway.store.blobs.create(.input) }
                 writer = open
                 try await open.write(bytes)
                 bytes.removeAll(keepingCapacity: true)
+                gateway.bodies.give(back: held)
+                held = 0
             }
             if let announced, count < announced { throw APIError.malformedHTTP }
             let content: Payload.Content

@@ -126,10 +126,33 @@ extension Wire {
         } else {
             writer.compact(job.options.metadata, job.options.metadata.indices)
         }
+        writer.name("call")
+        call(&writer, job)
         writer.name("error")
         if let error = moment.error { writer.raw(error.json) } else { writer.null() }
         writer.name("urls")
         urls(&writer, job.id, job.eventID)
+    }
+
+    /// How the client called the model server; null for a native submit.
+    private static func call(_ writer: inout JSONWriter, _ job: Job) {
+        guard let call = job.options.call else { return writer.null() }
+        writer.beginObject()
+        writer.name("method")
+        writer.value(call.method)
+        writer.name("target")
+        writer.value(call.target)
+        writer.name("dialect")
+        writer.value(call.dialect.rawValue)
+        writer.name("answer_status")
+        if let head = job.output?.head { writer.value(head.status) } else { writer.null() }
+        writer.name("answer_type")
+        if let output = job.output, let type = output.contentType, output.head != nil {
+            writer.value(type)
+        } else {
+            writer.null()
+        }
+        writer.endObject()
     }
 
     private static func urls(_ writer: inout JSONWriter, _ id: UUIDv7, _ eventID: UUIDv7) {

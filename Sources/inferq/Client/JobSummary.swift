@@ -6,6 +6,22 @@ struct JobSummary: Decodable, Sendable {
         var ahead: Int
     }
 
+    /// How a client called the model server in its own language.
+    struct Call: Decodable, Sendable {
+        var method: String
+        var target: String
+        var answerStatus: Int?
+
+        enum CodingKeys: String, CodingKey {
+            case method, target
+            case answerStatus = "answer_status"
+        }
+
+        var text: String {
+            "\(method) \(target)" + (answerStatus.map { " \($0)" } ?? "")
+        }
+    }
+
     struct Failure: Decodable, Sendable {
         var code: String
         var message: String
@@ -25,10 +41,11 @@ struct JobSummary: Decodable, Sendable {
     var finishedAt: String?
     var queue: Queue?
     var retryOf: String?
+    var call: Call?
     var error: Failure?
 
     enum CodingKeys: String, CodingKey {
-        case id, model, status, attempt, priority, queue, error
+        case id, model, status, attempt, priority, queue, call, error
         case eventID = "event_id"
         case maxAttempts = "max_attempts"
         case createdAt = "created_at"
@@ -71,7 +88,8 @@ struct JobSummary: Decodable, Sendable {
         table.rows = jobs.map { job in
             [
                 .init(job.id), .init(job.status, job.colour), .init(job.model), .init(age(job.createdAt, now: now)),
-                .init("\(job.attempt)/\(job.maxAttempts)"), .init(job.note(now: now)),
+                .init("\(job.attempt)/\(job.maxAttempts)"),
+                .init([job.call?.text ?? "", job.note(now: now)].filter { !$0.isEmpty }.joined(separator: "  ")),
             ]
         }
         return table

@@ -65,6 +65,29 @@ struct SubmitRequest: Sendable {
         }
     }
 
+    /// A call of the model server in its own language, as a job that outlives the connection.
+    ///
+    /// - Parameter callPath: at the model server, with its query; it begins with a slash.
+    init(model: String, callPath: String, input: JobInput, options: SubmitOptions) {
+        var headers: HTTPHeaders = ["Content-Type": input.contentType, "Prefer": "respond-async"]
+        if let key = options.key { headers.add(name: "Idempotency-Key", value: key) }
+        for item in options.items {
+            let value: String =
+                switch item.value {
+                case .number(let number): String(number)
+                case .text(let text): text
+                }
+            headers.add(name: "X-Inferq-\(item.name.replacing("_", with: "-"))", value: value)
+        }
+        self.headers = headers
+        path = "/upstream/\(model.percentEncoded)\(callPath)"
+        body =
+            switch input.content {
+            case .json(let bytes), .bytes(let bytes): .bytes(ByteBuffer(bytes: bytes))
+            case .chunks(let chunks): .stream(length: chunks.byteCount, chunks.send(to:))
+            }
+    }
+
     static func envelope(_ model: String, _ json: [UInt8], _ options: SubmitOptions) -> [UInt8] {
         var writer = JSONWriter(capacity: json.count + model.utf8.count + 128)
         writer.beginObject()

@@ -106,6 +106,7 @@ struct ShowJob: ClientCommand {
                 ("status", job.colour.map { screen.painted(job.status, $0) } ?? job.status.visible(limit: 20)),
                 ("attempt", "\(job.attempt) of \(job.maxAttempts)"), ("priority", "\(job.priority)"),
             ]
+            if let call = job.call { lines.append(("call", call.text.visible(limit: 1000))) }
             if let old = job.retryOf { lines.append(("retry of", old)) }
             let times = [
                 ("created", job.createdAt), ("started", job.startedAt ?? ""), ("finished", job.finishedAt ?? ""),

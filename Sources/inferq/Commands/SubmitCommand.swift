@@ -8,7 +8,8 @@ struct SubmitCommand: ClientCommand {
         abstract: "Submit a job.",
         discussion: """
             Prints the job's id. With --watch it prints the output instead, when the job has COMPLETED, and exits with \
-            1 if the job ended otherwise. What the model server gets as its body is the input, byte for byte.
+            1 if the job ended otherwise. What the model server gets as its body is the input, byte for byte. With \
+            --path it is sent there, as the model server's own clients would.
             """
     )
 
@@ -36,14 +37,27 @@ struct SubmitCommand: ClientCommand {
     @Option(help: ArgumentHelp("An idempotency key: the same key and input start nothing new.", valueName: "key"))
     var key: String?
 
+    @Option(
+        help: ArgumentHelp("Call this path of the model server, in its own language.", valueName: "path"))
+    var path: String?
+
     @OptionGroup
     var gateway: GatewayOptions
 
     func perform() async throws {
+        if let path, !path.hasPrefix("/") || path.utf8.contains(where: { !(0x21...0x7E).contains($0) }) {
+            let advice = "write for example /v1/chat/completions"
+            throw ClientError(.usage, "--path \(path.quoted()) is no path of a server; \(advice)")
+        }
         let options = try SubmitOptions(priority: priority, timeout: timeout, key: key)
         let input = try await JobInput.read(input, type: type)
         if input.isEmpty { StandardError.write("inferq: warning: the input is empty, and is submitted so") }
-        let request = SubmitRequest(model: model, input: input, options: options)
+        let request =
+            if let path {
+                SubmitRequest(model: model, callPath: path, input: input, options: options)
+            } else {
+                SubmitRequest(model: model, input: input, options: options)
+            }
         try await gateway.withGateway { client in
             let record = try await send(request, to: client)
             guard watch else { return try StandardOutput.write(line: record.id) }

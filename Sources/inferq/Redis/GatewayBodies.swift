@@ -47,8 +47,8 @@ struct GatewayBodies: Sendable {
             }
         }
         let attempt = Attempt(
-            job: offer.job, eventID: offer.eventID, number: offer.attempt, body: body ?? [],
-            contentType: offer.contentType, traceparent: offer.traceparent, timeout: offer.timeout,
+            job: offer.job, eventID: offer.eventID, number: offer.attempt, body: .bytes(body ?? []),
+            contentType: offer.contentType, call: offer.call, traceparent: offer.traceparent, timeout: offer.timeout,
             gatewayURL: offer.gatewayURL, token: offer.token, stop: stop, sent: sent
         )
         let reply = await server.answer(to: attempt, model)
@@ -72,6 +72,9 @@ struct GatewayBodies: Sendable {
         request.headers.add(name: "X-Notify-Token", value: offer.token)
         if let type = answer.contentType { request.headers.add(name: "Content-Type", value: type) }
         if let encoding = answer.contentEncoding { request.headers.add(name: "Content-Encoding", value: encoding) }
+        if let head = answer.head {
+            request.headers.add(name: "X-Answer-Head", value: String(decoding: head.json, as: UTF8.self))
+        }
         request.body = .bytes(ByteBuffer(bytes: answer.bytes))
         return request
     }

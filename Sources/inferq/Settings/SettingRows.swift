@@ -119,7 +119,8 @@ extension ModelSettings {
         SettingRow("dialect", \.dialect, .word),
         SettingRow("names", \.names, .list(of: .text(example: "Qwen/Qwen3-*", check: ModelReader.alias))),
         SettingRow("paths", \.paths, .list(of: .text(example: "/predict", check: ModelReader.path))),
-        SettingRow("direct", \.direct, .list(of: .text(example: "DELETE /v1/thing/*", check: ModelReader.methodAndPath))),
+        SettingRow(
+            "direct", \.direct, .list(of: .text(example: "DELETE /v1/thing/*", check: ModelReader.methodAndPath))),
         SettingRow("queued", \.queued, .list(of: .text(example: "PUT /v1/other", check: ModelReader.methodAndPath))),
         SettingRow("linger", \.linger, .duration(in: .zero...month, or: "forever")),
         SettingRow("forward_authorization", \.forwardsAuthorization, .flag),

@@ -113,7 +113,7 @@ extension SettingRule where Value == Duration? {
         let rule = SettingRule<Duration>.duration(in: bounds)
         return Self(
             example: "\"10m\"",
-            range: rule.range.map { "\($0), or \"\(word)\"" },
+            range: rule.range.map { "\($0), or \(word.isEmpty ? "empty" : "\"\(word)\"")" },
             write: { $0.map(rule.write) ?? "\"\(word)\"" }
         ) { value, context throws(Refusal) in
             if value == .text(word) { return nil }

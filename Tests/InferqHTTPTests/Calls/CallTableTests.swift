@@ -6,27 +6,6 @@ import Testing
 
 /// Which requests are calls, of whom, and how.
 struct CallTableTests {
-    private static func model(
-        _ name: String, _ dialect: Dialect = .none, url: String? = nil, names: [String] = [], paths: [String] = [],
-        direct: [String] = [], queued: [String] = []
-    ) -> ModelSettings {
-        var model = ModelSettings(name: name, url: url ?? "http://\(name).example/base")
-        model.dialect = dialect
-        (model.names, model.paths, model.direct, model.queued) = (names, paths, direct, queued)
-        return model
-    }
-
-    private static let all = [
-        model("llama", .openai, names: ["qwen3-*", "Qwen/Qwen3-8B"]),
-        model("ollama", .ollama, names: ["llama3*"]),
-        model("triton", .kserve, names: ["resnet"]),
-        model(
-            "plain", paths: ["/predict", "/v1/thing/*", "/v1/audio/special"],
-            direct: ["DELETE /v1/thing/*", "POST /v1/thing/ask", "PUT /both"],
-            queued: ["PUT /v1/thing/put", "PATCH /predict", "GET /v1/thing/slow", "PUT /both"]
-        ),
-    ]
-
     /// What comes of a request, in one word and the candidates' names; the code of an error; "-" for no call.
     private static func outcome(_ table: CallTable, _ line: String) -> String {
         let words = line.split(separator: " ", maxSplits: 1).map(String.init)
@@ -43,7 +22,7 @@ struct CallTableTests {
         }
     }
 
-    private func outcome(_ line: String) -> String { Self.outcome(CallTable(Self.all), line) }
+    private func outcome(_ line: String) -> String { Self.outcome(CallTable(SampleModels.all), line) }
 
     // MARK: The mount
 
@@ -174,7 +153,7 @@ struct CallTableTests {
     ])
     func withoutAModelOfTheDialectThereIsNothing(_ line: String) {
         #expect(Self.outcome(CallTable([]), line) == "-")
-        #expect(Self.outcome(CallTable([Self.model("m")]), line) == "-")
+        #expect(Self.outcome(CallTable([SampleModels.model("m")]), line) == "-")
     }
 
     @Test(arguments: [
@@ -214,7 +193,7 @@ struct CallTableTests {
     @Test
     func noSettingOpensAdministration() {
         let table = CallTable([
-            Self.model(
+            SampleModels.model(
                 "o", .ollama, paths: ["/api/pull", "/api/*"], direct: ["DELETE /api/delete", "POST /api/pull"],
                 queued: ["PUT /api/copy"])
         ])
@@ -225,7 +204,7 @@ struct CallTableTests {
         }
         #expect(Self.outcome(table, "POST /api/other") == "job o /api/other")
         // The root may be such that a call's path completes it.
-        let deep = CallTable([Self.model("o", .ollama, url: "http://o.example/api")])
+        let deep = CallTable([SampleModels.model("o", .ollama, url: "http://o.example/api")])
         #expect(Self.outcome(deep, "POST /upstream/o/pull") == "403 closed_call")
         #expect(Self.outcome(deep, "POST /upstream/o/chat") == "job o /chat")
     }
@@ -254,9 +233,9 @@ struct CallTableTests {
     @Test
     func whoeverQueuesAMethodIsMeant() {
         let table = CallTable([
-            Self.model("a", paths: ["/x"], direct: ["DELETE /x", "POST /x"]),
-            Self.model("b", paths: ["/x"], queued: ["DELETE /x"]),
-            Self.model("c", paths: ["/x"]),
+            SampleModels.model("a", paths: ["/x"], direct: ["DELETE /x", "POST /x"]),
+            SampleModels.model("b", paths: ["/x"], queued: ["DELETE /x"]),
+            SampleModels.model("c", paths: ["/x"]),
         ])
         #expect(Self.outcome(table, "DELETE /x") == "job b /x")
         #expect(Self.outcome(table, "POST /x") == "job a,b,c /x")
@@ -267,91 +246,12 @@ struct CallTableTests {
     @Test
     func aConfiguredPathMayLieAmongThoseOfADialect() {
         let table = CallTable([
-            Self.model("t", .kserve), Self.model("p", paths: ["/v2/models/*", "/v1/chat/completions"]),
+            SampleModels.model("t", .kserve), SampleModels.model("p", paths: ["/v2/models/*", "/v1/chat/completions"]),
         ])
         #expect(Self.outcome(table, "POST /v2/models/t/infer") == "job t /v2/models/t/infer")
         #expect(Self.outcome(table, "POST /v2/models/p/infer") == "job p /v2/models/p/infer")
         #expect(Self.outcome(table, "POST /v2/models/p/other") == "job p /v2/models/p/other")
         #expect(Self.outcome(table, "POST /v1/chat/completions") == "job p /v1/chat/completions")
-    }
-
-    // MARK: The model
-
-    /// The model that a POST with this name in its body is for, or the code of the error.
-    private func chosen(_ models: [ModelSettings], _ line: String, _ name: String?) -> String {
-        let words = line.split(separator: " ").map(String.init)
-        guard let method = HTTPRequest.Method(rawValue: words[0]) else { return "no method" }
-        do throws(APIError) {
-            guard let found = try CallTable(models).find(method, words[1], query: nil) else { return "-" }
-            return try found.model(named: name).name
-        } catch {
-            return "\(error.status.code) \(error.code.rawValue)"
-        }
-    }
-
-    @Test(arguments: [
-        ("/v1/chat/completions", "llama", "llama"), ("/v1/chat/completions", "qwen3-8b", "llama"),
-        ("/v1/chat/completions", "Qwen/Qwen3-8B", "llama"), ("/v1/chat/completions", "llama3:latest", "ollama"),
-        ("/v1/chat/completions", "nobody", "404 model_not_found"),
-        ("/v1/chat/completions", "triton", "404 model_not_found"),
-        ("/v1/chat/completions", nil, "422 ambiguous_model"), ("/v1/chat/completions", "", "422 ambiguous_model"),
-        ("/v1/rerank", "llama", "llama"), ("/v1/rerank", nil, "llama"), ("/v1/rerank", "", "llama"),
-        ("/v1/rerank", "nobody", "404 model_not_found"),
-        ("/v1/rerank", "llama3", "404 model_not_found"), ("/api/chat", nil, "ollama"),
-        ("/api/chat", "llama3", "ollama"),
-        ("/api/chat", "llama", "404 model_not_found"), ("/predict", nil, "plain"), ("/predict", "plain", "plain"),
-        ("/predict", "other", "404 model_not_found"), ("/upstream/plain/x", "other", "plain"),
-        ("/upstream/llama/x", "ollama", "llama"),
-        ("/v2/models/resnet/infer", "other", "triton"), ("/api/show", "llama3", "ollama"),
-        ("/v1/audio/special", "plain", "plain"),
-        ("/v1/audio/special", "qwen3-x", "llama"), ("/v1/audio/special", nil, "422 ambiguous_model"),
-    ])
-    func theBodyNamesTheModel(_ path: String, _ name: String?, _ outcome: String) {
-        #expect(chosen(Self.all, "POST \(path)", name) == outcome)
-    }
-
-    @Test
-    func twoModelsOfANameAreTooMany() {
-        let models = [
-            Self.model("a", .openai, names: ["x", "q*"]), Self.model("b", .openai, names: ["x", "q1*"]),
-            Self.model("q12", .openai),
-            Self.model("k1", .kserve, names: ["x"]), Self.model("k2", .kserve, names: ["x"]),
-        ]
-        #expect(chosen(models, "POST /v1/completions", "x") == "422 ambiguous_model")
-        #expect(chosen(models, "POST /v1/completions", "q2") == "a")
-        #expect(chosen(models, "POST /v1/completions", "q1") == "422 ambiguous_model")
-        // A table's name is that of one model, whatever patterns others have.
-        #expect(chosen(models, "POST /v1/completions", "q12") == "q12")
-        #expect(chosen(models, "POST /v2/models/x/infer", nil) == "422 ambiguous_model")
-        #expect(chosen(models, "POST /v2/models/k2/infer", nil) == "k2")
-    }
-
-    @Test
-    func modelsOfOneServerAreOneToAskIt() {
-        let server = "http://127.0.0.1:11434"
-        let one = [Self.model("a", .ollama, url: server), Self.model("b", .ollama, url: server + "/")]
-        #expect(chosen(one, "GET /api/tags", nil) == "a")
-        #expect(chosen(one, "POST /api/show", "b") == "b")
-        #expect(chosen(one, "POST /api/show", "nobody") == "404 model_not_found")
-        #expect(chosen(one, "POST /api/chat", nil) == "422 ambiguous_model")
-        let two = [Self.model("a", .ollama, url: server), Self.model("b", .ollama, url: "http://127.0.0.1:11435")]
-        #expect(chosen(two, "GET /api/tags", nil) == "422 ambiguous_model")
-    }
-
-    @Test
-    func anErrorNamesThoseThereAre() throws {
-        let found = try #require(try CallTable(Self.all).find(.post, "/v1/completions", query: nil))
-        do {
-            _ = try found.model(named: "x")
-        } catch {
-            #expect(
-                error.detail == "There is no model \"x\" at this path; known are llama, Qwen/Qwen3-8B, ollama.")
-        }
-        do {
-            _ = try found.model(named: nil)
-        } catch {
-            #expect(error.detail == "The request names no model; name one of llama, ollama.")
-        }
     }
 
     // MARK: What follows from it
@@ -367,7 +267,7 @@ struct CallTableTests {
         ("/predict", "GET, HEAD, OPTIONS, PATCH, POST"),
     ])
     func aPathSaysWhatItOffers(_ path: String, _ methods: String) throws {
-        let table = CallTable(Self.all)
+        let table = CallTable(SampleModels.all)
         #expect(table.allow(path) == methods)
         do {
             _ = try table.find(HTTPRequest.Method("TRACE") ?? .get, path, query: nil)
@@ -381,7 +281,7 @@ struct CallTableTests {
         "/", "/livez", "/v1/nothing", "/upstream/nobody/x", "/upstream", "/v2/models/nobody/infer", "/api/x",
     ])
     func otherPathsOfferNothing(_ path: String) {
-        #expect(CallTable(Self.all).allow(path) == nil)
+        #expect(CallTable(SampleModels.all).allow(path) == nil)
     }
 
     @Test(arguments: [
@@ -394,7 +294,7 @@ struct CallTableTests {
     func aCallIsCountedByItsRoute(_ line: String, _ route: String) throws {
         let words = line.split(separator: " ").map(String.init)
         let method = try #require(HTTPRequest.Method(rawValue: words[0]))
-        let found = try #require(try CallTable(Self.all).find(method, words[1], query: nil))
+        let found = try #require(try CallTable(SampleModels.all).find(method, words[1], query: nil))
         #expect(found.route == route)
         #expect(CallTable.routes.contains(route))
         #expect(Set(CallTable.routes).count == CallTable.routes.count)
@@ -412,14 +312,14 @@ struct CallTableTests {
         ("/v1/thing/a", .openai), ("/livez", .problem), ("/v1/inference", .problem),
     ])
     func aPathHasAFormOfErrors(_ path: String, _ form: ErrorForm) {
-        let table = CallTable(Self.all)
+        let table = CallTable(SampleModels.all)
         #expect(table.form(of: path) == form)
         if let found = try? table.find(.post, path, query: nil) { #expect(found.form == form) }
     }
 
     @Test
     func aPathOfAnOpenAIModelHasItsForm() {
-        #expect(CallTable([Self.model("m", .openai, paths: ["/rerank"])]).form(of: "/rerank") == .openai)
-        #expect(CallTable([Self.model("m", .ollama, paths: ["/rerank"])]).form(of: "/rerank") == .text)
+        #expect(CallTable([SampleModels.model("m", .openai, paths: ["/rerank"])]).form(of: "/rerank") == .openai)
+        #expect(CallTable([SampleModels.model("m", .ollama, paths: ["/rerank"])]).form(of: "/rerank") == .text)
     }
 }

@@ -265,7 +265,8 @@ struct SettingsProblemTests {
                 "inferq.toml: store.readers: 0 is out of range; choose 1 to 64",
                 """
                 inferq.toml: x: unknown key; remove it; known here: broker, drain_timeout, heartbeat, hosts, limits, \
-                listen, log_format, log_level, max_body, models, origins, public_url, store, sync_wait, worker
+                listen, log_format, log_level, max_body, max_upload, models, origins, public_url, repeat_window, store, \
+                sync_wait, worker
                 """,
             ])
     }

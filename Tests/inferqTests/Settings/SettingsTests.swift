@@ -67,6 +67,14 @@ struct SettingsTests {
             layers = "/predicted_layers"
             headers = { }
             health = ""
+            dialect = "none"
+            names = []
+            paths = []
+            direct = []
+            queued = []
+            linger = "10s"
+            forward_authorization = false
+            expires_in = ""
             """
         var expected = Settings()
         expected.models = ["ocr": ModelSettings(name: "ocr", url: "http://127.0.0.1:9001/predict")]
@@ -85,6 +93,8 @@ struct SettingsTests {
         expected.http.origins = ["https://app.example", "http://localhost:3000"]
         expected.http.syncWait = .milliseconds(1500)
         expected.http.maxBody = 1024
+        expected.http.maxUpload = 2048
+        expected.http.repeatWindow = .seconds(5)
         expected.http.heartbeat = .seconds(20)
         expected.drainTimeout = .zero
         expected.logLevel = .trace
@@ -132,6 +142,14 @@ struct SettingsTests {
         model.layers = ""
         model.headers = [HeaderSetting(name: "Accept", value: "x/y"), HeaderSetting(name: "X-Key", value: "a \"b\"")]
         model.health = "/up?x=1"
+        model.dialect = .openai
+        model.names = ["Qwen/Qwen3-8B", "gpt-*"]
+        model.paths = ["/predict", "/v3/*"]
+        model.direct = ["DELETE /v1/thing/*"]
+        model.queued = ["PUT /v1/other"]
+        model.linger = nil
+        model.forwardsAuthorization = true
+        model.expiresIn = .seconds(60)
         expected.models = [model.name: model]
         let text = """
             listen = ["[::1]:0", "0.0.0.0:80", "localhost:65535", "unix:/run/inferq/x.sock"]
@@ -140,6 +158,8 @@ struct SettingsTests {
             origins = ["https://APP.example:443", "http://localhost:3000"]
             sync_wait = 1.5
             max_body = "1024B"
+            max_upload = "2KiB"
+            repeat_window = 5
             heartbeat = 20
             drain_timeout = "0s"
             log_level = "trace"
@@ -190,6 +210,14 @@ struct SettingsTests {
             layers = ""
             headers = { X-Key = 'a "b"', Accept = "x/y" }
             health = "/up?x=1"
+            dialect = "openai"
+            names = ["Qwen/Qwen3-8B", "gpt-*"]
+            paths = ["/predict", "/v3/*"]
+            direct = ["DELETE /v1/thing/*"]
+            queued = ["PUT /v1/other"]
+            linger = "forever"
+            forward_authorization = true
+            expires_in = "1m"
             """
         let settings = try SettingsFolder(["inferq.toml": text]).load()
         #expect(settings == expected)
@@ -197,6 +225,36 @@ struct SettingsTests {
         #expect(Settings.rows.filter { !$0.hasChanged(from: Settings(), to: settings) }.map(\.key) == [])
         let plain = ModelSettings(name: "", url: "")
         #expect(ModelSettings.rows.filter { !$0.hasChanged(from: plain, to: model) }.map(\.key) == [])
+    }
+
+    @Test
+    func withADialectAnAttemptMayTakeAnHour() throws {
+        let models = """
+            [models.own]
+            url = "http://a/"
+            [models.llama]
+            url = "http://b/"
+            dialect = "openai"
+            [models.short]
+            url = "http://c/"
+            dialect = "openai"
+            timeout = "5m"
+            """
+        let settings = try SettingsFolder(["inferq.toml": models]).load()
+        let timeouts = settings.models.mapValues(\.timeout)
+        #expect(timeouts == ["own": .seconds(300), "llama": .seconds(3600), "short": .seconds(300)])
+    }
+
+    @Test(arguments: [
+        ("names = [\"\"]", "names"), ("paths = [\"predict\"]", "paths"), ("paths = [\"/a/../b\"]", "paths"),
+        ("paths = [\"/a*\"]", "paths"), ("paths = [\"/a?b=1\"]", "paths"), ("direct = [\"/v1/thing\"]", "direct"),
+        ("queued = [\"TRACE /v1/thing\"]", "queued"), ("queued = [\"PUT  /v1/thing\"]", "queued"),
+        ("linger = \"never\"", "linger"), ("forward_authorization = 1", "forward_authorization"),
+        ("dialect = \"latin\"", "dialect"), ("expires_in = 0", "expires_in"),
+    ])
+    func whatIsWrongWithASettingOfCallsIsSaid(_ line: String, _ key: String) throws {
+        let problems = try SettingsFolder(["inferq.toml": "[models.m]\nurl = \"http://a/\"\n\(line)"]).problems()
+        #expect(problems.count == 1 && problems.allSatisfy { $0.contains("models.m.\(key): ") }, "\(problems)")
     }
 
     @Test

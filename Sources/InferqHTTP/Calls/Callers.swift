@@ -1,0 +1,63 @@
+package import InferqCore
+package import InferqQueue
+import InferqStore
+package import Logging
+import ServiceLifecycle
+
+/// The clients of plain calls: whose repeat is whose, and what becomes of a job whose client has gone. After a restart of the
+/// gateway, such a job runs to its end.
+package final class Callers: Service {
+    private let queue: JobQueue
+    private let wheel: TimerWheel
+    private let logger: Logger
+    let metrics = CallMetrics()
+    let recent = RecentCalls()
+    private let (departures, departure) = AsyncStream.makeStream(of: Departure.self)
+
+    /// A client that is gone, at the moment at which its job is to be looked at.
+    private struct Departure: Sendable {
+        let job: UUIDv7
+        let linger: Duration
+    }
+
+    package init(queue: JobQueue, wheel: TimerWheel, logger: Logger) {
+        self.queue = queue
+        self.wheel = wheel
+        self.logger = logger
+    }
+
+    // MARK: Lingering
+
+    /// Nobody is left who asked for this job: unless somebody listens by then, it is cancelled after `linger`.
+    func linger(_ job: UUIDv7, for linger: Duration) {
+        let departure = Departure(job: job, linger: linger)
+        _ = wheel.call(after: linger) { [departures = self.departure] in departures.yield(departure) }
+    }
+
+    /// Ends on graceful shutdown: jobs whose clients have gone run on then, and after the next start.
+    package func run() async throws {
+        await withTaskCancellationOrGracefulShutdownHandler {
+            for await departure in departures { await end(departure) }
+        } onCancelOrGracefulShutdown: {
+            self.departure.finish()
+        }
+    }
+
+    private func end(_ departure: Departure) async {
+        guard !queue.hub.isHeard(departure.job.key) else {
+            // Somebody listens, or has taken the call up: it is looked at again, since he may leave as silently.
+            return linger(departure.job, for: max(departure.linger, .seconds(1)))
+        }
+        do {
+            guard let job = try await queue.store.head(departure.job), !job.status.isFinal else { return }
+            guard try await queue.cancel(departure.job)?.status == .cancelled else { return }
+            metrics.abandoned.add()
+            logger.info("job cancelled: its client is gone", metadata: ["job_id": "\(departure.job)"])
+        } catch {
+            logger.warning(
+                "a job whose client is gone could not be cancelled",
+                metadata: ["job_id": "\(departure.job)", "error": "\(error)"]
+            )
+        }
+    }
+}

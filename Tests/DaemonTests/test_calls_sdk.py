@@ -1,0 +1,116 @@
+"""The OpenAI SDK, unmodified, through inferq to a real LLM server: llama.cpp's own, with a model made on the spot."""
+
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+
+import openai
+import pytest
+
+from crash_loop import free_port
+from waiting import until
+
+SERVER = pathlib.Path(__file__).parent / "llama_server.py"
+MESSAGES = [{"role": "user", "content": "hi"}]
+
+
+class Llama:
+    """The process of the model server. It says much the same each time, so answers can be compared."""
+
+    def __init__(self, folder):
+        self.folder, self.port, self.process = folder, free_port(), None
+
+    def start(self):
+        model = self.folder / "tiny.gguf"
+        self.process = subprocess.Popen(
+            [sys.executable, SERVER, "--port", str(self.port), "--model", model, "--slots", "4"],
+            stdout=(self.folder / "llama.log").open("ab"), stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        return self
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory):
+    server = Llama(tmp_path_factory.mktemp("llama")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def gateway(make_gateway, llama):
+    return make_gateway({"tiny": {
+        "url": f"http://127.0.0.1:{llama.port}", "dialect": "openai", "names": ["gpt-*"], "health": "/health",
+    }})  # fmt: skip
+
+
+@pytest.fixture
+def client(gateway):
+    return openai.OpenAI(base_url=gateway.url + "/v1", api_key="none", timeout=60)
+
+
+def ask(client, **more):
+    return client.chat.completions.create(model="gpt-4o", messages=MESSAGES, max_tokens=8, **more)
+
+
+@pytest.mark.timeout(60)
+def test_chat_completions_are_those_of_the_server(client, gateway, llama):
+    own = openai.OpenAI(base_url=f"http://127.0.0.1:{llama.port}/v1", api_key="none", timeout=60)
+    through = ask(client)
+    assert through.choices[0].message.content == ask(own).choices[0].message.content
+    assert through.usage.completion_tokens == 8
+    [job] = gateway.get("/v1/inference").json()["results"]
+    assert job["status"] == "COMPLETED" and job["call"]["answer_status"] == 200
+
+
+@pytest.mark.timeout(60)
+def test_a_stream_is_read_by_the_sdk(client):
+    pieces = [chunk for chunk in ask(client, stream=True, stream_options={"include_usage": True})]
+    assert pieces[-1].usage.completion_tokens == 8
+    text = "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
+    assert text == ask(client).choices[0].message.content
+
+
+@pytest.mark.timeout(60)
+def test_models_are_listed_for_the_sdk(client):
+    assert [model.id for model in client.models.list()] == ["tiny"]
+    assert client.models.retrieve("tiny").owned_by == "inferq"
+
+
+@pytest.mark.timeout(60)
+def test_errors_are_the_sdks_own(client):
+    with pytest.raises(openai.NotFoundError) as found:
+        client.chat.completions.create(model="other", messages=MESSAGES)
+    assert found.value.code == "model_not_found" and "tiny" in found.value.message
+    with pytest.raises(openai.BadRequestError) as found:
+        client.chat.completions.create(model="tiny", messages="no list")
+    assert "messages" in found.value.message
+
+
+@pytest.mark.timeout(60)
+def test_an_error_is_not_asked_for_again_by_the_sdk(client, gateway):
+    """llama.cpp has no embeddings here and says 501, which the SDK would repeat twice."""
+    with pytest.raises(openai.InternalServerError):
+        client.embeddings.create(model="tiny", input="hi")
+    assert len(gateway.get("/v1/inference").json()["results"]) == 1
+
+
+@pytest.mark.timeout(90)
+def test_a_server_that_restarts_costs_nobody_his_call(client, gateway, llama):
+    assert ask(client).usage.completion_tokens == 8
+    llama.stop()
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(ask(client).usage.completion_tokens)) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(gateway.get("/v1/inference").json()["results"]) == 6, "five jobs that wait")
+    llama.start()
+    for thread in threads:
+        thread.join(60)
+    assert found == [8] * 5
+    assert {job["attempt"] for job in gateway.get("/v1/inference").json()["results"]} == {1}
