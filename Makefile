@@ -79,6 +79,10 @@ bench-scale: bench-setup ## a million jobs, 10,000 listeners, and MINUTES=60 of 
 		python3 Benchmarks/$$one.py "$$@" $(if $(RECORD),--record) || exit; \
 	done
 
+.PHONY: bench-calls
+bench-calls: bench-setup ## a call through the gateway beside the model server alone (2 minutes); RECORD=1
+	python3 Benchmarks/calls.py $(if $(RECORD),--record)
+
 .PHONY: bench-redis
 bench-redis: bench-setup ## the ring, a Redis on this host, and a worker beside it, in turn (3 minutes)
 	packaging/install-deps.sh redis-server
