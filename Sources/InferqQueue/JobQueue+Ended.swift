@@ -12,6 +12,7 @@ extension JobQueue {
         var options = Submission.Options()
         options.kept = job.options
         options.kept.retryOf = job.id
+        options.kept.call = job.options.call?.outliving
         options.maxAttempts = job.maxAttempts
         var input = job.input
         if case .file(let name) = input.content {

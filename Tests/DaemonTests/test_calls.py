@@ -173,7 +173,7 @@ def test_a_body_past_the_limit_is_refused_and_leaves_nothing(make_gateway, model
     gateway = make_gateway({"llama": {"url": model_server.url(""), "dialect": "openai"}}, max_upload="100KiB")
     answer = call(gateway, body=bytes(200_000))
     assert answer.status == 413 and answer.json()["error"]["code"] == "body_too_large"
-    assert jobs(gateway) == [] and list((gateway.folder / "inferq.db.blobs").glob("*")) == []
+    assert jobs(gateway) == [] and list((gateway.folder / "blobs").iterdir()) == []
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
@@ -426,6 +426,37 @@ def test_an_unknown_model_is_said_in_each_dialect(make_gateway, model_server, fo
     assert answer.status == 404 and "own" in member(answer.json()) and "gone" in member(answer.json())
 
 
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+
+
+@pytest.mark.parametrize("sent, status", [
+    (HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400),
+    (HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+    (HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+    (HEAD + b"".join(b"X-%d: 1\r\n" % n for n in range(300)) + b"Content-Length: 2\r\n\r\n{}", 431),
+    (HEAD + b"X-Long: " + b"x" * 9000 + b"\r\nContent-Length: 2\r\n\r\n{}", 431),
+    (HEAD + b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: x\r\nContent-Length: 2\r\n\r\n{}", 501),
+    (b"CONNECT /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 501),
+    (b"POST /upstream/llama/../../etc HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{}", 400),
+    (b"POST /upstream/llama/%2e%2E/etc HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{}", 400),
+], ids=["two lengths", "length and chunks", "unknown coding", "300 fields", "9 KiB of fields", "WebSocket", "CONNECT",
+        "dots", "encoded dots"])  # fmt: skip
+def test_bad_requests_reach_no_model_server(llama, model_server, sent, status):
+    gateway = llama()
+    with wire.dial(gateway.address) as sock:
+        sock.sendall(sent)
+        assert wire.read_answer(sock, "POST").status == status
+    assert jobs(gateway) == [] and model_server.route("/v1/chat/completions").calls == []
+
+
+def test_an_answer_whose_head_is_too_large_is_said_to_be(llama, model_server):
+    gateway = llama(max_attempts=1)
+    fields = [(f"X-{n}", "x" * 1000) for n in range(17)]
+    model_server.route("/v1/chat/completions").answer_with(answers.ok(headers=fields))
+    answer = call(gateway)
+    assert answer.status == 502 and "head of the model server's answer is too large" in answer.json()["error"]["message"]
+
+
 # Durable
 
 
@@ -452,13 +483,16 @@ def test_a_server_that_is_away_costs_no_call(llama, model_server):
     assert (answer.status, answer.body) == (200, b"up")
 
 
-def test_a_retry_makes_the_same_call(llama, model_server):
-    gateway = llama()
+def test_a_retry_makes_the_same_call_and_waits_for_nobody(llama, model_server):
+    gateway = llama(linger="100ms")
     route = model_server.route("/v1/chat/completions")
-    route.answer_with(answers.status(400), answers.ok(b"fine", "text/plain"))
+    route.answer_with(answers.status(400), answers.hang(), answers.ok(b"fine", "text/plain"))
     assert call(gateway, headers={"X-Own": "1"}).status == 400
     [job] = jobs(gateway)
     again = gateway.post(job["urls"]["self"] + "/retry", b"", headers={}).json()
+    route.wait_calls(2)
+    gateway.kill()
+    gateway.restart()
     ended = gateway.ended(again)
     assert ended["status"] == "COMPLETED" and ended["call"]["target"] == "/v1/chat/completions"
     assert route.calls[1].header("X-Own") == "1"
@@ -519,3 +553,46 @@ def test_the_administration_of_ollama_is_closed(make_gateway, model_server):
     for target in ("/upstream/gemma/a/../b", "/upstream/gemma/a/%2e%2E/b", "/api/..%2fv1/chat"):
         assert call(gateway, target, {}).status in (400, 404), target
     assert [each.target for each in model_server.route("/api/delete").calls] == []
+
+
+# Restarts
+
+
+def test_a_client_that_comes_back_after_a_restart_finds_its_call(llama, model_server):
+    gateway = llama(linger="60s")
+    route = model_server.route("/v1/chat/completions")
+    route.answer_with(answers.hang(), answers.ok(b"once", "text/plain"), answers.ok(b"twice", "text/plain"))
+    body = json.dumps({"model": "llama", "text": "x" * 100_000}).encode()
+    for count, each in enumerate((body, b'{"model":"llama"}'), 1):
+        sock = wire.dial(gateway.address)
+        sock.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(each) + each
+        )
+        until(lambda count=count: len(jobs(gateway)) == count, "the job")
+    route.wait_calls(1)
+    gateway.kill()
+    gateway.restart()
+    for each, expected in ((body, b"once"), (b'{"model":"llama"}', b"twice")):
+        answer = call(gateway, body=each, headers={"x-stainless-retry-count": "1"})
+        assert (answer.body, answer.headers["X-Inferq-Attached"]) == (expected, "true")
+    assert len(jobs(gateway)) == 2 and len(route.calls) == 3
+
+
+def test_a_call_whose_client_does_not_come_back_after_a_restart_is_cancelled(llama, model_server):
+    gateway = llama(linger="1s")
+    route = model_server.route("/v1/chat/completions")
+    route.answer_with(answers.hang())
+    kept = call(gateway, headers={"Prefer": "respond-async"}).json()
+    route.wait_calls(1)
+    sock = wire.dial(gateway.address)
+    sock.sendall(
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 17\r\n\r\n" + b'{"model":"llama"}'
+    )
+    until(lambda: len(jobs(gateway)) == 2, "the second job")
+    gateway.kill()
+    gateway.restart()
+    [lost] = [job for job in jobs(gateway) if job["id"] != kept["id"]]
+    assert gateway.ended(lost)["status"] == "CANCELLED"
+    assert gateway.record(kept)["status"] == "RUNNING"

@@ -140,6 +140,9 @@ def test_a_broken_configuration_is_served_as_503_until_it_is_mended(manager):
         assert answer.status == 503 and answer.headers["Retry-After"] == "10"
         problem = answer.json()
         assert problem["code"] == "degraded" and "heartbeat" in problem["detail"]
+    # Clients of model servers are told in their own words.
+    assert get(manager, "/v1/chat/completions").json()["error"]["code"] == "degraded"
+    assert "heartbeat" in get(manager, "/api/chat").json()["error"]
     assert get_locally(manager, "/readyz").status == 503
     since = time.monotonic()
     manager.write_config()

@@ -128,6 +128,7 @@ struct StoreUpgradeTests {
             for name in ["count_ended", "count_removed"] { try db.execute(sql: "DROP TRIGGER \(name)") }
             try db.execute(
                 sql: """
+                    DROP INDEX job_open_call;
                     ALTER TABLE job DROP COLUMN call;
                     ALTER TABLE job DROP COLUMN output_head;
                     PRAGMA writable_schema = ON;

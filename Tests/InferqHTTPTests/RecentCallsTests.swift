@@ -47,4 +47,14 @@ struct RecentCallsTests {
         for byte in UInt8(0)..<25 { while let job = calls.take([byte], now: now) { found.insert(job) } }
         #expect(found == Set((1...100).map(job)))
     }
+
+    @Test
+    func aRepeatWaitsForTheNewsThatItsOwnConnectionHasEnded() async throws {
+        let wheel = TimerWheel()
+        calls.begin([1])
+        async let repeated = calls.take([1], waitingBy: wheel)
+        calls.end(job(1), [1], for: .seconds(60))
+        #expect(await repeated == job(1))
+        #expect(await calls.take([1], waitingBy: wheel) == nil, "nobody waits")
+    }
 }

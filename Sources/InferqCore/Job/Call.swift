@@ -42,6 +42,13 @@ package final class AnswerHead: Sendable {
     }
 }
 
+extension Call {
+    /// The same for nobody who waits.
+    package var outliving: Call {
+        Call(method: method, target: target, dialect: dialect, headers: headers, outlivesClient: true)
+    }
+}
+
 extension Call: Equatable {
     package static func == (one: Call, other: Call) -> Bool {
         one === other

@@ -11,11 +11,7 @@ struct CallAnswer: Sendable {
     /// - Throws: ``APIError`` for a job that has no answer to pass on.
     func response(to job: Job, isAttached: Bool) async throws -> Response {
         guard let output = job.output, let head = output.head else { throw APIError.jobEnded(job) }
-        var headers = HTTPFields()
-        for field in head.headers {
-            guard let name = HTTPField.Name(field.name) else { continue }
-            headers.append(HTTPField(name: name, value: field.value))
-        }
+        var headers = HTTPFields(head.headers)
         headers[.contentType] = output.contentType
         headers[.contentEncoding] = output.contentEncoding
         headers[.inferenceID] = job.id.description

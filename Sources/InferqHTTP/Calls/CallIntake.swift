@@ -1,4 +1,3 @@
-import Crypto
 import HTTPTypes
 import InferqCore
 import InferqQueue
@@ -23,6 +22,7 @@ struct CallIntake: Sendable {
         // What the head alone can be refused for, before the body is asked for.
         let options = try JobOptions(headers: request.headers)
         let key = try options.key(orHeader: request.headers[.idempotencyKey])
+        let headers = try HeaderPassage.toServer(request.headers)
         let contentType = request.headers[.contentType]
         let reader = BodyReader(gateway: gateway, context: context)
         var body = BodyModel(contentType: contentType, contentEncoding: request.headers[.contentEncoding])
@@ -43,7 +43,7 @@ struct CallIntake: Sendable {
                 method: request.method.rawValue,
                 target: found.target,
                 dialect: model.dialect,
-                headers: try HeaderPassage.toServer(request.headers),
+                headers: headers,
                 outlivesClient: outlives
             )
             submission.options.expiresIn = submission.options.expiresIn ?? model.expiresIn
@@ -53,7 +53,7 @@ struct CallIntake: Sendable {
             }
             if model.forwardsAuthorization { submission.authorization = request.headers[.authorization] }
             return Received(
-                submission: submission, model: model, fingerprint: Self.fingerprint(line, model.name, digest))
+                submission: submission, model: model, fingerprint: RecentCalls.fingerprint(line, model.name, digest))
         } catch {
             if case .file(let name) = input.content { await gateway.store.blobs.remove(name) }
             throw error
@@ -68,14 +68,5 @@ struct CallIntake: Sendable {
         else { return nil }
         return Payload(
             content: input.content, byteCount: input.byteCount, contentType: input.contentType, form: .json)
-    }
-
-    private static func fingerprint(_ line: String, _ model: String, _ digest: [UInt8]) -> RecentCalls.Fingerprint {
-        var hash = SHA256()
-        for part in [Array(line.utf8), Array(model.utf8), digest] {
-            withUnsafeBytes(of: UInt64(part.count).bigEndian) { hash.update(bufferPointer: $0) }
-            hash.update(data: part)
-        }
-        return Array(hash.finalize())
     }
 }

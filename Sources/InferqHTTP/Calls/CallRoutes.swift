@@ -35,7 +35,8 @@ struct CallRoutes: Sendable {
         if preference.respondsAsync { return try await accepted(job, preference) }
         let waiting = JobWait(gateway: gateway, connection: context.connection)
         let limit = preference.waits ? preference.wait(at: HTTPSettings.longestWait) : nil
-        defer { gateway.callers.recent.add(job.id, received.fingerprint, for: context.settings.repeatWindow) }
+        gateway.callers.recent.begin(received.fingerprint)
+        defer { gateway.callers.recent.end(job.id, received.fingerprint, for: context.settings.repeatWindow) }
         switch try await waiting.outcome(of: job.id, within: limit) {
         case .ended(let ended):
             let answer = CallAnswer(gateway: gateway, context: context)
@@ -61,7 +62,7 @@ struct CallRoutes: Sendable {
     private func job(of received: CallIntake.Received, _ request: Request) async throws -> Awaited {
         let submission = received.submission
         if submission.key == nil, request.headers.isRepeat,
-            let known = gateway.callers.recent.take(received.fingerprint),
+            let known = await gateway.callers.recent.take(received.fingerprint, waitingBy: gateway.wheel),
             let job = try await gateway.store.head(known), job.status != .cancelled
         {
             if case .file(let name) = submission.input.content { await gateway.store.blobs.remove(name) }

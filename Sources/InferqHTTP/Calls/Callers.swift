@@ -1,14 +1,15 @@
-package import InferqCore
-package import InferqQueue
+import Crypto
+import InferqCore
+import InferqQueue
 import InferqStore
-package import Logging
+import Logging
 import ServiceLifecycle
 
-/// The clients of plain calls: whose repeat is whose, and what becomes of a job whose client has gone. After a restart of the
-/// gateway, such a job runs to its end.
+/// The clients of plain calls: whose repeat is whose, and what becomes of a job whose client has gone.
 package final class Callers: Service {
     private let queue: JobQueue
     private let wheel: TimerWheel
+    private let settings: Live<HTTPSettings>
     private let logger: Logger
     let metrics = CallMetrics()
     let recent = RecentCalls()
@@ -20,8 +21,12 @@ package final class Callers: Service {
         let linger: Duration
     }
 
-    package init(queue: JobQueue, wheel: TimerWheel, logger: Logger) {
+    /// Open calls that are looked at after a start; older ones run to their end.
+    private static let openLimit = 10_000
+
+    init(queue: JobQueue, wheel: TimerWheel, settings: Live<HTTPSettings>, logger: Logger) {
         self.queue = queue
+        self.settings = settings
         self.wheel = wheel
         self.logger = logger
     }
@@ -36,10 +41,27 @@ package final class Callers: Service {
 
     /// Ends on graceful shutdown: jobs whose clients have gone run on then, and after the next start.
     package func run() async throws {
+        await takeOver()
         await withTaskCancellationOrGracefulShutdownHandler {
             for await departure in departures { await end(departure) }
         } onCancelOrGracefulShutdown: {
             self.departure.finish()
+        }
+    }
+
+    /// The clients of the process before have lost their connections. Those that come back find their jobs.
+    private func takeOver() async {
+        do {
+            for job in try await queue.store.openCalls(limit: Self.openLimit) {
+                guard let call = job.options.call, !call.outlivesClient else { continue }
+                var digest = job.input.digest ?? []
+                if case .inline(let bytes) = job.input.content { digest = Array(SHA256.hash(data: bytes)) }
+                let fingerprint = RecentCalls.fingerprint("\(call.method) \(call.target)", job.model, digest)
+                recent.add(job.id, fingerprint, for: settings.current.repeatWindow)
+                if let linger = queue.model(job.model)?.linger { self.linger(job.id, for: linger) }
+            }
+        } catch {
+            logger.warning("calls of before the start could not be read", metadata: ["error": "\(error)"])
         }
     }
 

@@ -39,7 +39,7 @@ package struct Gateway: Sendable {
         self.remoteAttempts = remoteAttempts
         self.droppedLogLines = droppedLogLines
         self.queue = queue
-        callers = Callers(queue: queue, wheel: wheel, logger: logger)
+        callers = Callers(queue: queue, wheel: wheel, settings: settings, logger: logger)
         callTable = CurrentCallTable(queue)
         self.wheel = wheel
         self.settings = settings

@@ -88,6 +88,7 @@ enum Schema {
                     WHERE expiry IS NOT NULL AND attempt = 0 AND phase < 2;
                 -- every list is a merge of runs of this one
                 CREATE INDEX job_listed ON job (model, phase, key);
+                \(openCallsIndex)
                 -- the sweep for orphans at the start asks for each file that there is
                 CREATE INDEX job_input_file ON job (input_file) WHERE input_file IS NOT NULL;
                 CREATE INDEX job_output_file ON job (output_file) WHERE output_file IS NOT NULL;
@@ -169,6 +170,9 @@ enum Schema {
         )
     }
 
+    /// The start's question: whose clients went away with the process before.
+    private static let openCallsIndex = "CREATE INDEX job_open_call ON job (key) WHERE call IS NOT NULL AND phase < 3;"
+
     private static let countingTriggers = """
         CREATE TRIGGER count_ended AFTER UPDATE OF phase ON job WHEN NEW.phase >= 3 AND OLD.phase < 3 BEGIN
             UPDATE ended SET jobs = jobs + 1, bytes = bytes + \(size("NEW")) WHERE one = 1;
@@ -195,6 +199,7 @@ enum Schema {
                     WHERE type = 'table' AND name = 'job';
                 PRAGMA schema_version = \(version + 3);
                 PRAGMA writable_schema = RESET;
+                \(openCallsIndex)
                 DROP TRIGGER count_ended;
                 DROP TRIGGER count_removed;
                 \(countingTriggers)

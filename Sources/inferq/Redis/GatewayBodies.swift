@@ -53,12 +53,23 @@ struct GatewayBodies: Sendable {
         )
         let reply = await server.answer(to: attempt, model)
         guard stop.reason == nil, case .answered(let answer) = reply, answer.bytes.count > Payload.inlineLimit
-        else { return .reply(reply) }
+        else { return .reply(Self.carried(reply)) }
         let request = output(answer, of: offer)
         switch await exchange(offer, stop, "the answer could not be handed in at", request: request, success: 204) {
         case .answered, .over: return .delivered
         case .failed(let reply): return .reply(reply)
         }
+    }
+
+    /// An error's answer goes through Redis, where it takes room from others: one that is larger than this is left out, and
+    /// its client gets the status in our words.
+    private static let errorLimit = 1 << 20
+
+    private static func carried(_ reply: Reply) -> Reply {
+        guard case .failed(let failure, let retryAfter, let answer?) = reply, answer.bytes.count > errorLimit else {
+            return reply
+        }
+        return .failed(failure, retryAfter: retryAfter)
     }
 
     private func input(of offer: JobOffer) -> ClientRequest {
