@@ -84,7 +84,9 @@ package final class EventHub: Sendable {
     }
 
     /// Called after the commit of an event.
-    func ring(_ job: JobKey) {
+    ///
+    /// - Parameter isLast: whether the job has ended by it; those who listen to it hear ``Bell/Rings/end`` as well.
+    func ring(_ job: JobKey, isLast: Bool = false) {
         let (bells, all) = state.withLock { state in
             state.lastRing += 1
             state.listeners[job]?.lastRing = state.lastRing
@@ -92,7 +94,7 @@ package final class EventHub: Sendable {
         }
         for bell in all.values { bell.ring(.event) }
         guard let bells else { return }
-        for bell in bells.values { bell.ring(.event) }
+        for bell in bells.values { bell.ring(isLast ? [.event, .end] : .event) }
     }
 
     /// Wakes everybody for the last time: the service is stopping.

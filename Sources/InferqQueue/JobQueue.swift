@@ -211,7 +211,7 @@ package final class JobQueue: Sendable {
         let job = change.job
         backlog.apply(change, now: .now)
         metrics.apply(change)
-        if !change.events.isEmpty { hub.ring(job.key) }
+        if !change.events.isEmpty { hub.ring(job.key, isLast: job.status.isFinal) }
         if job.status.isFinal { authorizations.forget(job.key) }
         switch job.state {
         case .pending(isDue: true):

@@ -20,6 +20,8 @@ package final class Bell: Sendable {
         package static let stop = Rings(rawValue: 8)
         /// The attempt's job was cancelled.
         package static let cancel = Rings(rawValue: 16)
+        /// What is new is the last there is: the job has ended.
+        package static let end = Rings(rawValue: 32)
     }
 
     private struct State {

@@ -35,10 +35,11 @@ struct JobWait: Sendable {
             connection.onHangUp(ring: nil)
             gateway.queue.hub.leave(id.key, bell)
         }
+        guard let job = try await gateway.store.head(id) else { return .gone }
+        if job.status.isFinal { return try await whole(id) ?? .gone }
         while true {
-            guard let job = try await gateway.store.head(id) else { return .gone }
-            if job.status.isFinal { return try await whole(id) ?? .gone }
             let rings = await bell.wait()
+            // It goes on: there is nothing to read.
             if rings == [.event] { continue }
             // An end that came together with the end of the wait still counts.
             if let ended = try await whole(id) { return ended }
