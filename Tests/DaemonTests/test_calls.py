@@ -120,6 +120,20 @@ def test_an_error_is_kept_whole(llama, model_server):
     assert gateway.get(jobs(gateway)[0]["urls"]["output"]).body == body
 
 
+def test_an_error_that_is_too_large_to_keep_says_so(llama, model_server):
+    gateway = llama(max_answer="1KiB")
+    model_server.route("/v1/chat/completions").answer_with(answers.ok(bytes(2000), "image/x", 400))
+    answer = call(gateway)
+    assert answer.status == 400 and "larger than 1024 bytes" in answer.json()["error"]["message"]
+
+
+def test_101_is_no_answer(llama, model_server):
+    gateway = llama(max_attempts=1)
+    model_server.route("/v1/chat/completions").answer_with(lambda exchange: exchange.send(answers.head(101, [])))
+    answer = call(gateway)
+    assert answer.status == 502 and answer.json()["error"]["code"] == "bad_response"
+
+
 def test_errors_that_may_pass_are_repeated_and_the_last_one_is_passed_on(llama, model_server):
     gateway = llama(max_attempts=3)
     route = model_server.route("/v1/chat/completions")
@@ -137,6 +151,10 @@ def test_a_redirect_is_not_followed_and_not_passed_on(llama, model_server):
     answer = call(gateway)
     assert answer.status == 502 and answer.headers["x-should-retry"] == "false"
     assert "http://127.0.0.1:1/elsewhere" in answer.json()["error"]["message"]
+    assert answer.json()["error"]["code"] == "http_error"
+    [job] = jobs(gateway)
+    assert (answer.headers["X-Inference-Id"], answer.headers["X-Event-Id"]) == (job["id"], job["event_id"])
+    assert answer.headers["X-Request-Id"] == job["id"] and job["event_id"] in answer.headers["Link"]
     assert len(model_server.route("/v1/chat/completions").calls) == 1
 
 
@@ -173,6 +191,7 @@ def test_a_body_past_the_limit_is_refused_and_leaves_nothing(make_gateway, model
     gateway = make_gateway({"llama": {"url": model_server.url(""), "dialect": "openai"}}, max_upload="100KiB")
     answer = call(gateway, body=bytes(200_000))
     assert answer.status == 413 and answer.json()["error"]["code"] == "body_too_large"
+    assert "max_upload" in answer.json()["error"]["message"]
     assert jobs(gateway) == [] and list((gateway.folder / "blobs").iterdir()) == []
 
 
@@ -203,6 +222,16 @@ def test_a_server_that_is_away_is_502_for_what_is_handed_through(llama, model_se
     model_server.stop_listening()
     answer = wire.exchange(gateway.address, "GET", "/upstream/llama/health")
     assert answer.status == 502 and answer.json()["error"]["code"] == "connect_failed"
+
+
+def test_an_answer_that_breaks_off_is_cut_for_the_client_too(llama, model_server):
+    gateway = llama()
+    for target, answer in (("/half", answers.half_body()), ("/chunks", answers.half_chunked())):
+        model_server.route(target).answer_with(answer)
+        with wire.dial(gateway.address, 10) as sock:
+            sock.sendall(b"GET /upstream/llama%s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % target.encode())
+            received = wire.read_to_close(sock)
+        assert received.startswith(b"HTTP/1.1 200") and b"half" in received and not received.endswith(b"0\r\n\r\n")
 
 
 # Whose call it is
@@ -397,6 +426,18 @@ def test_the_same_key_attaches_and_another_request_with_it_is_refused(llama, mod
     assert (answer.body, answer.headers["X-Inferq-Attached"], len(route.calls)) == (b"first", "true", 1)
     for other in (call(gateway, body={"model": "llama", "n": 2}, headers=key), call(gateway, "/v1/completions", headers=key)):
         assert other.status == 422 and other.json()["error"]["code"] == "key_reused"
+
+
+def test_a_key_belongs_to_one_model(make_gateway, model_server):
+    gateway = make_gateway({
+        "a": {"url": model_server.url("/a"), "dialect": "openai"}, "b": {"url": model_server.url("/b"), "dialect": "openai"},
+    })  # fmt: skip
+    key = {"Idempotency-Key": "k"}
+    assert call(gateway, "/upstream/a/v1/x", {}, headers=key).status == 200
+    answer = call(gateway, "/upstream/b/v1/x", {}, headers=key)
+    assert answer.status == 422 and answer.json()["error"]["code"] == "key_reused"
+    again = call(gateway, "/upstream/a/v1/x", {}, headers=key)
+    assert (again.status, again.headers["Idempotency-Replayed"]) == (200, "true")
 
 
 # Errors of our own

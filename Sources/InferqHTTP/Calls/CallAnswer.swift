@@ -10,20 +10,29 @@ struct CallAnswer: Sendable {
 
     /// - Throws: ``APIError`` for a job that has no answer to pass on.
     func response(to job: Job, isAttached: Bool) async throws -> Response {
-        guard let output = job.output, let head = output.head else { throw APIError.jobEnded(job) }
+        guard let output = job.output, let head = output.head else {
+            var error = APIError.callEnded(job)
+            Self.mark(&error.headers, job, isAttached: isAttached)
+            throw error
+        }
         var headers = HTTPFields(head.headers)
         headers[.contentType] = output.contentType
         headers[.contentEncoding] = output.contentEncoding
-        headers[.inferenceID] = job.id.description
-        headers[.eventID] = job.eventID.description
-        headers.append(HTTPField(name: .link, value: "</v1/async/notify/\(job.eventID)>; rel=\"monitor\""))
-        if headers[.requestID] == nil { headers[.requestID] = job.id.description }
-        if isAttached { headers[.attached] = "true" }
+        Self.mark(&headers, job, isAttached: isAttached)
         // The clients of OpenAI and others repeat a 409, a 429 and every 5xx: the gateway has done so already.
         if job.status != .completed { headers[.xShouldRetry] = "false" }
         if let call = job.options.call { gateway.callers.metrics.answered(call.dialect, head.status) }
         let status = HTTPResponse.Status(code: head.status, reasonPhrase: "")
         return Response(status: status, headers: headers, body: try await body(output))
+    }
+
+    /// Whose answer it is.
+    private static func mark(_ headers: inout HTTPFields, _ job: Job, isAttached: Bool) {
+        headers[.inferenceID] = job.id.description
+        headers[.eventID] = job.eventID.description
+        headers.append(HTTPField(name: .link, value: "</v1/async/notify/\(job.eventID)>; rel=\"monitor\""))
+        if headers[.requestID] == nil { headers[.requestID] = job.id.description }
+        if isAttached { headers[.attached] = "true" }
     }
 
     private func body(_ output: Payload) async throws -> Response.Body {

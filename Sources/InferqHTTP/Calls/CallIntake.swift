@@ -49,7 +49,8 @@ struct CallIntake: Sendable {
             submission.options.expiresIn = submission.options.expiresIn ?? model.expiresIn
             let line = "\(request.method.rawValue) \(found.target)"
             submission.key = key.map {
-                IdempotencyKey($0, contentType: contentType, query: line, bodyDigest: digest)
+                IdempotencyKey(
+                    $0, contentType: contentType, query: "\(model.name) \(line)", bodyDigest: digest)
             }
             if model.forwardsAuthorization { submission.authorization = request.headers[.authorization] }
             return Received(

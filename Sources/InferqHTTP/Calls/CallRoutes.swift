@@ -40,7 +40,9 @@ struct CallRoutes: Sendable {
         switch try await waiting.outcome(of: job.id, within: limit) {
         case .ended(let ended):
             let answer = CallAnswer(gateway: gateway, context: context)
-            return try await answer.response(to: ended, isAttached: job.isAttached)
+            var response = try await answer.response(to: ended, isAttached: job.isAttached)
+            if job.isReplayed { response.headers[.idempotencyReplayed] = "true" }
+            return response
         case .timeUp: return try await accepted(job, preference)
         case .hungUp:
             if !job.outlivesClient, let linger = received.model.linger { gateway.callers.linger(job.id, for: linger) }
@@ -57,6 +59,8 @@ struct CallRoutes: Sendable {
         /// Whether it is that of an earlier call, which this one repeats.
         let isAttached: Bool
         let outlivesClient: Bool
+        /// Whether it was found by its key.
+        var isReplayed = false
     }
 
     private func job(of received: CallIntake.Received, _ request: Request) async throws -> Awaited {
@@ -78,7 +82,7 @@ struct CallRoutes: Sendable {
             case .replayed(let id):
                 gateway.callers.metrics.attached.add()
                 // A key opts in.
-                return Awaited(id: id, isAttached: true, outlivesClient: true)
+                return Awaited(id: id, isAttached: true, outlivesClient: true, isReplayed: true)
             }
         } catch let refusal as JobQueue.Refusal {
             throw APIError.refused(refusal, model: submission.model)
@@ -91,6 +95,7 @@ struct CallRoutes: Sendable {
         headers[.location] = "/v1/inference/\(job.id)"
         preference.note(in: &headers)
         if awaited.isAttached { headers[.attached] = "true" }
+        if awaited.isReplayed { headers[.idempotencyReplayed] = "true" }
         return .json(try await ReadRoutes(gateway: gateway).record(job), status: .accepted, headers: headers)
     }
 }

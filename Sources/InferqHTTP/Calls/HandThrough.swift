@@ -127,10 +127,15 @@ struct HandThrough: Sendable {
         }
         defer { gateway.wheel.cancel(deadline) }
         var left = Self.answerLimit
-        for try await part in parts {
-            left -= part.readableBytes
-            guard left >= 0 else { throw HTTPClientError.answerTooLong }
-            try await connection.write(part)
+        do {
+            for try await part in parts {
+                left -= part.readableBytes
+                guard left >= 0 else { throw HTTPClientError.answerTooLong }
+                try await connection.write(part)
+            }
+        } catch is HTTPParserError {
+            // The model server's, not the client's: nobody else has seen it and closes.
+            throw HTTPClientError.closedEarly
         }
         // To a cancelled task the sequence ends as if the body had.
         try Task.checkCancellation()

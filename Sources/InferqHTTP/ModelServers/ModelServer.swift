@@ -131,6 +131,10 @@ package final class ModelServer: Sendable {
 
     private func reply(_ answer: ClientAnswer, _ settings: ModelSettings, isCall: Bool) async throws -> Reply {
         let status = answer.status
+        if isCall, status < 200 {
+            let failure = broken("the model server answered with status \(status), which is no answer")
+            return .failed(failure, retryAfter: nil)
+        }
         guard !(200..<300).contains(status) else {
             return try await AnswerReader.read(answer, limit: settings.maxAnswer, keepsHead: isCall)
         }
@@ -141,13 +145,13 @@ package final class ModelServer: Sendable {
         )
         let isRedirect = [301, 302, 303, 307, 308].contains(status)
         var kept: Reply.Answer?
+        var note = Self.target(of: answer)
         let body: String
         if isCall, !isRedirect {
-            // One that is too large is known by its status alone.
-            if case .answered(let whole) = try await AnswerReader.read(
-                answer, limit: settings.maxAnswer, keepsHead: true)
-            {
-                kept = whole
+            switch try await AnswerReader.read(answer, limit: settings.maxAnswer, keepsHead: true) {
+            case .answered(let whole): kept = whole
+            case .failed(let failure, _, _): note += "; \(failure.message)"
+            case .refused: break
             }
             body = String(decoding: kept?.bytes.prefix(Self.shownLimit) ?? [], as: UTF8.self)
         } else {
@@ -155,7 +159,7 @@ package final class ModelServer: Sendable {
         }
         let failure = Failure(
             .httpError,
-            "the model server answered with status \(status)\(Self.target(of: answer))",
+            "the model server answered with status \(status)\(note)",
             isRetryable: status == 408 || status == 425 || status == 429 || status >= 500,
             status: status,
             body: body

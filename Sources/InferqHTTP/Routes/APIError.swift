@@ -160,8 +160,9 @@ extension APIError {
         APIError(.noOutput, "The job \(id) has no output: it is \(Wire.status(status)).")
     }
 
-    static func bodyTooLarge(limit: Int) -> APIError {
-        APIError(.bodyTooLarge, "The body is larger than \(limit) bytes, the setting max_body.").closing
+    /// - Parameter setting: the limit's.
+    static func bodyTooLarge(limit: Int, setting: String = "max_body") -> APIError {
+        APIError(.bodyTooLarge, "The body is larger than \(limit) bytes, the setting \(setting).").closing
     }
 
     static let headTimeout = APIError(.headTimeout, "The head of the request did not arrive in time.").closing
@@ -326,6 +327,18 @@ extension APIError {
         error.cause = job.error?.json ?? Array("null".utf8)
         // The clients of OpenAI and others repeat a 409, a 429 and every 5xx: that would be a new job each time.
         return error.with(.xShouldRetry, "false")
+    }
+
+    /// A call whose job ended without an answer that could be passed on.
+    static func callEnded(_ job: Job) -> APIError {
+        let ended = jobEnded(job)
+        let code = job.error.flatMap { ProblemCode(rawValue: $0.code.rawValue) } ?? ended.code
+        var error = APIError(code, ended.detail)
+        error.headers = ended.headers
+        error.id = ended.id
+        error.cause = ended.cause
+        error.otherStatus = ended.status
+        return error
     }
 
     /// What the model server found wrong with the request stays the client's error; all else is a bad gateway's.

@@ -15,15 +15,19 @@ enum CORS {
 
     /// The answer to a browser that asks before it calls; nil for any other `OPTIONS`.
     ///
-    /// - Parameter allowed: the methods of the path. The origin was checked before.
-    static func preflight(_ request: Request, allowed: String, _ settings: HTTPSettings) -> Response? {
+    /// - Parameters:
+    ///   - allowed: the methods of the path. The origin was checked before.
+    ///   - takesAll: whether header fields of all names are read there, as those of a call are.
+    static func preflight(
+        _ request: Request, allowed: String, takesAll: Bool = false, _ settings: HTTPSettings
+    ) -> Response? {
         guard request.headers[.accessControlRequestMethod] != nil, let origin = request.headers[.origin],
             settings.origins.contains(origin)
         else { return nil }
         var headers: HTTPFields = [
             .allow: allowed,
             .accessControlAllowMethods: allowed,
-            .accessControlAllowHeaders: taken,
+            .accessControlAllowHeaders: takesAll ? request.headers[.accessControlRequestHeaders] ?? taken : taken,
             // Two hours: Chromium remembers no longer. A method or an origin that is taken away is refused all the same.
             .accessControlMaxAge: "7200",
         ]
@@ -37,6 +41,7 @@ enum CORS {
         """
     /// Header fields of an answer that a page may read, but for what it may read anyway.
     private static let exposed = """
-        Allow, ETag, Idempotency-Replayed, Link, Location, Preference-Applied, Retry-After, X-Should-Retry
+        Allow, ETag, Idempotency-Replayed, Link, Location, Preference-Applied, Retry-After, X-Event-Id, X-Inference-Id, \
+        X-Inferq-Attached, X-Request-Id, X-Should-Retry
         """
 }

@@ -78,7 +78,8 @@ package struct GatewayResponder: Sendable {
     /// An answer with what every answer has.
     private func finished(_ response: Response, _ request: Request) -> Response {
         var response = response
-        response.headers[.date] = dates.current
+        // A model server's own passes.
+        if response.headers[.date] == nil { response.headers[.date] = dates.current }
         CORS.mark(&response.headers, request, gateway.settings.current)
         if request.method == .head { response.removeBody() }
         return response
@@ -127,7 +128,7 @@ package struct GatewayResponder: Sendable {
         do {
             if request.method == .options {
                 guard let allow = table.allow(request.path) else { return nil }
-                return CORS.preflight(request, allowed: allow, settings)
+                return CORS.preflight(request, allowed: allow, takesAll: true, settings)
                     ?? Response(status: .noContent, headers: [.allow: allow])
             }
             guard let found = try table.find(request.method, request.path, query: request.query) else { return nil }

@@ -23,9 +23,14 @@ struct BodyReader: Sendable {
         }
     }
 
+    /// A large body is refused by the setting that bounds it there.
+    private func tooLarge(_ limit: Int) -> APIError {
+        .bodyTooLarge(limit: limit, setting: limit == context.settings.maxUpload ? "max_upload" : "max_body")
+    }
+
     private func checkLength(_ request: Request, limit: Int) throws(APIError) -> Int? {
         guard let text = request.headers[.contentLength], let length = Int(saturating: text) else { return nil }
-        guard length <= limit else { throw .bodyTooLarge(limit: limit) }
+        guard length <= limit else { throw tooLarge(limit) }
         return length
     }
 
@@ -96,7 +101,7 @@ struct BodyReader: Sendable {
         defer { gateway.bodies.give(back: held) }
         do {
             for try await chunk in request.body {
-                guard count + chunk.readableBytes <= limit else { throw APIError.bodyTooLarge(limit: limit) }
+                guard count + chunk.readableBytes <= limit else { throw tooLarge(limit) }
                 guard gateway.bodies.take(chunk.readableBytes, limit: context.settings.bodiesInFlight) else {
                     throw APIError.tooManyBodies
                 }
