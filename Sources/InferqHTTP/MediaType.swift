@@ -55,6 +55,13 @@ enum Accept {
     }
 }
 
+extension Request {
+    /// - Throws: 406 when the client does not take answers of this type (`type/subtype`).
+    func checkAccepts(_ type: String) throws(APIError) {
+        guard Accept.admits(type, headers[.accept]) else { throw .notAcceptable(type) }
+    }
+}
+
 extension StringProtocol {
     /// Without the spaces and tabs at both ends.
     var trimmingSpaces: String {

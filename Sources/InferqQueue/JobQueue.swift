@@ -127,7 +127,7 @@ package final class JobQueue: Sendable {
             return .replayed(known)
         }
         let issue = store.ids.next { now ?? store.clock.now }
-        let job = submission.job(issue, maxAttempts: model.maxAttempts)
+        let job = submission.job(issue, model)
         if let authorization = submission.authorization { authorizations.keep(authorization, for: job.key) }
         var isInserted = false
         defer { if !isInserted, submission.authorization != nil { authorizations.forget(job.key) } }

@@ -29,16 +29,16 @@ package struct Submission: Sendable {
         self.input = input
     }
 
-    /// - Parameter maxAttempts: the model's own.
-    func job(_ issue: IDGenerator.Issue, maxAttempts: Int) -> Job {
+    /// - Parameter settings: the model's, for what the client has not said.
+    func job(_ issue: IDGenerator.Issue, _ settings: ModelSettings) -> Job {
         let now = issue.moment
         return Job(
             id: issue.id,
             eventID: issue.eventID,
             model: model,
             options: options.kept,
-            maxAttempts: options.maxAttempts ?? maxAttempts,
-            expiry: options.expiresIn.map { Job.Expiry(in: $0, from: now) },
+            maxAttempts: options.maxAttempts ?? settings.maxAttempts,
+            expiry: (options.expiresIn ?? settings.expiresIn).map { Job.Expiry(in: $0, from: now) },
             input: input,
             start: options.start ?? .at(now.wall),
             now: now

@@ -637,3 +637,35 @@ def test_a_call_whose_client_does_not_come_back_after_a_restart_is_cancelled(lla
     [lost] = [job for job in jobs(gateway) if job["id"] != kept["id"]]
     assert gateway.ended(lost)["status"] == "CANCELLED"
     assert gateway.record(kept)["status"] == "RUNNING"
+
+
+# What is true of native submits as well
+
+
+def test_jobs_of_a_model_expire_that_name_no_time(llama, model_server):
+    gateway = llama(expires_in="1s")
+    model_server.route("/v1/chat/completions").hold()
+    running = gateway.submit("llama")
+    model_server.route("/v1/chat/completions").wait_calls(1)
+    called = call(gateway, headers={"Prefer": "respond-async"}).json()
+    native, own = gateway.submit("llama"), gateway.submit("llama", expires_in="1h")
+    assert gateway.ended(called)["error"]["code"] == gateway.ended(native)["error"]["code"] == "expired"
+    model_server.let_go()
+    assert gateway.ended(own)["status"] == gateway.ended(running)["status"] == "COMPLETED"
+
+
+def test_an_input_that_is_not_as_it_was_stored_is_said_to_be(llama, model_server):
+    gateway = llama(max_attempts=1)
+    route = model_server.route("/v1/chat/completions")
+    route.hold()
+    gateway.submit("llama")
+    route.wait_calls(1)
+    job = call(gateway, body=b"{" + b" " * 100_000 + b"}", headers={"Prefer": "respond-async"}).json()
+    [blob] = (gateway.folder / "blobs").iterdir()
+    data = bytearray(blob.read_bytes())
+    data[70_000] ^= 1
+    blob.write_bytes(data)
+    model_server.let_go()
+    error = gateway.ended(job)["error"]
+    assert "the stored input cannot be read" in error["message"] and "not as it was written" in error["message"]
+    assert any("the stored input cannot be read" in line for line in gateway.log_lines("warning"))

@@ -11,7 +11,7 @@ struct CallAnswer: Sendable {
     /// - Throws: ``APIError`` for a job that has no answer to pass on.
     func response(to job: Job, isAttached: Bool) async throws -> Response {
         guard let output = job.output, let head = output.head else {
-            var error = APIError.callEnded(job)
+            var error = APIError.jobEnded(job, namesCause: true)
             Self.mark(&error.headers, job, isAttached: isAttached)
             throw error
         }

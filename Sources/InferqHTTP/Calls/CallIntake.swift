@@ -27,7 +27,7 @@ struct CallIntake: Sendable {
         let reader = BodyReader(gateway: gateway, context: context)
         var body = BodyModel(contentType: contentType, contentEncoding: request.headers[.contentEncoding])
         var input = try await reader.receive(
-            request, contentType: contentType, largest: context.settings.maxUpload
+            request, contentType: contentType, limit: .upload(context.settings)
         ) { bytes in
             if !found.isNamedByPath { body.read(bytes) }
         }
@@ -35,8 +35,8 @@ struct CallIntake: Sendable {
             let model = try found.model(named: body.name)
             let digest = input.digest ?? []
             if let shown = Self.json(input, request) { input = shown }
-            let isBackground = request.headers[.conversationID] != nil
-            let outlives = preference.respondsAsync || preference.waits || key != nil || isBackground
+            let outlives =
+                preference.respondsAsync || preference.waits || key != nil || request.headers[.conversationID] != nil
             var submission = Submission(model: model.name, options: options.options, input: input)
             submission.options.kept.traceparent = TraceContext.child(of: request.headers[.traceparent])
             submission.options.kept.call = Call(
@@ -46,7 +46,6 @@ struct CallIntake: Sendable {
                 headers: headers,
                 outlivesClient: outlives
             )
-            submission.options.expiresIn = submission.options.expiresIn ?? model.expiresIn
             let line = "\(request.method.rawValue) \(found.target)"
             submission.key = key.map {
                 IdempotencyKey(

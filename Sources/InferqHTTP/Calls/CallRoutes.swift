@@ -74,18 +74,14 @@ struct CallRoutes: Sendable {
             let outlives = job.options.call?.outlivesClient ?? true
             return Awaited(id: known, isAttached: true, outlivesClient: outlives)
         }
-        do {
-            switch try await gateway.queue.submit(submission) {
-            case .stored(let job):
-                let outlives = job.options.call?.outlivesClient ?? true
-                return Awaited(id: job.id, isAttached: false, outlivesClient: outlives)
-            case .replayed(let id):
-                gateway.callers.metrics.attached.add()
-                // A key opts in.
-                return Awaited(id: id, isAttached: true, outlivesClient: true, isReplayed: true)
-            }
-        } catch let refusal as JobQueue.Refusal {
-            throw APIError.refused(refusal, model: submission.model)
+        switch try await SubmitRoutes(gateway: gateway).store(submission) {
+        case .stored(let job):
+            let outlives = job.options.call?.outlivesClient ?? true
+            return Awaited(id: job.id, isAttached: false, outlivesClient: outlives)
+        case .replayed(let id):
+            gateway.callers.metrics.attached.add()
+            // A key opts in.
+            return Awaited(id: id, isAttached: true, outlivesClient: true, isReplayed: true)
         }
     }
 

@@ -70,10 +70,10 @@ struct HandThrough: Sendable {
         case HTTPClientError.noConnection, HTTPClientError.reset, HTTPClientError.shutDown:
             APIError.connectFailed(model)
         case HTTPClientError.timedOut: APIError.answerTimeout(model, limit: timeLimit)
-        case HTTPClientError.closedEarly, HTTPParserError.invalidEOFState:
+        case HTTPClientError.closedEarly, HTTPClientError.cutOff:
             APIError.badResponse(model, "closed the connection before its answer was complete")
-        case HTTPParserError.headerOverflow: APIError.badResponse(model, "sent a head that is too large")
-        case is HTTPParserError: APIError.badResponse(model, "sent an answer that is not HTTP")
+        case HTTPClientError.headTooLarge: APIError.badResponse(model, "sent a head that is too large")
+        case HTTPClientError.notHTTP: APIError.badResponse(model, "sent an answer that is not HTTP")
         default: APIError.badResponse(model, "broke the connection")
         }
     }
@@ -83,11 +83,11 @@ struct HandThrough: Sendable {
     private func response(
         to request: Request, _ answer: ClientAnswer, of model: ModelSettings, _ context: GatewayContext
     ) throws(APIError) -> Response {
-        switch answer.status {
-        case 301, 302, 303, 307, 308:
+        if answer.isRedirect {
             throw .redirected(model.name, answer.status, to: answer.headers.first(name: "location"))
-        case 200...: break
-        default: throw .badResponse(model.name, "answered with status \(answer.status)")
+        }
+        guard answer.status >= 200 else {
+            throw .badResponse(model.name, "answered with status \(answer.status)")
         }
         guard let passed = HeaderPassage.toClient(answer.headers) else {
             throw .badResponse(model.name, "sent header fields of more than \(HeaderPassage.answerLimit) bytes")
@@ -127,15 +127,10 @@ struct HandThrough: Sendable {
         }
         defer { gateway.wheel.cancel(deadline) }
         var left = Self.answerLimit
-        do {
-            for try await part in parts {
-                left -= part.readableBytes
-                guard left >= 0 else { throw HTTPClientError.answerTooLong }
-                try await connection.write(part)
-            }
-        } catch is HTTPParserError {
-            // The model server's, not the client's: nobody else has seen it and closes.
-            throw HTTPClientError.closedEarly
+        for try await part in parts {
+            left -= part.readableBytes
+            guard left >= 0 else { throw HTTPClientError.answerTooLong }
+            try await connection.write(part)
         }
         // To a cancelled task the sequence ends as if the body had.
         try Task.checkCancellation()

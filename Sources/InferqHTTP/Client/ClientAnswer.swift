@@ -14,6 +14,9 @@ package struct ClientAnswer: Sendable {
     package let headers: HTTPHeaders
     let body: Body
 
+    /// Whether it sends the client elsewhere, where a request of this client never goes by itself.
+    var isRedirect: Bool { [301, 302, 303, 307, 308].contains(status) }
+
     /// Calls `take` with each piece of the body until it returns false; the connection is closed then. The server is
     /// not read from while `take` is at work.
     ///

@@ -190,7 +190,7 @@ final class ClientConnection: ChannelDuplexHandler {
     // MARK: Ends
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        fail(error)
+        fail((error as? HTTPParserError).map(HTTPClientError.init) ?? error)
         context.close(promise: nil)
     }
 
@@ -217,8 +217,11 @@ final class ClientConnection: ChannelDuplexHandler {
 
     /// Whether a connection that the server had closed while it was idle ends like this.
     private static func isOfStale(_ error: any Error) -> Bool {
-        if case HTTPClientError.silent = error { return false }
-        return !(error is HTTPParserError)
+        switch error {
+        case HTTPClientError.silent, HTTPClientError.cutOff, HTTPClientError.headTooLarge, HTTPClientError.notHTTP:
+            false
+        default: true
+        }
     }
 
     /// What it means that a new connection failed before a byte of an answer.

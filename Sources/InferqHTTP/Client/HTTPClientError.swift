@@ -1,4 +1,7 @@
-/// How an exchange can fail, beside what the system, TLS and the decoder say.
+import NIOHTTP1
+
+/// How an exchange can fail, beside what the system and TLS say. What the parser says of an answer is among these: its own
+/// errors are those of requests that clients of the gateway send.
 package enum HTTPClientError: Error {
     /// The URL's scheme is none of `http`, `https` and `http+unix`, or it names no host.
     case unreadableURL
@@ -8,6 +11,12 @@ package enum HTTPClientError: Error {
     case reset(any Error)
     /// The connection was closed before the answer was complete.
     case closedEarly
+    /// The connection was closed in the middle of the answer.
+    case cutOff
+    /// The head of the answer is larger than the parser takes.
+    case headTooLarge
+    /// The answer is not HTTP.
+    case notHTTP
     /// The exchange took longer than it may.
     case timedOut
     /// Nothing came for longer than the client waits.
@@ -18,4 +27,13 @@ package enum HTTPClientError: Error {
     case bodyLengthChanged
     /// The client was shut down.
     case shutDown
+
+    init(_ error: HTTPParserError) {
+        self =
+            switch error {
+            case .invalidEOFState: .cutOff
+            case .headerOverflow: .headTooLarge
+            default: .notHTTP
+            }
+    }
 }

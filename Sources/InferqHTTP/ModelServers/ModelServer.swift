@@ -1,5 +1,6 @@
 package import InferqCore
 package import InferqQueue
+import InferqStore
 package import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -143,11 +144,10 @@ package final class ModelServer: Sendable {
             answer.headers.first(name: "retry-after"),
             now: answer.headers.first(name: "date").flatMap { HTTPDate.moment($0, now: .now) } ?? .now
         )
-        let isRedirect = [301, 302, 303, 307, 308].contains(status)
         var kept: Reply.Answer?
         var note = Self.target(of: answer)
         let body: String
-        if isCall, !isRedirect {
+        if isCall, !answer.isRedirect {
             switch try await AnswerReader.read(answer, limit: settings.maxAnswer, keepsHead: true) {
             case .answered(let whole): kept = whole
             case .failed(let failure, _, _): note += "; \(failure.message)"
@@ -199,18 +199,20 @@ package final class ModelServer: Sendable {
     private func reply(to error: any Error) -> Reply {
         switch error {
         case HTTPClientError.noConnection(let reason): return .refused(Self.unreachable(reason))
+        case let error as StoreError:
+            return .failed(broken("the stored input cannot be read: \(error)"), retryAfter: nil)
         case HTTPClientError.shutDown: return .refused(Self.unreachable(error))
         case HTTPClientError.reset:
             return .refused(
                 Refusal(.reset, broken("the model server reset the connection before it answered"))
             )
-        case HTTPClientError.closedEarly, HTTPParserError.invalidEOFState:
+        case HTTPClientError.closedEarly, HTTPClientError.cutOff:
             return .failed(
                 broken("the model server closed the connection before its answer was complete"), retryAfter: nil
             )
-        case HTTPParserError.headerOverflow:
+        case HTTPClientError.headTooLarge:
             return .failed(broken("the head of the model server's answer is too large"), retryAfter: nil)
-        case is HTTPParserError:
+        case HTTPClientError.notHTTP:
             return .failed(broken("the model server's answer is not HTTP"), retryAfter: nil)
         default:
             return .failed(broken("the exchange with the model server broke: \(Self.brief(error))"), retryAfter: nil)

@@ -12,9 +12,7 @@ struct ReferenceHistory: Sendable {
         let id = try context.uuid("event_id")
         let query = try Query(request.query)
         try query.allowOnly(["limit", "skip"])
-        guard Accept.admits("application/json", request.headers[.accept]) else {
-            throw APIError.notAcceptable("application/json")
-        }
+        try request.checkAccepts("application/json")
         let span = try PageSpan(query)
         guard let course = try await gateway.store.course(named: id) else { throw try await gateway.missing(id) }
         var writer = JSONWriter(capacity: 1024 * min(span.limit, Self.page))

@@ -13,7 +13,7 @@ struct ReferenceModels: Sendable {
     }
 
     @Sendable func list(_ request: Request, _ context: GatewayContext) async throws -> Response {
-        try checkAccept(request)
+        try request.checkAccepts("application/json")
         let query = try Query(request.query)
         try query.allowOnly(["limit", "skip", "internal_name"])
         let span = try PageSpan(query)
@@ -36,7 +36,7 @@ struct ReferenceModels: Sendable {
     @Sendable func show(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let text = String(context.parameters["model_id"] ?? "").decodingEscapes
         if let answer = try await inferenceProtocol(request, text, context) { return answer }
-        try checkAccept(request)
+        try request.checkAccepts("application/json")
         try Query(request.query).allowOnly([])
         let models = try await models()
         let name = ModelID.name(text, among: models.map(\.name))
@@ -60,12 +60,6 @@ struct ReferenceModels: Sendable {
             return try await handThrough.answer(request, found, context)
         } catch let error as APIError {
             return found.form.response(for: error, instance: request.path, target: request.target)
-        }
-    }
-
-    private func checkAccept(_ request: Request) throws(APIError) {
-        guard Accept.admits("application/json", request.headers[.accept]) else {
-            throw .notAcceptable("application/json")
         }
     }
 

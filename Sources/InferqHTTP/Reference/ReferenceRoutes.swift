@@ -36,18 +36,12 @@ struct ReferenceRoutes: Sendable {
         ]
     }
 
-    private func checkAccept(_ request: Request) throws(APIError) {
-        guard Accept.admits("application/json", request.headers[.accept]) else {
-            throw .notAcceptable("application/json")
-        }
-    }
-
     // MARK: Submit
 
     @Sendable private func submit(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let reader = BodyReader(gateway: gateway, context: context)
         try reader.checkHead(request)
-        try checkAccept(request)
+        try request.checkAccepts("application/json")
         let submits = SubmitRoutes(gateway: gateway)
         let submission = try await submits.submission(request, reader, .reference)
         switch try await submits.store(submission) {
@@ -84,7 +78,7 @@ struct ReferenceRoutes: Sendable {
     private static let sizeOfList = 8 << 20
 
     @Sendable private func list(_ request: Request, _ context: GatewayContext) async throws -> Response {
-        try checkAccept(request)
+        try request.checkAccepts("application/json")
         let query = try Query(request.query)
         try query.allowOnly(["limit", "skip", "model_id", "saved", "created_by", "tune_id", "location"])
         let span = try PageSpan(query)
@@ -123,7 +117,7 @@ struct ReferenceRoutes: Sendable {
     /// Pipelines have tasks; a job here has none.
     @Sendable private func tasks(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let id = try context.uuid("id")
-        try checkAccept(request)
+        try request.checkAccepts("application/json")
         try Query(request.query).allowOnly([])
         guard let job = try await gateway.store.head(id) else { throw try await gateway.missing(id) }
         var writer = JSONWriter()

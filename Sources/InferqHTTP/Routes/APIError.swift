@@ -161,7 +161,7 @@ extension APIError {
     }
 
     /// - Parameter setting: the limit's.
-    static func bodyTooLarge(limit: Int, setting: String = "max_body") -> APIError {
+    static func bodyTooLarge(limit: Int, setting: String) -> APIError {
         APIError(.bodyTooLarge, "The body is larger than \(limit) bytes, the setting \(setting).").closing
     }
 
@@ -312,14 +312,18 @@ extension APIError {
         APIError(.answerTooLarge, "The answer of the model server of \"\(model)\" is larger than \(limit) bytes.")
     }
 
-    /// A job that a synchronous submit waited for and that gave no output.
-    static func jobEnded(_ job: Job) -> APIError {
+    /// A job that a client waited for and that gave no output.
+    ///
+    /// - Parameter namesCause: whether the code is that of the job's error, as in the answer to a call.
+    static func jobEnded(_ job: Job, namesCause: Bool = false) -> APIError {
         var error: APIError
         if job.status == .cancelled {
             error = APIError(.cancelled, "The job \(job.id) was cancelled.")
         } else {
+            let cause = namesCause ? job.error.flatMap { ProblemCode(rawValue: $0.code.rawValue) } : nil
             error = APIError(
-                .jobFailed, "The job \(job.id) ended in an error: \(job.error?.message ?? "no cause is known")."
+                cause ?? .jobFailed,
+                "The job \(job.id) ended in an error: \(job.error?.message ?? "no cause is known")."
             )
             error.otherStatus = status(of: job.error)
         }
@@ -327,18 +331,6 @@ extension APIError {
         error.cause = job.error?.json ?? Array("null".utf8)
         // The clients of OpenAI and others repeat a 409, a 429 and every 5xx: that would be a new job each time.
         return error.with(.xShouldRetry, "false")
-    }
-
-    /// A call whose job ended without an answer that could be passed on.
-    static func callEnded(_ job: Job) -> APIError {
-        let ended = jobEnded(job)
-        let code = job.error.flatMap { ProblemCode(rawValue: $0.code.rawValue) } ?? ended.code
-        var error = APIError(code, ended.detail)
-        error.headers = ended.headers
-        error.id = ended.id
-        error.cause = ended.cause
-        error.otherStatus = ended.status
-        return error
     }
 
     /// What the model server found wrong with the request stays the client's error; all else is a bad gateway's.

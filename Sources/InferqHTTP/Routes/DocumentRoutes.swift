@@ -6,14 +6,12 @@ import NIOCore
 /// `GET /openapi.json`, the description of the HTTP interface, and `GET /`, the page for people.
 struct DocumentRoutes: Sendable {
     @Sendable func openAPI(_ request: Request, _ context: GatewayContext) async throws -> Response {
-        guard Accept.admits("application/json", request.headers[.accept]) else {
-            throw APIError.notAcceptable("application/json")
-        }
+        try request.checkAccepts("application/json")
         return EmbeddedFile.openAPI.response(to: request, headers: [.contentType: "application/json"])
     }
 
     @Sendable func page(_ request: Request, _ context: GatewayContext) async throws -> Response {
-        guard Accept.admits("text/html", request.headers[.accept]) else { throw APIError.notAcceptable("text/html") }
+        try request.checkAccepts("text/html")
         let headers: HTTPFields = [
             .contentType: "text/html; charset=utf-8", .contentSecurityPolicy: Self.policy,
             .referrerPolicy: "no-referrer",

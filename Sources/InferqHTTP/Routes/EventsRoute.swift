@@ -12,9 +12,7 @@ struct EventsRoute: Sendable {
     @Sendable func listen(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let query = try Query(request.query)
         try query.allowOnly(Query.lastEventIDNames.union(["model"]))
-        guard Accept.admits("text/event-stream", request.headers[.accept]) else {
-            throw APIError.notAcceptable("text/event-stream")
-        }
+        try request.checkAccepts("text/event-stream")
         let model = try query.single("model")
         // Before the head goes out: whoever has the head gets every event that is committed from then on.
         let newest = try await gateway.store.newestEvent()

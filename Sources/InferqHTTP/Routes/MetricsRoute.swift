@@ -10,9 +10,7 @@ struct MetricsRoute: Sendable {
     let gateway: Gateway
 
     @Sendable func metrics(_ request: Request, _ context: GatewayContext) async throws -> Response {
-        guard Accept.admits("text/plain", request.headers[.accept]) else {
-            throw APIError.notAcceptable("text/plain")
-        }
+        try request.checkAccepts("text/plain")
         try Query(request.query).allowOnly([])
         var text = MetricsText()
         writeBuild(&text)

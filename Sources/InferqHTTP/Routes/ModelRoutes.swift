@@ -49,9 +49,7 @@ struct ModelRoutes: Sendable {
     }
 
     private func check(_ request: Request) throws {
-        guard Accept.admits("application/json", request.headers[.accept]) else {
-            throw APIError.notAcceptable("application/json")
-        }
+        try request.checkAccepts("application/json")
         try Query(request.query).allowOnly([])
     }
 

@@ -14,9 +14,7 @@ struct NotificationRoutes: Sendable {
         let reader = BodyReader(gateway: gateway, context: context)
         guard request.headers[.contentType].flatMap(MediaType.init)?.isJSON == true else { throw APIError.notJSON }
         try reader.checkHead(request)
-        guard Accept.admits("application/json", request.headers[.accept]) else {
-            throw APIError.notAcceptable("application/json")
-        }
+        try request.checkAccepts("application/json")
         let notification = try await reader.collect(request) { body in try Notification(body) }
         guard let token = request.headers[.notifyToken].flatMap({ NotifyToken($0, gateway.store.secret) }) else {
             throw APIError.wrongToken
@@ -55,11 +53,9 @@ struct NotificationRoutes: Sendable {
         let eventID = try context.uuid("event_id")
         let query = try Query(request.query)
         try query.allowOnly(["after", "limit"])
-        guard Accept.admits("application/json", request.headers[.accept]) else {
-            throw APIError.notAcceptable("application/json")
-        }
-        let after = try Self.number(query, "after", in: 0...Int.max) ?? 0
-        let limit = try Self.number(query, "limit", in: 1...1000) ?? 100
+        try request.checkAccepts("application/json")
+        let after = try query.number("after", in: 0...Int.max) ?? 0
+        let limit = try query.number("limit", in: 1...1000) ?? 100
         guard let course = try await gateway.store.course(named: eventID),
             let history = try await gateway.store.history(course.key, after: Int64(after), limit: limit)
         else { throw try await gateway.missing(eventID) }
@@ -78,15 +74,6 @@ struct NotificationRoutes: Sendable {
         if history.isAtEnd || isPastEnd { writer.null() } else { writer.value(history.last ?? after) }
         writer.endObject()
         return writer.bytes
-    }
-
-    private static func number(_ query: Query, _ name: String, in range: ClosedRange<Int>) throws(APIError) -> Int? {
-        guard let text = try query.single(name) else { return nil }
-        guard let value = Int(text), range.contains(value) else {
-            let upper = range.upperBound == .max ? "on" : "to \(range.upperBound)"
-            throw .invalid("query item \(name)", "it must be a whole number from \(range.lowerBound) \(upper)")
-        }
-        return value
     }
 }
 

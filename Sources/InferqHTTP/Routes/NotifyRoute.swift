@@ -26,9 +26,7 @@ struct NotifyRoute: Sendable {
         let eventID = try context.uuid("event_id")
         let query = try Query(request.query)
         try query.allowOnly(Query.lastEventIDNames)
-        guard Accept.admits("text/event-stream", request.headers[.accept]) else {
-            throw APIError.notAcceptable("text/event-stream")
-        }
+        try request.checkAccepts("text/event-stream")
         guard let course = try await gateway.store.course(named: eventID) else {
             throw try await gateway.missing(eventID)
         }

@@ -25,6 +25,16 @@ struct Query: Sendable {
         return values.first?.value
     }
 
+    /// A whole number that may stand once.
+    func number(_ name: String, in range: ClosedRange<Int>) throws(APIError) -> Int? {
+        guard let text = try single(name) else { return nil }
+        guard let value = Int(text), range.contains(value) else {
+            let upper = range.upperBound == .max ? "on" : "to \(range.upperBound)"
+            throw .invalid("query item \(name)", "it must be a whole number from \(range.lowerBound) \(upper)")
+        }
+        return value
+    }
+
     /// The id of the last event that a listener has seen, for clients that cannot set header fields: polyfills of
     /// EventSource write it as its property is named.
     static let lastEventIDNames: Set<String> = ["last_event_id", "lastEventId"]

@@ -13,7 +13,7 @@ struct ReadRoutes: Sendable {
 
     @Sendable func show(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let id = try context.uuid("id")
-        try checkAccept(request, "application/json")
+        try request.checkAccepts("application/json")
         let query = try Query(request.query)
         try query.allowOnly(["wait"])
         let wait = try waitTime(query)
@@ -70,10 +70,6 @@ struct ReadRoutes: Sendable {
         }
     }
 
-    private func checkAccept(_ request: Request, _ type: String) throws(APIError) {
-        guard Accept.admits(type, request.headers[.accept]) else { throw .notAcceptable(type) }
-    }
-
     // MARK: Bodies
 
     @Sendable func input(_ request: Request, _ context: GatewayContext) async throws -> Response {
@@ -105,7 +101,7 @@ struct ReadRoutes: Sendable {
         let bytes = try await gateway.store.bytes(of: payload) ?? []
         let type = payload.contentType ?? "application/octet-stream"
         let essence = MediaType(type)?.essence ?? "application/octet-stream"
-        try checkAccept(request, essence)
+        try request.checkAccepts(essence)
         var headers = HTTPFields()
         headers[.contentType] = type
         headers[.contentEncoding] = payload.contentEncoding
@@ -118,7 +114,7 @@ struct ReadRoutes: Sendable {
     // MARK: Lists
 
     @Sendable func list(_ request: Request, _ context: GatewayContext) async throws -> Response {
-        try checkAccept(request, "application/json")
+        try request.checkAccepts("application/json")
         let query = try Query(request.query)
         try query.allowOnly(["status", "model", "created_after", "created_before", "limit", "cursor"])
         var filter = try Self.filter(query)
@@ -162,12 +158,7 @@ struct ReadRoutes: Sendable {
         filter.model = try query.single("model")
         filter.createdAfter = try time(query, "created_after")
         filter.createdBefore = try time(query, "created_before")
-        if let text = try query.single("limit") {
-            guard let limit = Int(text), (1...1000).contains(limit) else {
-                throw .invalid("query item limit", "it must be a whole number from 1 to 1000")
-            }
-            filter.limit = limit
-        }
+        if let limit = try query.number("limit", in: 1...1000) { filter.limit = limit }
         if let text = try query.single("cursor") {
             guard let key = Cursor.key(text) else {
                 throw .invalid("query item cursor", "it is not one that this gateway gave")
@@ -204,7 +195,7 @@ struct ReadRoutes: Sendable {
     @Sendable func retry(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let id = try context.uuid("id")
         try Query(request.query).allowOnly([])
-        try checkAccept(request, "application/json")
+        try request.checkAccepts("application/json")
         do {
             guard let job = try await unlessGone(id, { try await gateway.queue.retry(id) }) else {
                 throw try await gateway.missing(id)
@@ -239,7 +230,7 @@ struct ReadRoutes: Sendable {
     @Sendable func cancel(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let id = try context.uuid("id")
         try Query(request.query).allowOnly([])
-        try checkAccept(request, "application/json")
+        try request.checkAccepts("application/json")
         guard try await gateway.queue.cancel(id) != nil, let job = try await gateway.store.job(id) else {
             throw try await gateway.missing(id)
         }

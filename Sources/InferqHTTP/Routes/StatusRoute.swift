@@ -6,9 +6,7 @@ struct StatusRoute: Sendable {
     let gateway: Gateway
 
     @Sendable func show(_ request: Request, _ context: GatewayContext) async throws -> Response {
-        guard Accept.admits("application/json", request.headers[.accept]) else {
-            throw APIError.notAcceptable("application/json")
-        }
+        try request.checkAccepts("application/json")
         try Query(request.query).allowOnly([])
         let size = try await gateway.store.size()
         var writer = JSONWriter()

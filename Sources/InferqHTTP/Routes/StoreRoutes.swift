@@ -88,7 +88,7 @@ struct StoreRoutes: Sendable {
 
     private func admit(_ request: Request, _ context: GatewayContext, _ type: String) throws(APIError) {
         guard context.connection.isLocal else { throw .unixSocketOnly }
-        guard Accept.admits(type, request.headers[.accept]) else { throw .notAcceptable(type) }
+        try request.checkAccepts(type)
         try Query(request.query).allowOnly([])
     }
 

@@ -11,9 +11,7 @@ struct SubmitRoutes: Sendable {
         let preference = mayWait ? Preference(request.headers) : Preference()
         let reader = BodyReader(gateway: gateway, context: context)
         try reader.checkHead(request)
-        guard Accept.admits("application/json", request.headers[.accept]) else {
-            throw APIError.notAcceptable("application/json")
-        }
+        try request.checkAccepts("application/json")
         let submission = try await submission(request, reader)
         let receipt = try await store(submission)
         switch receipt {
@@ -141,10 +139,10 @@ struct SubmitRoutes: Sendable {
         _ traceparent: String
     ) async throws -> Submission {
         let isUpload = contentType.flatMap(MediaType.init)?.essence == "multipart/form-data"
-        let limit = isUpload ? reader.context.settings.maxUpload : reader.context.settings.maxBody
+        let limit: BodyLimit = isUpload ? .upload(reader.context.settings) : .body(reader.context.settings)
         // A body that is too large is refused before anything is said of the query.
-        if let length = request.headers[.contentLength].flatMap({ Int(saturating: $0) }), length > limit {
-            throw APIError.bodyTooLarge(limit: limit)
+        if let length = request.headers[.contentLength].flatMap({ Int(saturating: $0) }), length > limit.byteCount {
+            throw limit.error
         }
         guard let model = try query.single("model") ?? query.single("model_display_name") else {
             throw try await reader.beginsLikeJSON(request) ? APIError.unlabeledJSON : .noModel
@@ -159,7 +157,7 @@ struct SubmitRoutes: Sendable {
         var submission = Submission(
             model: model,
             options: options,
-            input: try await reader.receive(request, contentType: contentType, largest: limit)
+            input: try await reader.receive(request, contentType: contentType, limit: limit)
         )
         submission.key = key.map {
             IdempotencyKey(

@@ -8,9 +8,7 @@ struct WorkerRoutes: Sendable {
     let gateway: Gateway
 
     @Sendable func list(_ request: Request, _ context: GatewayContext) async throws -> Response {
-        guard Accept.admits("application/json", request.headers[.accept]) else {
-            throw APIError.notAcceptable("application/json")
-        }
+        try request.checkAccepts("application/json")
         try Query(request.query).allowOnly([])
         var writer = JSONWriter()
         writer.beginObject()
@@ -80,7 +78,8 @@ struct WorkerRoutes: Sendable {
         else {
             throw APIError.attemptOver(job.status)
         }
-        let isStored = try await reader.collect(request, largest: model.maxAnswer) { bytes in
+        let limit = BodyLimit(byteCount: model.maxAnswer, setting: "models.\(model.name).max_answer")
+        let isStored = try await reader.collect(request, limit: limit) { bytes in
             let keeper = AnswerKeeper(store: gateway.store)
             let answer = Reply.Answer(
                 bytes, contentType: request.headers[.contentType], contentEncoding: request.headers[.contentEncoding],

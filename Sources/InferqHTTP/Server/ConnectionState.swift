@@ -239,7 +239,7 @@ extension ConnectionState {
         case .headerOverflow: refusal = .headTooLarge
         case .invalidMethod where isMethod: refusal = .unknownMethod
         case .invalidContentLength where HeadCheck.announcesTooMuch(bytes):
-            refusal = .bodyTooLarge(limit: settings.maxBody)
+            refusal = .bodyTooLarge(limit: settings.maxBody, setting: "max_body")
         default: refusal = .malformedHTTP
         }
         return .refuse(refused(refusal, now: now()))

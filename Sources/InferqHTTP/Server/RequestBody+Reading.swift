@@ -11,6 +11,24 @@ struct ReceivedBody: Sendable {
     let payload: Payload
 }
 
+/// How large a body may be, and by which setting.
+struct BodyLimit: Sendable {
+    let byteCount: Int
+    let setting: String
+
+    /// Of requests.
+    static func body(_ settings: HTTPSettings) -> BodyLimit {
+        BodyLimit(byteCount: settings.maxBody, setting: "max_body")
+    }
+
+    /// Of what goes to a file as it comes: calls, and forms with files.
+    static func upload(_ settings: HTTPSettings) -> BodyLimit {
+        BodyLimit(byteCount: settings.maxUpload, setting: "max_upload")
+    }
+
+    var error: APIError { .bodyTooLarge(limit: byteCount, setting: setting) }
+}
+
 /// Receives request bodies within their limits.
 struct BodyReader: Sendable {
     let gateway: Gateway
@@ -23,14 +41,9 @@ struct BodyReader: Sendable {
         }
     }
 
-    /// A large body is refused by the setting that bounds it there.
-    private func tooLarge(_ limit: Int) -> APIError {
-        .bodyTooLarge(limit: limit, setting: limit == context.settings.maxUpload ? "max_upload" : "max_body")
-    }
-
-    private func checkLength(_ request: Request, limit: Int) throws(APIError) -> Int? {
+    private func checkLength(_ request: Request, _ limit: BodyLimit) throws(APIError) -> Int? {
         guard let text = request.headers[.contentLength], let length = Int(saturating: text) else { return nil }
-        guard length <= limit else { throw tooLarge(limit) }
+        guard length <= limit.byteCount else { throw limit.error }
         return length
     }
 
@@ -54,20 +67,20 @@ struct BodyReader: Sendable {
 
     /// All bytes, in memory: for JSON, which must be looked at as a whole.
     ///
-    /// - Parameter largest: bytes; nil: the setting `max_body`.
+    /// - Parameter limit: nil: the setting `max_body`.
     /// - Throws: ``APIError`` 413, or 503 when too many bodies are in flight.
     func collect<Value>(
-        _ request: Request, largest: Int? = nil, _ use: ([UInt8]) async throws -> Value
+        _ request: Request, limit: BodyLimit? = nil, _ use: ([UInt8]) async throws -> Value
     ) async throws -> Value {
-        let limit = largest ?? context.settings.maxBody
-        let announced = try checkLength(request, limit: limit)
+        let limit = limit ?? .body(context.settings)
+        let announced = try checkLength(request, limit)
         try await invite(request)
         var taken = 0
         defer { gateway.bodies.give(back: taken) }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(min(announced ?? 0, 64 << 10))
         for try await chunk in request.body {
-            guard bytes.count + chunk.readableBytes <= limit else { throw APIError.bodyTooLarge(limit: limit) }
+            guard bytes.count + chunk.readableBytes <= limit.byteCount else { throw limit.error }
             guard gateway.bodies.take(chunk.readableBytes, limit: context.settings.bodiesInFlight) else {
                 throw APIError.tooManyBodies
             }
@@ -81,16 +94,16 @@ struct BodyReader: Sendable {
     /// Small bodies in memory, larger ones in a file as they arrive.
     ///
     /// - Parameters:
-    ///   - largest: bytes; nil: the setting `max_body`.
+    ///   - limit: nil: the setting `max_body`.
     ///   - watch: sees all bytes as they come.
     func receive(
         _ request: Request,
         contentType: String?,
-        largest: Int? = nil,
+        limit: BodyLimit? = nil,
         _ watch: (Span<UInt8>) -> Void = { _ in }
     ) async throws -> Payload {
-        let limit = largest ?? context.settings.maxBody
-        let announced = try checkLength(request, limit: limit)
+        let limit = limit ?? .body(context.settings)
+        let announced = try checkLength(request, limit)
         try await invite(request)
         var bytes: [UInt8] = []
         var writer: Blobs.Writer?
@@ -101,7 +114,7 @@ struct BodyReader: Sendable {
         defer { gateway.bodies.give(back: held) }
         do {
             for try await chunk in request.body {
-                guard count + chunk.readableBytes <= limit else { throw tooLarge(limit) }
+                guard count + chunk.readableBytes <= limit.byteCount else { throw limit.error }
                 guard gateway.bodies.take(chunk.readableBytes, limit: context.settings.bodiesInFlight) else {
                     throw APIError.tooManyBodies
                 }

@@ -1,7 +1,6 @@
 import Glibc
 import InferqHTTP
 import NIOCore
-import NIOHTTP1
 import NIOPosix
 import NIOSSL
 
@@ -29,12 +28,6 @@ struct ConnectionFailure {
             case let error as NIOSSLError: Self.encryption(error)
             case is NIOSSLExtraError:
                 Self(.unreadable, "its certificate is for another name", advice: "use the name that stands in it")
-            case HTTPParserError.invalidEOFState: Self(.broken, "it was closed")
-            case is HTTPParserError:
-                Self(
-                    .unreadable, "it does not speak HTTP",
-                    advice: "write https:// if it speaks TLS, or name another with --url"
-                )
             case ChannelError.connectTimeout: Self(.unreachable, "no answer in time")
             default: Self(.broken, "it broke off")
             }
@@ -65,7 +58,12 @@ struct ConnectionFailure {
         case .silent: Self(.broken, "nothing came for too long")
         case .answerTooLong: Self(.broken, "its answer is too long")
         case .bodyLengthChanged: Self(.broken, "what was to be sent changed its length meanwhile")
-        case .closedEarly, .shutDown, .unreadableURL: Self(.broken, "it was closed")
+        case .closedEarly, .cutOff, .shutDown, .unreadableURL: Self(.broken, "it was closed")
+        case .headTooLarge, .notHTTP:
+            Self(
+                .unreadable, "it does not speak HTTP",
+                advice: "write https:// if it speaks TLS, or name another with --url"
+            )
         }
     }
 

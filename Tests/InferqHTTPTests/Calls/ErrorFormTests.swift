@@ -124,7 +124,7 @@ struct ErrorFormTests {
         (APIError.dotSegments, "invalid_request_error", "invalid_request_error"),
         (.closedCall, "invalid_request_error", "permission_error"),
         (.modelNotFound("x", known: []), "invalid_request_error", "not_found_error"),
-        (.bodyTooLarge(limit: 1), "invalid_request_error", "request_too_large"),
+        (.bodyTooLarge(limit: 1, setting: "max_body"), "invalid_request_error", "request_too_large"),
         (.ambiguousModel("x", among: []), "invalid_request_error", "invalid_request_error"),
         (.queueFull("m", limit: 1, retryAfter: 1), "rate_limit_error", "rate_limit_error"),
         (.unforeseen, "server_error", "api_error"), (.upgradeUnsupported, "server_error", "api_error"),

@@ -183,10 +183,13 @@ struct HTTPClientTests {
             try await peer.send("HTTP/1.1 200 OK\r\n\(framing)\r\n\r\n3\r\n")
         } _: { address in
             try await withClient { client in
-                let error = await #expect(throws: HTTPParserError.self) {
+                let error = await #expect(throws: HTTPClientError.self) {
                     try await get("http://\(address)/", with: client)
                 }
-                #expect(error == .invalidEOFState)
+                guard case .cutOff? = error else {
+                    Issue.record("\(String(describing: error))")
+                    return
+                }
             }
         }
     }
