@@ -118,7 +118,11 @@ extension SettingRule where Value == Duration? {
         ) { value, context throws(Refusal) in
             if value == .text(word) { return nil }
             let context = SettingRule<Duration>.Context(example: context.example, credentials: context.credentials)
-            return try rule.read(value, context)
+            do throws(Refusal) {
+                return try rule.read(value, context)
+            } catch {
+                throw Refusal(error.what, "\(error.advice), or \"\(word)\"")
+            }
         }
     }
 }

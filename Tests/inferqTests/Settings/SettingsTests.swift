@@ -258,6 +258,13 @@ struct SettingsTests {
     }
 
     @Test
+    func theWordThatStandsForNoEndIsNamed() throws {
+        let file = "[models.m]\nurl = \"http://a/\"\nlinger = \"never\""
+        let problems = try SettingsFolder(["inferq.toml": file]).problems()
+        #expect(problems.count == 1 && problems.allSatisfy { $0.hasSuffix(", or \"forever\"") }, "\(problems)")
+    }
+
+    @Test
     func laterFilesWinKeyByKeyInTheOrderOfTheirNames() throws {
         let folder = try SettingsFolder([
             "inferq.toml":
