@@ -69,12 +69,13 @@ bench-setup:
 	$(RELEASE_BUILD)
 
 .PHONY: bench
-bench: bench-setup ## measure the release build beside the limit of this machine (root, 4 minutes); ROUNDS=3, RECORD=1
+bench: bench-setup ## measure the release build beside the limit of this machine (root, 12 minutes); ROUNDS=3, RECORD=1
 	python3 Benchmarks/bench.py --rounds $(ROUNDS) $(if $(RECORD),--record)
+	python3 Benchmarks/streams.py --rounds $(ROUNDS) $(if $(RECORD),--record)
 
 .PHONY: bench-scale
-bench-scale: bench-setup ## a million jobs, 10,000 listeners, and MINUTES=60 of short cycles (2 GiB of disk)
-	for each in depth ended listeners 'soak --minutes $(MINUTES)'; do \
+bench-scale: bench-setup ## a million jobs, 10,000 listeners, streams, and MINUTES=60 of short cycles (2 GiB of disk)
+	for each in depth ended listeners away streams 'soak --minutes $(MINUTES)'; do \
 		set -- $$each; one=$$1; shift; \
 		python3 Benchmarks/$$one.py "$$@" $(if $(RECORD),--record) || exit; \
 	done
@@ -83,10 +84,19 @@ bench-scale: bench-setup ## a million jobs, 10,000 listeners, and MINUTES=60 of 
 bench-calls: bench-setup ## a call through the gateway beside the model server alone (2 minutes); RECORD=1
 	python3 Benchmarks/calls.py $(if $(RECORD),--record)
 
+.PHONY: bench-streams
+bench-streams: bench-setup ## answers that come bit by bit: delay, CPU, bytes on disk, memory (8 minutes); ROUNDS=3, RECORD=1
+	python3 Benchmarks/streams.py --rounds $(ROUNDS) $(if $(RECORD),--record)
+
 .PHONY: bench-redis
 bench-redis: bench-setup ## the ring, a Redis on this host, and a worker beside it, in turn (3 minutes)
 	packaging/install-deps.sh redis-server
 	python3 Benchmarks/redis.py --rounds $(ROUNDS) $(if $(RECORD),--record)
+
+.PHONY: bench-access
+bench-access: bench-setup ## what keys cost a request, a flood of wrong keys, memory of a TLS listener (4 minutes); RECORD=1
+	packaging/install-deps.sh openssl
+	python3 Benchmarks/access.py $(if $(RECORD),--record)
 
 # Its programs are targets of our own package that nothing else needs, so they stand in Package.swift only here.
 .PHONY: bench-micro

@@ -5,36 +5,15 @@ A call and a submit are each on disk before they are claimed, and again with the
 the rounds. The sync of the store's disk is measured in the same run, since it is most of what a call adds.
 """
 
-import os
-import pathlib
 import statistics
-import time
 
-from harness import command, processes, tools
+from harness import command, disk, processes, tools
 from harness.model import Model
 from harness.progress import Progress
 from harness.system import BODY, Gateway
 
 # With 1 KiB of text, as a chat has it.
 CALL = BODY | {"model": "m", "text": "x" * 700}
-SYNCS = 2000
-
-
-def sync_us(folder):
-    """The median of one fdatasync after 4 KiB were appended, in microseconds."""
-    path = pathlib.Path(folder) / "inferq-bench-sync"
-    taken = []
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        for _ in range(SYNCS):
-            os.write(descriptor, bytes(4096))
-            began = time.monotonic()
-            os.fdatasync(descriptor)
-            taken.append((time.monotonic() - began) * 1e6)
-    finally:
-        os.close(descriptor)
-        path.unlink()
-    return statistics.median(taken)
 
 
 def main(options):
@@ -45,7 +24,7 @@ def main(options):
     with Model() as model, Gateway(model, {"models.m.paths": ["/infer"], "sync_wait": "1h"}) as gateway:
         for round_ in range(options.rounds):
             gateway.fresh()
-            syncs.append(sync_us(gateway.work))
+            syncs.append(statistics.median(disk.syncs_us(gateway.work)))
             for width in (1, 64):
                 for name in systems:
                     progress.step(f"{name}, {width} connections, round {round_ + 1} of {options.rounds}")

@@ -19,6 +19,7 @@ from harness import command, report, tools
 from harness.measures import drain, reads, submits
 from harness.model import Model
 from harness.progress import Progress
+from harness.streamer import streaming
 from harness.system import inferq
 from listeners import talking
 
@@ -100,8 +101,15 @@ def listening(options):
         yield gateway, run
 
 
+def piecing(options):
+    """64 streams with 100 frames a second, each read by its caller."""
+    with streaming() as (streamer, gateway):
+        yield gateway, lambda: streamer.run(gateway, clients=64, frames=100 * options.seconds, rate=100)
+
+
 PATHS = {
     "submit": submitting, "claim to outcome": draining, "event to 1,000 listeners": listening, "record read": reading,
+    "frames of 64 streams": piecing,
 }
 
 
@@ -126,16 +134,17 @@ def profile(path, options):
 def main(options):
     if shutil.which("perf") is None:
         raise tools.ToolError("perf is not installed: apt-get install linux-perf")
-    progress, shares = Progress(len(PATHS)), {}
-    for title, path in PATHS.items():
+    paths = {title: path for title, path in PATHS.items() if not options.only or title.startswith(tuple(options.only))}
+    progress, shares = Progress(len(paths)), {}
+    for title, path in paths.items():
         progress.step(title)
         shares[title], functions = profile(path, options)
         for function, share in functions:
             progress.note(f"{share:5.1%} {demangled(function)[:160]}")
     progress.end()
     names = [name for name, _ in PARTS] + ["other"]
-    rows = [[name, *(report.SHARE.text([shares[title][name]]) for title in PATHS)] for name in names]
-    return ["CPU of", *PATHS], rows
+    rows = [[name, *(report.SHARE.text([shares[title][name]]) for title in paths)] for name in names]
+    return ["CPU of", *paths], rows
 
 
 def demangled(function):
@@ -149,9 +158,13 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=int, default=5, help="of load for each path (5)")
     parser.add_argument("--top", type=int, default=12, help="functions to name for each path (12)")
+    parser.add_argument("--only", action="append", metavar="NAME", help="paths whose name begins so")
     parser.add_argument("--record", action="store_true", help="write the table into docs/performance.md")
     parser.set_defaults(quiet=2.0, limit=120.0)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.record and options.only:
+        parser.error("--record writes the whole table; leave out --only")
+    return options
 
 
 if __name__ == "__main__":

@@ -51,6 +51,16 @@ def resident(pid):
     return _sum_of("status", r"^VmRSS:\s+(\d+) kB", [pid])
 
 
+def forget_peak(pid):
+    """Lets the peak of the resident set begin anew."""
+    pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def peak(pid):
+    """The most that the resident set has had, in bytes."""
+    return _sum_of("status", r"^VmHWM:\s+(\d+) kB", [pid])
+
+
 def private(pid):
     """Memory in bytes that no file backs: what a process has for itself."""
     return _sum_of("status", r"^RssAnon:\s+(\d+) kB", [pid])

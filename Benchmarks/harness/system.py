@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -148,6 +149,7 @@ class Gateway(System):
 
     def __init__(self, model, settings):
         super().__init__("inferq", Dialect(body={"model": "m"} | BODY, health="/readyz"), self._write_config, model)
+        self.also_listen = []
         self.settings = {
             "log_level": "warning",
             "broker.kind": "ring",
@@ -167,8 +169,18 @@ class Gateway(System):
         self._write_config(self.work, self.port, self.model)
         self.process.send_signal(signal.SIGHUP)
 
+    def metric(self, name):
+        """A metric without labels, as it is now."""
+        client = Client(self.port)
+        status, data = client.request("GET", "/metrics")
+        client.close()
+        found = re.search(rf"^{name} (\S+)$", data.decode(), re.MULTILINE)
+        if not found:
+            raise tools.ToolError(f"/metrics was answered with {status} and without {name}")
+        return float(found[1])
+
     def _write_config(self, work, port, _):
-        own = {"listen": [f"127.0.0.1:{port}"], "store.path": str(self.database)}
+        own = {"listen": [f"127.0.0.1:{port}", *self.also_listen], "store.path": str(self.database)}
         lines = [f"{key} = {json.dumps(value)}" for key, value in (self.settings | own).items()]
         (work / "inferq.toml").write_text("\n".join(lines) + "\n")
         return [binary(), "serve", "--config", work / "inferq.toml"]

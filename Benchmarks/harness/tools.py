@@ -67,6 +67,7 @@ def fill(port, count, path, body, width=16):
 
 _SCRIPT = """
 wrk.method = "{method}"
+{headers}
 {request}
 function done(summary, latency, requests)
     local bad = summary.errors
@@ -80,21 +81,26 @@ _PATHS = """local paths, at = {{ {paths} }}, 0
 function request() at = at % #paths + 1 return wrk.format(nil, paths[at]) end"""
 
 
-def wrk(port, connections, seconds, method, path="/", body=None, paths=None):
-    """A closed loop over that many connections: `per_second`, `requests`, `p50_us`, `p99_us`."""
+def wrk(port, connections, seconds, method, path="/", body=None, paths=None, headers=None, refusals=False, core=None):
+    """A closed loop over that many connections: `per_second`, `requests`, `p50_us`, `p99_us`.
+
+    With `refusals` answers of 4xx and connections that are closed are what is asked for. `core`: the only one it may use.
+    """
     lines = []
     if body is not None:
         lines.append(_POST.format(body=json.dumps(body)))
     if paths:
         lines.append(_PATHS.format(paths=", ".join(json.dumps(each) for each in paths)))
-    with text_file(_SCRIPT.format(method=method, request="\n".join(lines))) as script:
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "-s", script]
+    fields = "\n".join(f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in (headers or {}).items())
+    with text_file(_SCRIPT.format(method=method, headers=fields, request="\n".join(lines))) as script:
+        pinned = ["taskset", "-c", str(core)] if core is not None else []
+        command = [*pinned, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "-s", script]
         ran = subprocess.run([*command, f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True)
     found = re.search(r"RESULT(\{.*\})", ran.stdout)
     if not found:
         raise ToolError(f"wrk at port {port} gave no figures: {(ran.stdout + ran.stderr)[-300:]}")
     result = json.loads(found[1])
-    if result["bad"]:
+    if result["bad"] and not refusals:
         raise ToolError(f"{result['bad']} of {result['requests']} requests to {path} at port {port} went wrong")
     return result | {"per_second": result["requests"] / result["us"] * 1e6}
 

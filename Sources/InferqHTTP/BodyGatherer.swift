@@ -74,17 +74,21 @@ struct BodyGatherer<Head> {
         if case .gathering = phase { true } else { false }
     }
 
-    /// - Parameter changed: called on the event loop; passes what it gets on to ``demandChanged(_:)``.
+    /// - Parameters:
+    ///   - marks: reads that wait to be taken: no more is read at `high`, until there are `low`.
+    ///   - changed: called on the event loop; passes what it gets on to ``demandChanged(_:)``.
     /// - Returns: the message that is being gathered, its body as it comes.
     mutating func handOver(
-        on eventLoop: any EventLoop, _ changed: @escaping @Sendable (BodyDemand.Change) -> Void
+        on eventLoop: any EventLoop,
+        marks: (low: Int, high: Int) = (2, 8),
+        _ changed: @escaping @Sendable (BodyDemand.Change) -> Void
     ) -> (head: Head, body: BodyParts)? {
         guard case .gathering(let head, let gathered) = phase else { return nil }
         number += 1
         let parts = BodyParts.makeSequence(
             elementType: ByteBuffer.self,
             failureType: (any Error).self,
-            backPressureStrategy: .init(lowWatermark: 2, highWatermark: 8),
+            backPressureStrategy: .init(lowWatermark: marks.low, highWatermark: marks.high),
             finishOnDeinit: true,
             delegate: BodyDemand(number: number, eventLoop: eventLoop, changed: changed)
         )

@@ -3,6 +3,11 @@ import HTTPTypes
 /// Field names that swift-http-types does not have.
 extension HTTPField.Name {
     /// A repeat that was given the answer of the call that it repeats.
+    /// Which attempt the bytes of an answer are of.
+    static let attempt = named("X-Attempt")
+    // Of the Durable Streams protocol: where to go on reading, and whether that is the end.
+    static let streamNextOffset = named("Stream-Next-Offset")
+    static let streamClosed = named("Stream-Closed")
     static let attached = named("X-Inferq-Attached")
     static let inferenceID = named("X-Inference-Id")
     static let eventID = named("X-Event-Id")
@@ -11,6 +16,11 @@ extension HTTPField.Name {
     static let conversationID = named("X-Conversation-Id")
     /// What the SDKs of OpenAI and Anthropic say of a request that they send again: how often they have sent it before.
     static let stainlessRetryCount = named("x-stainless-retry-count")
+    static let xAPIKey = named("X-API-Key")
+    static let secFetchSite = named("Sec-Fetch-Site")
+    // Of draft-ietf-httpapi-ratelimit-headers-11.
+    static let rateLimit = named("RateLimit")
+    static let rateLimitPolicy = named("RateLimit-Policy")
     static let prefer = named("Prefer")
     static let preferenceApplied = named("Preference-Applied")
     /// Tells the clients of OpenAI, and those that are generated as they are, whether to send a request again.

@@ -22,6 +22,8 @@ package struct Attempt: Sendable {
     package let sent: Bell?
     /// The client's own `Authorization`, to be passed on.
     package var authorization: String?
+    /// Takes an answer that comes bit by bit; nil: answers are taken whole.
+    package var pieces: PieceSink?
 
     /// What the model server is sent.
     package enum Body: Sendable {
@@ -86,6 +88,24 @@ package enum Reply: Sendable, Equatable {
         package let contentEncoding: String?
         /// Of the answer to a call.
         package let head: AnswerHead?
+        /// Of an answer that came bit by bit; ``bytes`` are only there then if they are needed.
+        package var stream: Stream?
+
+        /// What was stored of an answer as it came, and what is left of it.
+        package struct Stream: Sendable, Equatable {
+            /// Of the whole answer.
+            package let byteCount: Int
+            /// SHA-256.
+            package let digest: [UInt8]
+            /// Not stored yet; nil: everything is.
+            package let rest: Piece?
+
+            package init(byteCount: Int, digest: [UInt8], rest: Piece?) {
+                self.byteCount = byteCount
+                self.digest = digest
+                self.rest = rest
+            }
+        }
 
         package init(
             _ bytes: [UInt8], contentType: String?, contentEncoding: String? = nil, head: AnswerHead? = nil
@@ -94,6 +114,16 @@ package enum Reply: Sendable, Equatable {
             self.contentType = contentType
             self.contentEncoding = contentEncoding
             self.head = head
+        }
+
+        package init(_ bytes: [UInt8], _ head: StreamHead, stream: Stream? = nil) {
+            self.init(bytes, contentType: head.contentType, contentEncoding: head.contentEncoding, head: head.answer)
+            self.stream = stream
+        }
+
+        /// What the head said.
+        package var streamHead: StreamHead {
+            StreamHead(contentType: contentType, contentEncoding: contentEncoding, answer: head)
         }
     }
 

@@ -1,10 +1,13 @@
 import Foundation
+import InferqCore
 import InferqStore
 import Synchronization
 
-/// How many jobs of each model are pending and running, and how fast they end: counters, since counting rows is linear.
+/// How many jobs of each model and of each client are pending and running, and how fast they end: counters, since counting
+/// rows is linear.
 ///
-/// Read once from the store at the start; afterwards every committed change moves them.
+/// Read once from the store at the start; afterwards every committed change moves them. The jobs of "anonymous", and those
+/// of before there were clients, have no counters of their own: where all are everybody's, nothing is counted twice.
 final class Backlog: Sendable {
     struct Figures: Sendable, Equatable {
         var pending = 0
@@ -13,21 +16,48 @@ final class Backlog: Sendable {
         var rate = 0.0
     }
 
-    private struct Model {
-        var limit = Int.max
-        var pending = 0
-        var running = 0
-        /// Due jobs by priority.
-        var due: [Int: Int] = [:]
-        /// Ended jobs, weighted down by age.
-        var ended = 0.0
-        var lastEnd: ContinuousClock.Instant?
+    /// How many more jobs may be pending.
+    enum Room: Sendable, Equatable {
+        case some
+        /// The model's queue is full.
+        case none
+        case ofClient(ClientBound)
     }
 
-    /// The time in which a past end loses all but 1/e of its weight.
-    private static let memory = 30.0
+    private struct Model {
+        var limit = Int.max
+        var all = Tally()
+        /// By the name of the client.
+        var clients: [String: Tally] = [:]
+
+        mutating func apply(_ change: JobStore.Change, now: ContinuousClock.Instant) {
+            all.apply(change, now: now)
+            if let client = Backlog.counted(change.job) {
+                clients[client, default: Tally()].apply(change, now: now)
+            }
+        }
+
+        /// What each client has; "anonymous" has the rest.
+        var shares: [String: JobQueue.ClientFigures] {
+            var rest = all.figures
+            for tally in clients.values {
+                rest.pending -= tally.pending
+                rest.running -= tally.running
+            }
+            var shares = clients.mapValues(\.figures)
+            shares[ClientName.anonymous] = rest
+            return shares
+        }
+    }
 
     private let models = Mutex<[String: Model]>([:])
+
+    /// The client whose counters a job moves.
+    private static func counted(_ job: Job) -> String? { counted(job.options.client) }
+
+    private static func counted(_ client: String?) -> String? {
+        client == ClientName.anonymous ? nil : client
+    }
 
     /// Sets how many jobs of a model may be pending.
     func setLimit(_ limit: Int, of model: String) {
@@ -35,92 +65,164 @@ final class Backlog: Sendable {
     }
 
     /// Counts jobs found at the start.
-    func add(_ count: Int, of model: String, priority: Int, isDue: Bool) {
+    func add(_ found: JobStore.PendingCount) {
         models.withLock { models in
-            models[model, default: Model()].pending += count
-            if isDue { models[model, default: Model()].due[priority, default: 0] += count }
+            if let client = found.client {
+                models[found.model, default: Model()].clients[client, default: Tally()].add(found)
+            } else {
+                models[found.model, default: Model()].all.add(found)
+            }
         }
     }
 
     /// Counts a job that was found running at the start.
-    func addRunning(of model: String) {
-        models.withLock { $0[model, default: Model()].running += 1 }
+    func addRunning(_ job: Job) {
+        models.withLock { models in
+            models[job.model, default: Model()].all.running += 1
+            if let client = Self.counted(job) {
+                models[job.model, default: Model()].clients[client, default: Tally()].running += 1
+            }
+        }
     }
 
     /// Makes room for one more pending job, before it is stored.
     ///
-    /// - Returns: false when the model's queue is full.
-    func reserve(_ model: String) -> Bool {
+    /// - Parameters:
+    ///   - client: whose job it becomes.
+    ///   - limits: the client's own; nil: it is held to the model's queue alone.
+    func reserve(_ model: String, for client: String?, _ limits: Caller.Limits?) -> Room {
         models.withLock { models in
             let found = models[model] ?? Model()
-            guard found.pending < found.limit else { return false }
-            models[model, default: Model()].pending += 1
-            return true
+            guard found.all.pending < found.limit else { return .none }
+            guard let client = Self.counted(client) else {
+                models[model, default: Model()].all.pending += 1
+                return .some
+            }
+            if let limits {
+                if limits.maxPending > 0 {
+                    let pending = models.values.reduce(0) { $0 + ($1.clients[client]?.pending ?? 0) }
+                    guard pending < limits.maxPending else { return .ofClient(.own(limits.maxPending)) }
+                }
+                let free = found.limit - found.all.pending
+                let own = found.clients[client]?.pending ?? 0
+                guard own < free else { return .ofClient(.share(pending: own, free: free)) }
+            }
+            models[model, default: Model()].all.pending += 1
+            models[model, default: Model()].clients[client, default: Tally()].pending += 1
+            return .some
         }
     }
 
     /// Gives the room of a job back that was not stored.
-    func release(_ model: String) {
-        models.withLock { $0[model, default: Model()].pending -= 1 }
+    func release(_ model: String, for client: String?) {
+        models.withLock { models in
+            models[model, default: Model()].all.pending -= 1
+            guard let client = Self.counted(client) else { return }
+            models[model, default: Model()].clients[client, default: Tally()].pending -= 1
+        }
     }
 
-    /// Moves the counters after a commit. A new job was counted by ``reserve(_:)``.
+    /// Moves the counters after a commit. A new job was counted by ``reserve(_:for:_:)``.
     func apply(_ change: JobStore.Change, now: ContinuousClock.Instant) {
-        models.withLock { models in
-            var model = models[change.job.model] ?? Model()
-            defer { models[change.job.model] = model }
-            let priority = change.job.options.priority
-            switch change.before {
-            case .pending(let isDue):
-                model.pending -= 1
-                if isDue { model.due[priority] = (model.due[priority] ?? 1) - 1 }
-            case .running: model.running -= 1
-            case nil: model.pending -= 1
-            case .completed, .failed, .cancelled: return
-            }
-            switch change.job.state {
-            case .pending(let isDue):
-                model.pending += 1
-                if isDue { model.due[priority, default: 0] += 1 }
-            case .running: model.running += 1
-            case .completed, .failed, .cancelled:
-                model.ended = Self.decayed(model.ended, from: model.lastEnd, to: now) + 1
-                model.lastEnd = now
-            }
-            if model.due[priority] == 0 { model.due[priority] = nil }
-        }
+        models.withLock { $0[change.job.model, default: Model()].apply(change, now: now) }
     }
 
-    func figures(of model: String, now: ContinuousClock.Instant) -> Figures {
-        models.withLock { models in
-            guard let model = models[model] else { return Figures() }
-            return Figures(
-                pending: model.pending,
-                running: model.running,
-                rate: Self.decayed(model.ended, from: model.lastEnd, to: now) / Self.memory
-            )
-        }
+    /// - Parameter client: whose jobs; nil: everybody's.
+    func figures(of model: String, client: String? = nil, now: ContinuousClock.Instant) -> Figures {
+        guard let found = tally(of: model, client) else { return Figures() }
+        return Figures(pending: found.pending, running: found.running, rate: found.rate(at: now))
     }
 
     /// Due jobs of a higher priority, and all of the same one.
-    func due(of model: String, priority: Int) -> (higher: Int, same: Int) {
+    ///
+    /// - Parameter client: whose jobs; nil: everybody's.
+    func due(of model: String, priority: Int, client: String? = nil) -> (higher: Int, same: Int) {
+        let due = tally(of: model, client)?.due ?? [:]
+        return (due.reduce(0) { $1.key > priority ? $0 + $1.value : $0 }, due[priority] ?? 0)
+    }
+
+    /// - Parameter clients: those whose jobs do not count.
+    func hasDue(of model: String, beside clients: Set<String> = []) -> Bool {
         models.withLock { models in
-            guard let due = models[model]?.due else { return (0, 0) }
-            return (due.reduce(0) { $1.key > priority ? $0 + $1.value : $0 }, due[priority] ?? 0)
+            guard let found = models[model] else { return false }
+            return found.all.dueCount > clients.reduce(0) { $0 + (found.clients[$1]?.dueCount ?? 0) }
         }
     }
 
-    func hasDue(of model: String) -> Bool {
-        models.withLock { $0[model]?.due.values.contains { $0 > 0 } ?? false }
+    /// Nil when nothing was ever counted.
+    private func tally(of model: String, _ client: String?) -> Tally? {
+        models.withLock { models in
+            guard let client = Self.counted(client) else { return models[model]?.all }
+            return models[model]?.clients[client]
+        }
     }
 
-    private static func decayed(
-        _ weight: Double,
-        from last: ContinuousClock.Instant?,
-        to now: ContinuousClock.Instant
-    ) -> Double {
-        guard let last else { return weight }
-        let seconds = max(0, (now - last) / .seconds(1))
-        return weight * exp(-seconds / memory)
+    /// Pending and running jobs of each client over all models; "anonymous" has those of before there were clients too.
+    func clientFigures() -> [String: JobQueue.ClientFigures] {
+        models.withLock { models in
+            var figures: [String: JobQueue.ClientFigures] = [:]
+            for (client, share) in models.values.flatMap(\.shares) where share.pending + share.running > 0 {
+                figures[client, default: JobQueue.ClientFigures()].pending += share.pending
+                figures[client, default: JobQueue.ClientFigures()].running += share.running
+            }
+            return figures
+        }
+    }
+}
+
+/// What is pending and running, and how fast it ends.
+private struct Tally {
+    var pending = 0
+    var running = 0
+    /// Due jobs by priority.
+    private(set) var due: [Int: Int] = [:]
+    /// Ended jobs, weighted down by age.
+    private var ended = 0.0
+    private var lastEnd: ContinuousClock.Instant?
+
+    /// The time in which a past end loses all but 1/e of its weight.
+    private static let memory = 30.0
+
+    var figures: JobQueue.ClientFigures {
+        var figures = JobQueue.ClientFigures()
+        (figures.pending, figures.running) = (pending, running)
+        return figures
+    }
+
+    var dueCount: Int { due.values.reduce(0, +) }
+
+    func rate(at now: ContinuousClock.Instant) -> Double { weight(at: now) / Self.memory }
+
+    mutating func add(_ found: JobStore.PendingCount) {
+        pending += found.count
+        if found.isDue { due[found.priority, default: 0] += found.count }
+    }
+
+    mutating func apply(_ change: JobStore.Change, now: ContinuousClock.Instant) {
+        let priority = change.job.options.priority
+        switch change.before {
+        case .pending(let isDue):
+            pending -= 1
+            if isDue { due[priority] = (due[priority] ?? 1) - 1 }
+        case .running: running -= 1
+        case nil: pending -= 1
+        case .completed, .failed, .cancelled: return
+        }
+        switch change.job.state {
+        case .pending(let isDue):
+            pending += 1
+            if isDue { due[priority, default: 0] += 1 }
+        case .running: running += 1
+        case .completed, .failed, .cancelled:
+            ended = weight(at: now) + 1
+            lastEnd = now
+        }
+        if due[priority] == 0 { due[priority] = nil }
+    }
+
+    private func weight(at now: ContinuousClock.Instant) -> Double {
+        guard let lastEnd else { return ended }
+        let seconds = max(0, (now - lastEnd) / .seconds(1))
+        return ended * exp(-seconds / Self.memory)
     }
 }

@@ -5,6 +5,8 @@ import Synchronization
 package final class EventHub: Sendable {
     private struct Listeners {
         var bells: [ObjectIdentifier: Bell] = [:]
+        /// Those among them that ring for pieces of the answer, too.
+        var outputBells: [ObjectIdentifier: Bell] = [:]
         /// The number of the job's last ring, or that of any job's last one when the first listener came.
         var lastRing: UInt64
         /// Ring when the last listener leaves.
@@ -26,12 +28,15 @@ package final class EventHub: Sendable {
     package init() {}
 
     /// From now on `bell` rings at each event of the job. Listen first, then read the history.
-    package func listen(to job: JobKey, _ bell: Bell) {
+    ///
+    /// - Parameter hearsOutput: whether it rings with ``Bell/Rings/output`` for each piece of the job's answer.
+    package func listen(to job: JobKey, _ bell: Bell, hearsOutput: Bool = false) {
         let isStopped = state.withLock { state in
             let first = Listeners(lastRing: state.lastRing)
             if state.listeners[job, default: first].bells.updateValue(bell, forKey: ObjectIdentifier(bell)) == nil {
                 state.count += 1
             }
+            if hearsOutput { state.listeners[job]?.outputBells[ObjectIdentifier(bell)] = bell }
             return state.isStopped
         }
         if isStopped { bell.ring(.stop) }
@@ -41,6 +46,7 @@ package final class EventHub: Sendable {
         let quiet = state.withLock { state -> [Bell] in
             guard state.listeners[job]?.bells.removeValue(forKey: ObjectIdentifier(bell)) != nil else { return [] }
             state.count -= 1
+            state.listeners[job]?.outputBells[ObjectIdentifier(bell)] = nil
             guard let left = state.listeners[job], left.bells.isEmpty else { return [] }
             state.listeners[job] = nil
             return left.quiet
@@ -95,6 +101,17 @@ package final class EventHub: Sendable {
         for bell in all.values { bell.ring(.event) }
         guard let bells else { return }
         for bell in bells.values { bell.ring(isLast ? [.event, .end] : .event) }
+    }
+
+    /// Called after the commit of a piece of a job's answer.
+    func ringOutput(_ job: JobKey) {
+        let bells = state.withLock { state -> [ObjectIdentifier: Bell] in
+            guard let listeners = state.listeners[job], !listeners.outputBells.isEmpty else { return [:] }
+            state.lastRing += 1
+            state.listeners[job]?.lastRing = state.lastRing
+            return listeners.outputBells
+        }
+        for bell in bells.values { bell.ring(.output) }
     }
 
     /// Wakes everybody for the last time: the service is stopping.

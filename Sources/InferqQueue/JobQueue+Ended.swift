@@ -2,11 +2,15 @@ package import InferqCore
 
 /// What can still be done with jobs that have ended.
 extension JobQueue {
-    /// Submits the same input with the same options once more: a new job, due at once, without expiry and key.
+    /// Submits the same input with the same options once more: a new job of the same client, due at once, without expiry
+    /// and key.
     ///
+    /// It counts as pending of that client, and is held to its limits when the client itself asks.
+    ///
+    /// - Parameter caller: who asks.
     /// - Returns: the new job; nil when there is none with this id.
     /// - Throws: ``WrongState`` unless it ended in ERROR or was cancelled, ``Refusal``, or ``StoreError``.
-    package func retry(_ id: UUIDv7, now: Moment? = nil) async throws -> Job? {
+    package func retry(_ id: UUIDv7, by caller: Caller = .anonymous, now: Moment? = nil) async throws -> Job? {
         guard let job = try await store.job(id) else { return nil }
         guard job.status == .failed || job.status == .cancelled else { throw WrongState(status: job.status) }
         var options = Submission.Options()
@@ -18,7 +22,9 @@ extension JobQueue {
         if case .file(let name) = input.content {
             input.content = .file(try await store.whileNamed(name) { try await store.blobs.copy(name) })
         }
-        return try await submit(Submission(model: job.model, options: options, input: input), now: now).job
+        var submission = Submission(model: job.model, options: options, input: input)
+        submission.caller = caller
+        return try await submit(submission, now: now).job
     }
 
     /// Removes an ended job, its bodies, its events and its key.

@@ -24,12 +24,14 @@ extension JobQueue {
     }
 
     /// All configured models, and those that are no longer configured and still have jobs, by name.
-    package func modelFigures(now: Moment? = nil) async throws -> [ModelFigures] {
+    ///
+    /// - Parameter caller: who asks; of one who sees only its own jobs, those of others do not count.
+    package func modelFigures(for caller: Caller = .anonymous, now: Moment? = nil) async throws -> [ModelFigures] {
         let now = now ?? store.clock.now
-        let rows = try await store.modelRows()
+        let rows = try await store.modelRows(for: caller.view)
         return rows.compactMap { row in
             let settings = model(row.name)
-            let figures = backlog.figures(of: row.name, now: .now)
+            let figures = backlog.figures(of: row.name, client: caller.view, now: .now)
             guard settings != nil || figures.pending + figures.running > 0 else { return nil }
             let server = scheduler.server(of: row.name)
             let state = settings == nil ? .removed : row.isPaused ? .paused : ModelFigures.State(server.state)

@@ -4,7 +4,7 @@ package import InferqCore
 extension JobQueue {
     /// Looks again at what is due: now and then, in case something was missed.
     func askAgain() {
-        scheduler.askAgain { backlog.hasDue(of: $0) }
+        scheduler.askAgain { backlog.hasDue(of: $0, beside: $1) }
     }
 
     /// Commits RUNNING for an offered job.
@@ -31,22 +31,30 @@ extension JobQueue {
                     guard case .running(let lease) = change.job.state else { return }
                     running.begin(RunningJobs.Attempt(lease: lease, stop: stop, isHere: place.isLocal), of: offer.job)
                 },
-                { job in
+                { [scheduler] job in
                     // What comes from another host may name another model than the job's.
                     guard job.model == offer.model else { throw IllegalTransition(job, "claim") }
                     if job.isExpired(now) { return try job.expire(now: now) }
+                    guard scheduler.admits(job) else { throw ClientIsFull() }
                     return try job.claim(promised: place.promisedLease, isProbe: isProbe, now: now)
                 }
             )
             guard let job = change?.job, case .running(let lease) = job.state else { return nil }
             return Claim(
                 job: job, lease: lease, startedAt: now.elapsed, stop: stop, sent: isProbe ? Bell() : nil,
-                authorization: authorizations.value(for: job.key)
+                showing: isProbe && place.isLocal ? Once() : nil, authorization: authorizations.value(for: job.key)
             )
         } catch is IllegalTransition {
             return nil
+        } catch is ClientIsFull {
+            // Its offer had seemed lost, or the limit was lowered since: it stays due.
+            scheduler.askAgain(offer.model)
+            return nil
         }
     }
+
+    /// As many jobs of the client run as may.
+    private struct ClientIsFull: Error {}
 
     /// Stores how a claimed attempt ended. An outcome that comes too late is dropped, with its blob.
     ///
@@ -62,9 +70,12 @@ extension JobQueue {
     ) async throws -> Job? {
         let now = now ?? store.clock.now
         let jitter = Double.random(in: 0..<1)
-        return try await end(claim, dropping: outcome, now) { job in
-            try job.finish(
-                claim.lease, with: outcome, retry: retry, isShown: isShown, jitter: jitter, now: now
+        return try await end(claim, dropping: outcome, now) { [streams] job in
+            // Asked as late as can be: a client may be about to get the first bytes.
+            let isFinal = retry.afterOutput == .fail && streams.isShown(claim.run)
+            return try job.finish(
+                claim.lease, with: outcome, retry: isFinal ? retry.never : retry, isShown: isShown, jitter: jitter,
+                now: now
             )
         }
     }

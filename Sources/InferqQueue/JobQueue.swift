@@ -19,24 +19,23 @@ package final class JobQueue: Sendable {
     private let configurations = Counter()
     let running = RunningJobs()
     let authorizations = Authorizations()
+    package let streams = Streams()
 
     /// - Throws: ``StoreError`` when the queue's depth cannot be read.
     package init(store: JobStore, broker: any Broker, models: [ModelSettings]) throws {
         self.store = store
         self.broker = broker
         hub = EventHub()
-        scheduler = Scheduler(broker: broker) { try await store.dueJobs($0, limit: $1) }
+        scheduler = Scheduler(broker: broker) { try await store.dueJobs($0, of: $1, limit: $2) }
         broker.start(
             room: { [weak scheduler] in scheduler?.room(for: $0) ?? 0 },
             onLoss: { [weak scheduler] in scheduler?.lost($0) }
         )
-        for row in try store.pendingCounts() {
-            backlog.add(row.count, of: row.model, priority: row.priority, isDue: row.isDue)
-        }
+        for row in try store.pendingCounts() { backlog.add(row) }
         store.onCommit { [weak self] in self?.applied($0) }
         configure(models)
         for model in try store.pausedModels() { scheduler.setPaused(true, model) }
-        for run in store.recovery.remoteAttempts { backlog.addRunning(of: run.job.model) }
+        for run in store.recovery.remoteAttempts { backlog.addRunning(run.job) }
         store.clock.whenSet { [deadlines] in deadlines.ring(.event) }
     }
 
@@ -71,6 +70,10 @@ package final class JobQueue: Sendable {
         case unknownModel(known: [String])
         /// - Parameter retryAfter: whole seconds until there is room, from the measured rate.
         case queueFull(limit: Int, retryAfter: Int)
+        /// The client has as many pending jobs as it may have.
+        ///
+        /// - Parameter retryAfter: as of ``queueFull(limit:retryAfter:)``.
+        case clientLimit(ClientBound, retryAfter: Int)
         /// The idempotency key was used before with another request.
         case keyReused
     }
@@ -116,14 +119,16 @@ package final class JobQueue: Sendable {
         guard let model = model(submission.model) else {
             throw Refusal.unknownModel(known: models.map(\.name))
         }
-        guard backlog.reserve(model.name) else {
+        let client = submission.client
+        let room = backlog.reserve(model.name, for: client, submission.limits)
+        guard room == .some else {
             // A repeated request is answered even now: it starts nothing.
-            guard let known = try await known(submission.key) else { throw full(model) }
+            guard let known = try await known(submission) else { throw refusal(room, model) }
             return .replayed(known)
         }
         guard !store.disk.isShort else {
-            backlog.release(model.name)
-            guard let known = try await known(submission.key) else { throw StoreError.full }
+            backlog.release(model.name, for: client)
+            guard let known = try await known(submission) else { throw StoreError.full }
             return .replayed(known)
         }
         let issue = store.ids.next { now ?? store.clock.now }
@@ -140,33 +145,35 @@ package final class JobQueue: Sendable {
                 isInserted = true
                 return .stored(change.job)
             case .known(let id):
-                backlog.release(model.name)
+                backlog.release(model.name, for: client)
                 return .replayed(id)
             }
         } catch is KeyReused {
-            backlog.release(model.name)
+            backlog.release(model.name, for: client)
             throw Refusal.keyReused
         } catch {
-            backlog.release(model.name)
+            backlog.release(model.name, for: client)
             throw error
         }
     }
 
-    private func known(_ key: IdempotencyKey?) async throws -> UUIDv7? {
-        guard let key else { return nil }
+    private func known(_ submission: Submission) async throws -> UUIDv7? {
+        guard let key = submission.key else { return nil }
         do {
-            return try await store.jobOf(key)
+            return try await store.jobOf(key, client: submission.client)
         } catch is KeyReused {
             throw Refusal.keyReused
         }
     }
 
-    private func full(_ model: ModelSettings) -> Refusal {
+    private func refusal(_ room: Backlog.Room, _ model: ModelSettings) -> Refusal {
         metrics.of(model.name).refused.add()
         let rate = backlog.figures(of: model.name, now: .now).rate
         // One place is free as soon as one job has ended. With nothing measured yet, a guess that does no harm.
         let seconds = rate > 0 ? (1 / rate).rounded(.up) : 10
-        return .queueFull(limit: model.queueLimit, retryAfter: Int(min(max(seconds, 1), 3600)))
+        let retryAfter = Int(min(max(seconds, 1), 3600))
+        if case .ofClient(let bound) = room { return .clientLimit(bound, retryAfter: retryAfter) }
+        return .queueFull(limit: model.queueLimit, retryAfter: retryAfter)
     }
 
     /// Ends a job that has not ended; one that has stays as it is.
@@ -179,31 +186,6 @@ package final class JobQueue: Sendable {
         }?.job
     }
 
-    /// How many jobs are taken before this pending one; an estimate past a thousand.
-    package func ahead(of job: Job) async throws -> Int {
-        let counts = backlog.due(of: job.model, priority: job.options.priority)
-        let limit = 1000
-        let older = try await store.older(than: job, limit: limit)
-        return counts.higher + (older < limit ? older : max(limit, counts.same / 2))
-    }
-
-    /// How many jobs are taken before one that was stored this moment: from counters alone.
-    package func aheadOfNewest(_ job: Job) -> Int {
-        let counts = backlog.due(of: job.model, priority: job.options.priority)
-        return counts.higher + max(counts.same - 1, 0)
-    }
-
-    /// Pending and running jobs of a model, and how many end a second.
-    package func depth(of model: String) -> (pending: Int, running: Int, rate: Double) {
-        let figures = backlog.figures(of: model, now: .now)
-        return (figures.pending, figures.running, figures.rate)
-    }
-
-    /// Jobs of a model that ended per second, averaged over about the last half minute.
-    package func rate(of model: String) -> Double {
-        backlog.figures(of: model, now: .now).rate
-    }
-
     // MARK: After each commit
 
     /// On the writer, in commit order.
@@ -213,6 +195,7 @@ package final class JobQueue: Sendable {
         metrics.apply(change)
         if !change.events.isEmpty { hub.ring(job.key, isLast: job.status.isFinal) }
         if job.status.isFinal { authorizations.forget(job.key) }
+        if case .running? = change.before, job.status != .running { streams.ended(job.key) }
         switch job.state {
         case .pending(isDue: true):
             if change.before != job.state { scheduler.becameDue([job.candidate], of: job.model) }

@@ -1,6 +1,7 @@
 import InferqCore
+import InferqStore
 
-/// One model's place in the scheduler: its slots, what was offered, and a window of the best candidates.
+/// One model's place in the scheduler: its slots, what was offered, and windows of the best candidates.
 struct Line {
     /// Slots in this process.
     var concurrency = 0
@@ -13,22 +14,32 @@ struct Line {
     var remoteRunning = 0
     /// Offered and not yet taken.
     var offered: Set<JobKey> = []
-    var isReading = false
     /// Whether this process may call the model server.
     var server = Availability()
 
-    /// The best due jobs, the best one last.
-    private var window: [Candidate] = []
-    /// Whether every due job that was not offered is in the window.
-    private var isComplete = false
-    /// What became due while the store was being read, and may be missing in what was read.
-    private var arrivals: [Candidate] = []
-    private var hasLostArrivals = false
-    /// What left the window while the store was being read, and may still be in what was read.
-    private var departures: Set<JobKey> = []
+    /// Of all clients that have no lane.
+    private var common = Window(capacity: Scheduler.windowLimit)
+    /// One for each client whose running jobs are limited: while it has as many as it may, its jobs are passed by and stand
+    /// in nobody's way, and once it may have another one, that is at hand.
+    private var lanes: [String: Window]
 
     /// What workers on other hosts say of model servers that are away.
     var remoteAway: Availability.Summary?
+
+    /// - Parameter clients: those that get a lane.
+    init(lanes clients: some Sequence<String> = []) {
+        lanes = Self.lanes(clients)
+    }
+
+    private static func lanes(_ clients: some Sequence<String>) -> [String: Window] {
+        Dictionary(uniqueKeysWithValues: clients.map { ($0, Window(capacity: Scheduler.laneLimit)) })
+    }
+
+    /// Gives lanes to these clients and no others. All that is known of due jobs is read again.
+    mutating func setLanes(_ clients: some Sequence<String>) {
+        common = Window(capacity: Scheduler.windowLimit)
+        lanes = Self.lanes(clients)
+    }
 
     /// Up if anybody's model server is; then what is known of others that are away is the newest trouble.
     func summary(now: Availability.Instant) -> Availability.Summary {
@@ -60,6 +71,9 @@ struct Line {
         }
     }
 
+    /// How many slots wait for a job and may take one.
+    func free(now: Availability.Instant) -> Int { roomHere(now: now) + freeRemote }
+
     /// How many of the jobs on offer this process may take.
     func roomHere(now: Availability.Instant) -> Int {
         switch server.gate(now: now) {
@@ -72,83 +86,99 @@ struct Line {
     /// Whether a slot waits for a job, wherever it is.
     var hasFree: Bool { freeHere + freeRemote > 0 }
 
-    /// Whether jobs may be due: some are on offer or in the window, or the store may have more.
-    var mayHaveDue: Bool { !window.isEmpty || !offered.isEmpty || !isComplete }
+    /// Whether jobs may be due: some are on offer or in a window, or the store may have more.
+    var mayHaveDue: Bool {
+        !offered.isEmpty || common.mayHaveDue || lanes.values.contains { $0.mayHaveDue }
+    }
 
     /// Whether anybody takes jobs of this model.
     var isServed: Bool { concurrency + remoteSlots > 0 && !isPaused }
 
-    /// A window that is running low while the store may have more: read before it is empty, or all slots would wait.
+    /// Whether a window is running low while the store may have more.
     var mustRead: Bool {
-        window.count <= Scheduler.windowLimit / 4 && !isComplete && !isReading && isServed
+        isServed && (common.mustRead || lanes.values.contains { $0.mustRead })
     }
 
-    func best(skippingSuspects: Bool, now: Availability.Instant) -> Candidate? {
-        guard server.probesInTurn(now: now) else {
-            return skippingSuspects ? window.last { !$0.isSuspect } : window.last
-        }
+    /// The job that comes next; nil while that is not known, or when none is due.
+    ///
+    /// - Parameter isPassed: whether the jobs of a client that has a lane are passed by at this moment.
+    func best(
+        skippingSuspects: Bool, now: Availability.Instant, passing isPassed: (_ client: String) -> Bool = { _ in false }
+    ) -> Candidate? {
         // The best one that was not refused yet, else the one whose refusal is longest ago.
-        let admitted = window.reversed().filter { !skippingSuspects || !$0.isSuspect }
-        return admitted.min { (server.refusalNumber(of: $0.key) ?? 0) < (server.refusalNumber(of: $1.key) ?? 0) }
+        let isInTurn = server.probesInTurn(now: now)
+        func rank(_ candidate: Candidate) -> UInt64 { isInTurn ? server.refusalNumber(of: candidate.key) ?? 0 : 0 }
+        func first(_ window: Window) -> Candidate? {
+            isInTurn
+                ? window.first(skippingSuspects: skippingSuspects, by: rank)
+                : window.best(skippingSuspects: skippingSuspects)
+        }
+        guard !common.isUnknown else { return nil }
+        var found = first(common)
+        for (client, lane) in lanes where !isPassed(client) {
+            guard !lane.isUnknown else { return nil }
+            guard let candidate = first(lane) else { continue }
+            guard let best = found, (rank(best), best) < (rank(candidate), candidate) else {
+                found = candidate
+                continue
+            }
+        }
+        return found
+    }
+
+    /// The best one of a client that has a lane.
+    func best(of client: String) -> Candidate? {
+        lanes[client]?.best(skippingSuspects: false)
     }
 
     mutating func remove(_ candidate: Candidate) {
-        if isReading { departures.insert(candidate.key) }
-        if window.last == candidate {
-            window.removeLast()
+        if let client = candidate.client, lanes[client] != nil {
+            lanes[client]?.remove(candidate)
         } else {
-            window.removeAll { $0.key == candidate.key }
+            common.remove(candidate)
         }
     }
 
     mutating func insert(_ candidate: Candidate) {
         guard !offered.contains(candidate.key) else { return }
-        if isReading {
-            departures.remove(candidate.key)
-            if arrivals.count < 4 * Scheduler.windowLimit { arrivals.append(candidate) } else { hasLostArrivals = true }
+        if let client = candidate.client, lanes[client] != nil {
+            lanes[client]?.insert(candidate)
+        } else {
+            common.insert(candidate)
         }
-        // Worse than the window's end: the store has it, and it is read in its turn.
-        guard isComplete || window.first.map({ candidate < $0 }) == true else { return }
-        insertSorted(candidate)
+    }
+
+    /// Begins to read all windows that run low; ``fill(_:_:isAll:)`` follows for each.
+    mutating func beginReading() -> [(owners: DueOwners, limit: Int)] {
+        guard isServed else { return [] }
+        var reads: [(DueOwners, Int)] = []
+        if common.mustRead {
+            reads.append((.everybody(but: Array(lanes.keys)), common.beginReading(offered: offered)))
+        }
+        for (client, lane) in lanes where lane.mustRead {
+            guard let limit = lanes[client]?.beginReading(offered: offered) else { continue }
+            reads.append((.client(client), limit))
+        }
+        return reads
     }
 
     /// Takes over what was read from the store; nil when reading failed.
-    mutating func fill(_ read: [Candidate]?, isAll: Bool) {
-        defer {
-            isReading = false
-            arrivals = []
-            departures = []
-            hasLostArrivals = false
-        }
-        guard let read, !hasLostArrivals else { return }
-        window = read.reversed().filter { !offered.contains($0.key) && !departures.contains($0.key) }
-        isComplete = isAll
-        let worst = read.last
-        for arrival in arrivals where !offered.contains(arrival.key) && !departures.contains(arrival.key) {
-            if isAll || worst.map({ arrival < $0 }) == true { insertSorted(arrival) }
+    ///
+    /// - Parameter isAll: whether the store has no more.
+    mutating func fill(_ owners: DueOwners, _ read: [Candidate]?, isAll: Bool) {
+        switch owners {
+        case .everybody: common.fill(read?.filter { !hasLane($0) }, isAll: isAll, offered: offered)
+        case .client(let client): lanes[client]?.fill(read, isAll: isAll, offered: offered)
         }
     }
 
-    /// Empties the window: something may have been missed.
+    private func hasLane(_ candidate: Candidate) -> Bool {
+        candidate.client.map { lanes[$0] != nil } ?? false
+    }
+
+    /// Empties the windows: something may have been missed.
     mutating func forget() {
-        window = []
-        isComplete = false
-        // What a read that is on its way brings is not all: what has left meanwhile may be wanted again.
-        if isReading { hasLostArrivals = true }
-    }
-
-    private mutating func insertSorted(_ candidate: Candidate) {
-        // The best one stands last, so the window is sorted from worse to better.
-        var low = 0
-        var high = window.count
-        while low < high {
-            let middle = (low + high) / 2
-            if candidate < window[middle] { low = middle + 1 } else { high = middle }
-        }
-        if low < window.count, window[low] == candidate { return }
-        window.insert(candidate, at: low)
-        guard window.count > Scheduler.windowLimit else { return }
-        window.removeFirst()
-        isComplete = false
+        common.forget()
+        for client in lanes.keys { lanes[client]?.forget() }
     }
 }

@@ -1,4 +1,5 @@
 import InferqCore
+import InferqStore
 
 /// The lines of all models, and what one of them must know of the others: the scheduler's memory, under its lock.
 struct Lines {
@@ -10,14 +11,82 @@ struct Lines {
         var takers = 0
     }
 
+    /// A question for the store.
+    struct Reading {
+        let model: String
+        let owners: DueOwners
+        let limit: Int
+        fileprivate let round: Int
+    }
+
     var lines: [String: Line] = [:]
     var suspect: Suspect?
     /// Those who wait for the next word of a model's health path.
     var healthWaiters: [String: [Bell]] = [:]
+    private var loads = ClientLoads()
+    /// Clients that may have another job, and could not before.
+    private var freed: Set<String> = []
+    /// Grows when the windows are made anew: nobody waits any more for what was asked before.
+    private var round = 0
+
+    mutating func addLine(_ model: String) {
+        if lines[model] == nil { lines[model] = Line(lanes: loads.limits.keys) }
+    }
+
+    // MARK: Clients
+
+    /// Sets how many jobs of a client may run.
+    mutating func setRunningLimits(_ limits: [String: Int]) {
+        let before = Set(loads.limits.keys)
+        loads.setLimits(limits)
+        guard Set(loads.limits.keys) != before else { return }
+        round += 1
+        for model in lines.keys { lines[model]?.setLanes(loads.limits.keys) }
+    }
+
+    var hasLimits: Bool { !loads.limits.isEmpty }
+
+    /// The clients that get nothing more at this moment.
+    var fullClients: Set<String> { loads.full }
+
+    /// Whether a job that was taken may be run: see ``ClientLoads/admits(_:of:)``.
+    mutating func admits(_ job: Job) -> Bool {
+        loads.admits(job.key, of: job.options.client)
+    }
+
+    /// The models that may have something to offer, now that something has happened to one of them.
+    ///
+    /// A client that may have another job is given its best one, of whichever model, so that none of its models starves.
+    mutating func turns(after model: String) -> [String] {
+        guard !freed.isEmpty else { return [model] }
+        defer { freed = [] }
+        return freed.flatMap { client in
+            lines.compactMap { name, line in line.best(of: client).map { (model: name, candidate: $0) } }
+                .sorted { $0.candidate < $1.candidate }.map(\.model)
+        } + [model]
+    }
+
+    // MARK: Offers
 
     mutating func take(_ offer: Offer) {
-        lines[offer.model, default: Line()].offered.remove(offer.job)
+        addLine(offer.model)
+        let wasOffered = lines[offer.model]?.offered.remove(offer.job) != nil
+        loads.take(offer.job, wasOffered: wasOffered)
         if suspect?.offer == offer { suspect?.takers += 1 }
+    }
+
+    /// Takes up a job that was found at work.
+    mutating func take(_ job: Job) {
+        addLine(job.model)
+        loads.take(job.key, of: job.options.client)
+    }
+
+    /// - Returns: false when it was not on offer.
+    @discardableResult
+    mutating func unoffer(_ offer: Offer) -> Bool {
+        guard lines[offer.model]?.offered.remove(offer.job) != nil else { return false }
+        if let client = loads.withdraw(offer.job) { freed.insert(client) }
+        return true
     }
 
     /// Takes back what was offered of a model and nobody has taken.
@@ -25,7 +94,7 @@ struct Lines {
         for job in lines[model]?.offered ?? [] {
             let offer = Offer(model: model, job: job)
             guard broker.withdraw(offer) else { continue }
-            lines[model]?.offered.remove(job)
+            unoffer(offer)
             if suspect?.offer == offer { suspect = nil }
         }
         lines[model]?.forget()
@@ -33,6 +102,7 @@ struct Lines {
 
     /// - Returns: the models that may have something to offer now.
     mutating func release(_ offer: Offer, wasTaken: Bool) -> [String] {
+        if wasTaken, let client = loads.end(offer.job) { freed.insert(client) }
         guard var known = suspect, known.offer == offer else { return [offer.model] }
         if wasTaken {
             // An attempt from before it was offered, as one that a start found at work elsewhere.
@@ -45,26 +115,57 @@ struct Lines {
 
     /// Offers as many jobs of a model as there is room for, the best first.
     ///
-    /// - Returns: whether its window is running low, and the store must be read.
+    /// - Returns: whether one of its windows is running low, and the store must be read.
     mutating func pump(_ model: String, to broker: any Broker) -> Bool {
-        guard var line = lines[model], line.isServed else { return false }
-        defer { lines[model] = line }
+        guard let index = lines.index(forKey: model), lines.values[index].isServed else { return false }
         let now = ContinuousClock.now
         var mustRead = false
-        while line.offered.count < line.room(now: now) {
+        while lines.values[index].offered.count < lines.values[index].room(now: now) {
             if suspect?.offer.model == model { break }
-            if line.mustRead { mustRead = true }
-            guard let best = line.best(skippingSuspects: suspect != nil, now: now) else { break }
-            // A suspect waits until nothing else of its model runs, and nothing passes it meanwhile.
-            if best.isSuspect, line.running + line.remoteRunning > 0 || !line.offered.isEmpty { break }
+            if lines.values[index].mustRead { mustRead = true }
+            let next = lines.values[index].best(skippingSuspects: suspect != nil, now: now) { loads.isFull($0) }
+            guard let best = next, mayOffer(best, of: lines.values[index], now: now) else { break }
             let offer = Offer(model: model, job: best.key)
             guard broker.offer(offer) else { break }
-            line.remove(best)
-            line.offered.insert(best.key)
+            lines.values[index].remove(best)
+            lines.values[index].offered.insert(best.key)
+            loads.offer(best.key, of: best.client)
             if best.isSuspect { suspect = Suspect(offer: offer) }
         }
         return mustRead
     }
+
+    /// Whether the best candidate of a line need not wait; what is worse does not pass it.
+    private func mayOffer(_ best: Candidate, of line: Line, now: Availability.Instant) -> Bool {
+        // A suspect waits until nothing else of its model runs, and nothing passes it meanwhile.
+        if best.isSuspect, line.running + line.remoteRunning > 0 || !line.offered.isEmpty { return false }
+        // One of a client whose running jobs are limited is not offered ahead: it would take up the client's place, which a
+        // free slot of another model may have.
+        if let client = best.client, loads.limits[client] != nil { return line.offered.count < line.free(now: now) }
+        return true
+    }
+
+    // MARK: Reading
+
+    /// Begins to read all windows that run low; ``endReading(_:_:)`` follows for each.
+    mutating func beginReading() -> [Reading] {
+        var readings: [Reading] = []
+        for model in lines.keys {
+            for (owners, limit) in lines[model]?.beginReading() ?? [] {
+                readings.append(Reading(model: model, owners: owners, limit: limit, round: round))
+            }
+        }
+        return readings
+    }
+
+    /// - Parameter candidates: nil when reading failed.
+    mutating func endReading(_ reading: Reading, _ candidates: [Candidate]?) {
+        guard reading.round == round else { return }
+        let isAll = (candidates?.count ?? 0) < reading.limit
+        lines[reading.model]?.fill(reading.owners, candidates, isAll: isAll)
+    }
+
+    // MARK: Model servers
 
     /// - Returns: the models whose health path must be asked now, and when to look again.
     mutating func look(now: Availability.Instant) -> (asking: [String], next: Availability.Instant?) {

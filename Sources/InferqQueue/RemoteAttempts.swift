@@ -20,6 +20,8 @@ package final class RemoteAttempts: Sendable {
     }
 
     package let queue: JobQueue
+    /// Stores what workers hand over of answers that come bit by bit.
+    package let pieces: PieceWriter
     private let logger: Logger
     private let wheel: TimerWheel
     private let outcomes: OutcomeWriter
@@ -35,13 +37,14 @@ package final class RemoteAttempts: Sendable {
         self.logger = logger
         self.wheel = wheel
         outcomes = OutcomeWriter(queue: queue, wheel: wheel)
+        pieces = PieceWriter(queue: queue, wheel: wheel, logger: logger)
         let now = queue.store.clock.now
         for stored in queue.store.recovery.remoteAttempts {
             let age = stored.job.startedAt.map { max(now.wall - $0, .zero) } ?? .zero
             let claim = Claim(job: stored.job, lease: stored.lease, startedAt: now.elapsed - age, stop: StopSignal())
             queue.running.begin(
                 RunningJobs.Attempt(lease: claim.lease, stop: claim.stop, isHere: false), of: claim.job.key)
-            queue.scheduler.taken(claim.offer, at: .remote(worker: stored.worker, lease: stored.lease))
+            queue.scheduler.takeUp(stored.job, at: .remote(worker: stored.worker, lease: stored.lease))
             // Those of now are the best that there are; a model that was removed has none but the defaults.
             let settings = queue.model(stored.job.model) ?? ModelSettings(name: stored.job.model, url: "")
             let found = Attempt(claim: claim, worker: stored.worker, settings: settings, since: .now)

@@ -1,20 +1,24 @@
 package import InferqCore
+import InferqStore
 import Logging
 import ServiceLifecycle
 import Synchronization
 
-/// Decides which job goes to the broker next: per model by priority, then age, at most the free slots plus one.
+/// Decides which job goes to the broker next: per model by priority, then age, at most the free slots plus one. The jobs of
+/// a client that has as many running as it may are passed by.
 ///
 /// The queue itself is the store's index. In memory there is, per model, a window of the best candidates; what is
 /// worse than the window's end is read again when the window has run empty. A candidate is a hint: the claim decides.
 package final class Scheduler: Service {
     /// Reads the best due jobs of a model from the store.
-    typealias Read = @Sendable (_ model: String, _ limit: Int) async throws -> [Candidate]
+    typealias Read = @Sendable (_ model: String, _ owners: DueOwners, _ limit: Int) async throws -> [Candidate]
 
     private let state = Mutex(Lines())
     private let broker: any Broker
     private let read: Read
     private let reads = Bell()
+    /// Whether a client has a limit of running jobs.
+    private let hasLimits = Atomic<Bool>(false)
     /// Rings when the moment of the next look at a model server may have changed.
     package let looks = Bell()
     private let logger = Logger(label: "inferq")
@@ -22,6 +26,8 @@ package final class Scheduler: Service {
 
     /// Candidates kept in memory per model.
     static let windowLimit = 256
+    /// The same of each client whose running jobs are limited: there may be a hundred of them.
+    static let laneLimit = 128
     /// After a read that failed: soon enough for a store that is well again, and seldom enough for one that is not.
     private static let pauseAfterFailure = Duration.milliseconds(250)
 
@@ -42,7 +48,8 @@ package final class Scheduler: Service {
                 state.lines[model]?.server.configure(.job, readyTimeout: .zero)
             }
             for model in models {
-                state.lines[model.name, default: Line()].concurrency = model.slots
+                state.addLine(model.name)
+                state.lines[model.name]?.concurrency = model.slots
                 state.lines[model.name]?.server.configure(
                     model.slots > 0 && !model.health.isEmpty ? .path(model.health) : .job,
                     readyTimeout: model.readyTimeout
@@ -58,7 +65,8 @@ package final class Scheduler: Service {
 
     func setPaused(_ isPaused: Bool, _ model: String) {
         state.withLock { state in
-            state.lines[model, default: Line()].isPaused = isPaused
+            state.addLine(model)
+            state.lines[model]?.isPaused = isPaused
             // What was offered before the pause was given up when a worker took it.
             if !isPaused { state.lines[model]?.forget() }
             pump(model, &state)
@@ -67,6 +75,21 @@ package final class Scheduler: Service {
 
     func isPaused(_ model: String) -> Bool {
         state.withLock { $0.lines[model]?.isPaused ?? false }
+    }
+
+    /// Sets how many jobs of a client may run, over all models; one that is not named may have any number.
+    func setRunningLimits(_ limits: [String: Int]) {
+        state.withLock { state in
+            state.setRunningLimits(limits)
+            hasLimits.store(state.hasLimits, ordering: .releasing)
+            for model in state.lines.keys { pump(model, &state) }
+        }
+    }
+
+    /// Whether a job that was taken may be run. Where its client has as many running as it may, it must wait for its turn.
+    func admits(_ job: Job) -> Bool {
+        guard hasLimits.load(ordering: .acquiring) else { return true }
+        return state.withLock { $0.admits(job) }
     }
 
     /// Jobs of a model have become due. Called after the commit that made them so.
@@ -91,6 +114,14 @@ package final class Scheduler: Service {
             // A broker that had no room for the next one may have it now.
             pump(offer.model, &state)
             return passage ?? .free
+        }
+    }
+
+    /// Takes up an attempt that was found at work on another host.
+    func takeUp(_ job: Job, at place: AttemptPlace) {
+        state.withLock { state in
+            state.take(job)
+            state.lines[job.model]?.begin(at: place)
         }
     }
 
@@ -128,7 +159,7 @@ package final class Scheduler: Service {
     /// Nobody will take this offer any more: its job has ended.
     func withdrawn(_ offer: Offer) {
         state.withLock { state in
-            state.lines[offer.model]?.offered.remove(offer.job)
+            state.unoffer(offer)
             for model in state.release(offer, wasTaken: false) { pump(model, &state) }
         }
     }
@@ -143,11 +174,12 @@ package final class Scheduler: Service {
 
     /// Looks again at all models, now and then: whatever went wrong, no due job waits beside a free slot for long.
     ///
-    /// - Parameter hasDue: whether a model has due jobs, as far as is counted.
-    func askAgain(where hasDue: (_ model: String) -> Bool) {
+    /// - Parameter hasDue: whether a model has due jobs beside those of some clients, as far as is counted.
+    func askAgain(where hasDue: (_ model: String, _ clients: Set<String>) -> Bool) {
         state.withLock { state in
+            let full = state.fullClients
             for (name, line) in state.lines {
-                if line.offered.isEmpty, line.hasFree, hasDue(name) { state.lines[name]?.forget() }
+                if line.offered.isEmpty, line.hasFree, hasDue(name, full) { state.lines[name]?.forget() }
                 pump(name, &state)
             }
         }
@@ -291,7 +323,7 @@ package final class Scheduler: Service {
     /// What was offered may have been lost on its way: it is offered again.
     package func offerAgain(_ offers: [Offer]) {
         state.withLock { state in
-            for offer in offers where state.lines[offer.model]?.offered.remove(offer.job) != nil {
+            for offer in offers where state.unoffer(offer) {
                 if state.suspect?.offer == offer { state.suspect = nil }
                 state.lines[offer.model]?.forget()
             }
@@ -304,7 +336,7 @@ package final class Scheduler: Service {
         state.withLock { state in
             if state.suspect?.takers == 0 { state.suspect = nil }
             for model in state.lines.keys {
-                state.lines[model]?.offered = []
+                for job in state.lines[model]?.offered ?? [] { state.unoffer(Offer(model: model, job: job)) }
                 state.lines[model]?.forget()
             }
             for model in state.lines.keys { pump(model, &state) }
@@ -314,7 +346,7 @@ package final class Scheduler: Service {
     // MARK: Offering
 
     private func pump(_ model: String, _ state: inout Lines) {
-        if state.pump(model, to: broker) { reads.ring(.event) }
+        for model in state.turns(after: model) where state.pump(model, to: broker) { reads.ring(.event) }
     }
 
     // MARK: Reading
@@ -333,27 +365,21 @@ package final class Scheduler: Service {
 
     /// - Returns: false when a read failed; it is asked for again.
     private func fillWindows() async -> Bool {
-        let models = state.withLock { state -> [(String, Int)] in
-            state.lines.filter { $0.value.mustRead }.map { model, line in
-                state.lines[model]?.isReading = true
-                return (model, Self.windowLimit + line.offered.count)
-            }
-        }
         var isWell = true
-        for (model, limit) in models {
+        for reading in state.withLock({ $0.beginReading() }) {
             var candidates: [Candidate]?
             do {
-                candidates = try await read(model, limit)
+                candidates = try await read(reading.model, reading.owners, reading.limit)
             } catch {
                 isWell = false
                 throttle.log(
-                    logger, .error, "waiting jobs could not be looked at", of: model,
-                    metadata: ["model": "\(model)", "error": "\(error)"]
+                    logger, .error, "waiting jobs could not be looked at", of: reading.model,
+                    metadata: ["model": "\(reading.model)", "error": "\(error)"]
                 )
             }
             state.withLock { state in
-                state.lines[model]?.fill(candidates, isAll: (candidates?.count ?? 0) < limit)
-                pump(model, &state)
+                state.endReading(reading, candidates)
+                pump(reading.model, &state)
             }
         }
         return isWell

@@ -9,6 +9,14 @@ package struct Submission: Sendable {
     package var key: IdempotencyKey?
     /// Of a call: what its client authorizes itself with at the model server. Never stored.
     package var authorization: String?
+    /// Who submits.
+    package var caller = Caller.anonymous
+
+    /// Whose job it becomes: the caller's, but a retry stays with the client of the job that it repeats.
+    var client: String? { options.kept.retryOf == nil ? caller.client : options.kept.client }
+
+    /// What the job's client is held to; nil when somebody else repeats its job: an operator may, whatever is pending.
+    var limits: Caller.Limits? { caller.client == client ? caller.limits : nil }
 
     package struct Options: Sendable, Equatable {
         /// What the job keeps as it is.
@@ -32,11 +40,13 @@ package struct Submission: Sendable {
     /// - Parameter settings: the model's, for what the client has not said.
     func job(_ issue: IDGenerator.Issue, _ settings: ModelSettings) -> Job {
         let now = issue.moment
+        var kept = options.kept
+        kept.client = client
         return Job(
             id: issue.id,
             eventID: issue.eventID,
             model: model,
-            options: options.kept,
+            options: kept,
             maxAttempts: options.maxAttempts ?? settings.maxAttempts,
             expiry: (options.expiresIn ?? settings.expiresIn).map { Job.Expiry(in: $0, from: now) },
             input: input,

@@ -181,7 +181,10 @@ package final class Worker: Service {
     ///
     /// - Returns: whether clients have seen the attempt start.
     private func show(_ claim: Claim, _ sent: Bell) async -> Bool {
-        guard await wheel.isWorkedOn(sent) else { return false }
+        // The first piece of an answer may have shown it already.
+        let isWorkedOn = await wheel.isWorkedOn(sent)
+        guard claim.showing?.take() != false else { return true }
+        guard isWorkedOn else { return false }
         queue.scheduler.accepted(claim.offer)
         do {
             return try await queue.show(claim)

@@ -7,7 +7,7 @@ import Synchronization
 /// Receives what workers on other hosts send to this gateway, and answers them.
 final class RedisGateway: Sendable {
     /// Makes an answer's bytes what the store keeps: large ones become a file, layers are found.
-    typealias Keep = @Sendable (Reply.Answer, ModelSettings) async throws -> Outcome
+    typealias Keep = @Sendable (Reply.Answer, ModelSettings, PieceRun) async throws -> Outcome
 
     private struct Inbound: Sendable {
         let entry: StreamEntry
@@ -174,12 +174,14 @@ final class RedisGateway: Sendable {
             remoteAttempts.queue.scheduler.offerAgain([offer])
             return true
         case .answered(let answer):
-            return await end(name, worker) { model in try await self.keep(answer, model) }
+            return await end(name, worker) { attempt in
+                try await self.keep(answer, attempt.settings, attempt.claim.run)
+            }
         case .failed(let failure, let retryAfter, let answer):
-            return await end(name, worker) { model in
-                guard let answer, case .answered(let kept) = try await self.keep(answer, model) else {
-                    return .failed(failure, retryAfter: retryAfter)
-                }
+            return await end(name, worker) { attempt in
+                guard let answer,
+                    case .answered(let kept) = try await self.keep(answer, attempt.settings, attempt.claim.run)
+                else { return .failed(failure, retryAfter: retryAfter) }
                 return .failed(failure, retryAfter: retryAfter, answer: kept)
             }
         case .refused(let refusal):
@@ -207,12 +209,12 @@ final class RedisGateway: Sendable {
     }
 
     private func end(
-        _ name: AttemptName, _ worker: String, _ outcome: (ModelSettings) async throws -> Outcome
+        _ name: AttemptName, _ worker: String, _ outcome: (RemoteAttempts.Attempt) async throws -> Outcome
     ) async -> Bool {
         let key = name.job.key
         if let attempt = remoteAttempts.attempt(of: key, name.lease) {
             do {
-                let outcome = try await outcome(attempt.settings)
+                let outcome = try await outcome(attempt)
                 guard await remoteAttempts.finish(key, name.lease, with: outcome) else { return false }
             } catch {
                 throttle.log(

@@ -27,7 +27,7 @@ package final class RedisService: Service {
         wheel: TimerWheel,
         bootID: String,
         logger: Logger,
-        keep: @escaping @Sendable (Reply.Answer, ModelSettings) async throws -> Outcome,
+        keep: @escaping @Sendable (Reply.Answer, ModelSettings, PieceRun) async throws -> Outcome,
         render: @escaping @Sendable (EventPage.Entry) async throws -> [UInt8]
     ) {
         self.broker = broker

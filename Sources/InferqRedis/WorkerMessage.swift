@@ -62,19 +62,32 @@ extension WorkerMessage {
             command.add("head")
             command.add(head.json)
         }
-        command.add("body")
-        command.add(answer.bytes)
+        if let stream = answer.stream {
+            command.add("streamed")
+            command.add(String(stream.byteCount))
+            command.add("sha256")
+            command.add(stream.digest)
+        } else {
+            command.add("body")
+            command.add(answer.bytes)
+        }
     }
 
-    /// Nil without a body.
+    /// Nil without a body, and without word of one that the gateway has as it came.
     private static func answer(_ entry: StreamEntry) -> Reply.Answer? {
-        guard let bytes = entry.bytes("body") else { return nil }
+        let stream = entry.integer("streamed", in: 1...Int.max).flatMap { count in
+            entry.bytes("sha256").map { Reply.Answer.Stream(byteCount: count, digest: $0, rest: nil) }
+        }
+        guard let bytes = entry.bytes("body") ?? stream.map({ _ in [] }), stream.map({ $0.digest.count == 32 }) != false
+        else { return nil }
         let head = entry.bytes("head").flatMap(AnswerHead.init(json:))
         guard head?.isWellFormed != false else { return nil }
-        return Reply.Answer(
+        var answer = Reply.Answer(
             bytes, contentType: entry.text("type", upTo: 8192), contentEncoding: entry.text("encoding"),
             head: head
         )
+        answer.stream = stream
+        return answer
     }
 
     private static func fields(
@@ -140,7 +153,9 @@ extension WorkerMessage {
     }
 
     /// What an attempt can come to. The others are the gateway's to say.
-    private static let codes: Set<Failure.Code> = [.connectFailed, .badResponse, .httpError, .timeout, .tooLarge]
+    private static let codes: Set<Failure.Code> = [
+        .connectFailed, .badResponse, .httpError, .streamError, .timeout, .tooLarge,
+    ]
     /// 4 KiB of an answer, of which each byte may have become a replacement character.
     private static let answerLimit = 3 * 4096
 }

@@ -1,3 +1,4 @@
+import InferqCore
 import InferqHTTP
 import Logging
 import ServiceLifecycle
@@ -18,6 +19,8 @@ final class Degraded: Service {
     private enum Wake: Sendable { case signal, timer }
 
     private let endpoints: [Endpoint]
+    private let identity: Live<TLSIdentity?>
+    private let rules: Live<AccessPolicy?>
     private let prepare: @Sendable () async throws -> PreparedGateway
     private let logger: Logger
     private let reason: Mutex<String>
@@ -26,10 +29,15 @@ final class Degraded: Service {
     /// Between two tries. Unchanged files are not parsed again, so a try costs next to nothing.
     private static let pause: Duration = .seconds(10)
 
+    /// - Parameters:
+    ///   - identity: filled by `prepare` as soon as it is known.
+    ///   - rules: likewise.
     /// - Returns: what `prepare` has made, at once or after a time as a degraded gateway; nil when a stop came first.
     /// - Throws: ``Endpoint/Unusable``.
     static func untilPrepared(
         endpoints: [Endpoint],
+        identity: Live<TLSIdentity?>,
+        rules: Live<AccessPolicy?>,
         logs: LogSetup,
         _ prepare: @escaping @Sendable () async throws -> PreparedGateway
     ) async throws -> PreparedGateway? {
@@ -37,7 +45,8 @@ final class Degraded: Service {
             return try await prepare()
         } catch {
             logs.start(format: .auto, level: .info)
-            let degraded = Degraded(endpoints: endpoints, reason: Self.text(of: error), prepare)
+            let degraded = Degraded(
+                endpoints: endpoints, identity: identity, rules: rules, reason: Self.text(of: error), prepare)
             let group = ServiceGroup(
                 configuration: ServiceGroupConfiguration(
                     services: [
@@ -54,17 +63,22 @@ final class Degraded: Service {
 
     private init(
         endpoints: [Endpoint],
+        identity: Live<TLSIdentity?>,
+        rules: Live<AccessPolicy?>,
         reason: String,
         _ prepare: @escaping @Sendable () async throws -> PreparedGateway
     ) {
         self.endpoints = endpoints
+        self.identity = identity
+        self.rules = rules
         self.prepare = prepare
         self.reason = Mutex(reason)
         logger = Logger(label: "inferq")
     }
 
     func run() async throws {
-        let server = DegradedServer(endpoints: endpoints, reason: current, version: Version.text)
+        let server = DegradedServer(
+            endpoints: endpoints, reason: current, version: Version.text, identity: identity, rules: rules)
         try await server.start()
         announce()
         Systemd.notify("READY=1\nSTATUS=\(status)")

@@ -10,7 +10,8 @@ struct Inferq: AsyncParsableCommand {
         subcommands: [
             ServeCommand.self, WorkerCommand.self, CheckCommand.self, SubmitCommand.self, WatchCommand.self,
             JobsCommand.self,
-            ModelsCommand.self, StatusCommand.self, DoctorCommand.self, BackupCommand.self,
+            ModelsCommand.self, StatusCommand.self, DoctorCommand.self, BackupCommand.self, KeyCommand.self,
+            CertCommand.self,
         ]
     )
 

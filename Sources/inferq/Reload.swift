@@ -12,6 +12,8 @@ struct Reload: Service {
     let live: Live<Settings>
     let queue: JobQueue
     let http: Live<HTTPSettings>
+    let access: AccessControl
+    let identity: Live<TLSIdentity?>
     let worker: Worker
     let redis: RedisService?
     let threshold: LogThreshold
@@ -34,14 +36,32 @@ struct Reload: Service {
         return metadata
     }
 
+    /// The keys alone, by the settings in force: one that was revoked must not stay good for a fault elsewhere.
+    private func reloadKeys() {
+        var settings = live.current
+        let problems = ProblemList()
+        let ring = KeyFolder(settings.access.keys).read(problems: problems)
+        guard settings.access.mode == .keys, problems.all.isEmpty, ring != settings.keys else { return }
+        settings.keys = ring
+        live.current = settings
+        access.replace(settings.access, ring)
+        queue.setRunningLimits(settings.runningLimits)
+        logger.notice("the keys of clients were reloaded all the same")
+    }
+
     private func reload() async {
         do {
             let new = try Settings.load(environment: environment, flags: flags)
+            let certified = try new.identity()
             let old = live.current
             try await queue.store.add(models: new.modelList.map(\.name))
             live.current = new
             threshold.level = new.logLevel
             http.current = new.affordableHTTP
+            access.replace(new.access, new.keys)
+            queue.setRunningLimits(new.runningLimits)
+            // A listener that speaks TLS keeps the last one: it is there until the next start.
+            if let certified { identity.current = certified }
             queue.store.disk.minFree = new.store.minFree
             queue.configure(new.modelList)
             worker.modelsChanged()
@@ -54,11 +74,13 @@ struct Reload: Service {
                 )
             }
             for warning in new.warnings { logger.warning("\(warning)") }
+            if let trouble = certified?.certificate.trouble(at: .now) { logger.warning("\(trouble)") }
             logger.notice("configuration reloaded", metadata: changes(of: new, old))
         } catch let problems as SettingsProblems {
             for problem in problems.all {
                 logger.error("the new configuration is refused, the old one stays", metadata: ["problem": "\(problem)"])
             }
+            reloadKeys()
         } catch {
             logger.error("the reload failed, the old settings stay", metadata: ["error": "\(error)"])
         }

@@ -16,6 +16,7 @@ struct Serve {
     let environment: [String: String]
     /// Sockets from systemd; they replace the setting.
     let inherited: [Endpoint]
+    let identity: Live<TLSIdentity?>
     let logs: LogSetup
 
     /// Opens what may be refused: the log, the store, the queue.
@@ -49,6 +50,7 @@ struct Serve {
         let logger = Logger(label: "inferq")
         let threshold = logs.start(format: settings.logFormat, level: settings.logLevel)
         for warning in settings.warnings { logger.warning("\(warning)") }
+        if let trouble = identity.current?.certificate.trouble(at: .now) { logger.warning("\(trouble)") }
         let affordable = settings.affordableHTTP
         if affordable.connections < settings.http.connections {
             logger.warning(
@@ -56,11 +58,13 @@ struct Serve {
                 metadata: ["connections": "\(affordable.connections)", "open_files": "\(OpenFiles.limit)"]
             )
         }
+        queue.setRunningLimits(settings.runningLimits)
         let live = Live(settings)
         let wheel = TimerWheel()
         let publicURL = opened.publicURL
-        let modelServer = ModelServer(wheel: wheel)
-        let calls = LocalCalls(modelServer, store: store, publicURL: { publicURL.text }, logger: logger)
+        let modelServer = ModelServer(wheel: wheel, stream: { live.current.stream })
+        let calls = LocalCalls(
+            modelServer, queue: queue, wheel: wheel, publicURL: { publicURL.text }, logger: logger)
         let executors = EventLoopExecutor.all(of: MultiThreadedEventLoopGroup.singleton)
         let worker = Worker(
             queue: queue, wheel: wheel, drainTimeout: { live.current.drainTimeout }, logger: logger,
@@ -70,11 +74,13 @@ struct Serve {
         let redis = opened.redis.map { RedisService($0, queue, peers, wheel, logger) }
         let http = Live(affordable)
         let gateway = Gateway(
-            queue: queue, wheel: wheel, settings: http, version: Version.text, peers: peers,
-            remoteAttempts: redis?.remoteAttempts, droppedLogLines: logs.writer.dropped, logger: logger
+            queue: queue, wheel: wheel, settings: http, access: settings.access, keys: settings.keys,
+            version: Version.text, identity: identity, peers: peers, remoteAttempts: redis?.remoteAttempts,
+            droppedLogLines: logs.writer.dropped, logger: logger
         )
+        let endpoints = inherited.isEmpty ? settings.listen : inherited
         let server = HTTPServer(
-            endpoints: inherited.isEmpty ? settings.listen : inherited,
+            endpoints: endpoints,
             gateway: gateway,
             executors: executors,
             logger: logger
@@ -93,9 +99,12 @@ struct Serve {
             StartupCode.release()
             Systemd.notify("READY=1\nSTATUS=\(StatusLine(of: queue).text(isStopping: false))")
         }
+        var flags = flags
+        flags.listening = endpoints
         let reload = Reload(
-            flags: flags, environment: environment, live: live, queue: queue, http: http, worker: worker,
-            redis: redis, threshold: threshold, logger: logger
+            flags: flags, environment: environment, live: live, queue: queue, http: http, access: gateway.access,
+            identity: identity,
+            worker: worker, redis: redis, threshold: threshold, logger: logger
         )
         // Stopped from last to first, each awaited: the worker drains while clients are still served; then the server
         // answers what it has accepted; the wheel goes last, since everybody waits by it.
@@ -196,9 +205,11 @@ final class PublicURL: Sendable {
 
     func choose(from addresses: [String]) {
         value.withLock { value in
-            guard value.isEmpty, let address = addresses.first(where: { !$0.hasPrefix("unix:") }) else { return }
+            let tcp = addresses.filter { !$0.hasPrefix("unix:") }
+            // A model server on this host need not know who has signed the gateway's certificate.
+            guard value.isEmpty, let address = tcp.first(where: { !$0.hasPrefix("tls:") }) ?? tcp.first else { return }
             let reachable = address.replacing("0.0.0.0:", with: "127.0.0.1:").replacing("[::]:", with: "[::1]:")
-            value = "http://" + reachable
+            value = reachable.hasPrefix("tls:") ? "https:" + reachable.dropFirst(4) : "http://" + reachable
         }
     }
 }

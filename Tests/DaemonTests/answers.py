@@ -78,6 +78,30 @@ def garbage():
     return answer
 
 
+CUT = "cut"
+
+
+def streamed(*steps, content_type="text/event-stream", headers=()):
+    """A chunked answer, step by step: bytes are a chunk, `CUT` hangs up, and a `threading.Event` is waited for, at most to
+    the end of the test."""
+
+    def answer(exchange):
+        typed = [("Content-Type", content_type), ("Transfer-Encoding", "chunked")]
+        exchange.send(head(200, [*typed, *headers]))
+        for step in steps:
+            if step == CUT:
+                return exchange.close()
+            if isinstance(step, bytes):
+                exchange.send(b"%x\r\n%b\r\n" % (len(step), step))
+            else:
+                while not step.is_set():
+                    if exchange.client_has_gone(patience=0.01) or exchange.route.over.is_set():
+                        return exchange.close()
+        exchange.send(b"0\r\n\r\n")
+
+    return answer
+
+
 def two_lengths():
     """Two Content-Length headers that disagree."""
 

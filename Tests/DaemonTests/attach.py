@@ -2,9 +2,9 @@
 
     python3 attach.py HOST PORT
 
-A line of JSON on standard input is an order: {"path": ..., "count": ..., "spread": seconds, "after": id or null}. For each
-order one line of JSON goes out once all its listeners have their end: the order and "got", a list of
-[number of listeners, HTTP status, ids, last frame's data up to 200 characters, whether the end was clean].
+A line of JSON on standard input is an order: {"path": ..., "count": ..., "spread": seconds, "after": id or null,
+"headers": {name: value}}. For each order one line of JSON goes out once all its listeners have their end: the order and
+"got", a list of [number of listeners, HTTP status, ids, last frame's data up to 200 characters, whether the end was clean].
 """
 
 import collections
@@ -68,6 +68,7 @@ class Listeners:
         order = json.loads(line)
         self.number += 1
         request = f"GET {order['path']} HTTP/1.1\r\nHost: {self.address[0]}\r\nConnection: close\r\n"
+        request += "".join(f"{name}: {value}\r\n" for name, value in order["headers"].items())
         if order.get("after") is not None:
             request += f"Last-Event-ID: {order['after']}\r\n"
         self.orders[self.number] = [order, order["count"], collections.Counter(), (request + "\r\n").encode()]

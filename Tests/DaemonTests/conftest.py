@@ -1,6 +1,7 @@
 """Fixtures. Most tests share one gateway per file and get a model of their own on it."""
 
 import contextlib
+import copy
 import dataclasses
 import os
 
@@ -75,11 +76,21 @@ def _shared_server():
 
 @pytest.fixture(scope="module")
 def gateway(request, _shared_server, tmp_path_factory):
-    """The gateway that the tests of one file share: one model for each test that asks for one, fast retries."""
+    """The gateway that the tests of one file share: one model for each test that asks for one, fast retries.
+
+    What the file says beside: `SETTINGS`, more `MODELS` (without a dialect, at the path of their name), and the `CLIENTS` of
+    a gateway in mode `keys`.
+    """
     wanted = sum("model" in item.fixturenames for item in request.session.items if item.path == request.path)
     models = {f"m{n:03}": {"url": _shared_server.url(f"/m{n:03}")} | FAST for n in range(max(wanted, 1))}
-    each = _run(tmp_path_factory.mktemp("gateway"), models, {})
-    each.free_models = sorted(models)
+    free = sorted(models)
+    for name, keys in getattr(request.module, "MODELS", {}).items():
+        models[name] = {"url": _shared_server.url("" if "dialect" in keys else "/" + name)} | FAST | keys
+    settings = copy.deepcopy(getattr(request.module, "SETTINGS", {}))
+    each = _run(tmp_path_factory.mktemp("gateway"), models, settings)
+    each.free_models = free
+    if clients := getattr(request.module, "CLIENTS", None):
+        each.use_keys(copy.deepcopy(clients))
     try:
         yield each.start()
     finally:
@@ -108,16 +119,18 @@ def model_server():
 def make_gateway(model_server, tmp_path):
     """Starts gateways with settings of their own: `make_gateway({"ocr": {...}}, heartbeat="1s")`.
 
-    A model without `url` gets the path `/NAME` of `model_server`.
+    A model without `url` gets the path `/NAME` of `model_server`. With `clients`, it is one in mode `keys`.
     """
     made = []
 
-    def make(models, started=True, **settings):
+    def make(models, started=True, clients=None, **settings):
         models = {name: {"url": model_server.url("/" + name)} | FAST | keys for name, keys in models.items()}
         folder = tmp_path / f"gateway{len(made)}"
         folder.mkdir()
         each = _run(folder, models, settings)
         made.append(each)
+        if clients is not None:
+            each.use_keys(clients)
         return each.start() if started else each
 
     yield make

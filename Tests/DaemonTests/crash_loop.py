@@ -8,19 +8,12 @@ A power cut is a loop-mounted ext4 that is shut down by ioctl without a flush of
 to the disk is gone. Block writes that were issued stay, whole and in order: torn sectors and disks that lie about a
 flush are not simulated. Exit 0: all kept; 1: the violations are listed; 77: no power cuts possible here.
 """
-import argparse, contextlib, ctypes, faulthandler, itertools, json, os, pathlib, random, shutil, signal, socket, sqlite3, subprocess
+import argparse, contextlib, ctypes, faulthandler, itertools, json, os, pathlib, random, shutil, signal, sqlite3, subprocess
 import sys, tempfile, threading, time
 
 from crash_load import BROKEN, FINAL, KINDS, Http, Load, Refused, digest
+from ports import free_port
 from power_cut import PowerDisk, power_cut_possible
-
-
-def free_port():
-    """Below the ephemeral ports: among them, a client that polls for a dead gateway may be connected to itself."""
-    while True:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", random.SystemRandom().randrange(15000, 32000)))
-            return probe.getsockname()[1]
 
 
 class Gateway:
@@ -153,6 +146,8 @@ class CrashLoop(Load):
                         check(http, item)
                     except (*BROKEN, Refused, ValueError, LookupError, TypeError) as error:
                         http.close()
+                        if self.is_dying() and self.has_ended():
+                            return      # what was not looked at is at the end
                         self.findings.add("answers", item, f"{check.__name__} of {item}: {error!r}")
                         if self.gateway.process.poll() is not None:
                             return
@@ -163,6 +158,14 @@ class CrashLoop(Load):
             thread.start()
         for thread in threads:
             thread.join()
+
+    def has_ended(self):
+        """Whether the process ends just now."""
+        try:
+            self.gateway.process.wait(5)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def check_exists(self, http, job):
         """Returns its record, or nothing."""

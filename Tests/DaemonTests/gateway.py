@@ -1,16 +1,18 @@
 """The gateway under test: the built binary, seen from outside."""
 
+import copy
 import json
 import os
 import pathlib
 import re
 import signal
-import socket
 import subprocess
 import urllib.parse
 
 import wire
 from description import Description
+from keyfile import EVERYTHING, Keyring
+from ports import free_port
 from waiting import until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -21,12 +23,6 @@ if not BINARY.is_absolute():
 DESCRIPTION = Description(ROOT / "docs/openapi.yaml")
 FINAL = {"COMPLETED", "ERROR", "CANCELLED"}
 JSON_TYPE = {"Content-Type": "application/json"}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def environment(**extra):
@@ -69,8 +65,34 @@ class Gateway:
         self.log_file = self.folder / "inferq.log"
         self.launcher = []  # a command that runs the binary, such as prlimit
         self.environment = {}  # of the process, beside ours
+        self.headers = {}  # of each request, unless it has one of the same name
+        self.keys = None
         self.process = None
         self.errors_expected = False
+
+    # Clients
+
+    def use_keys(self, clients):
+        """Mode `keys` with these clients: name -> what its table says beside the hash of its key.
+
+        What is asked of the gateway itself is then asked by one more client, `root`, who may do everything.
+        """
+        self.keys = Keyring(self.folder / "keys.d", {"root": {"scopes": EVERYTHING, "max_priority": 100}} | clients)
+        access = {"mode": "keys", "keys": str(self.keys.folder)}
+        self.settings["access"] = access | self.settings.get("access", {})
+        self.headers = {"Authorization": f"Bearer {self.keys['root']}"}
+
+    def client(self, name=None, key=None):
+        """The same gateway, asked by one of its clients, by whoever has this key, or by a stranger."""
+        key = self.keys[name] if name else key
+        each = copy.copy(self)
+        each.headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return each
+
+    def reload_keys(self):
+        """Writes the key files as they are now, and asks for a reload."""
+        self.keys.write()
+        self.reload()
 
     # The process
 
@@ -155,7 +177,7 @@ class Gateway:
         said = []
         for target in ("/v1/models", "/v1/inference?limit=10"):
             try:
-                said.append(wire.exchange(self.address, "GET", target, timeout=5).body.decode(errors="replace")[:4000])
+                said.append(wire.exchange(self.address, "GET", target, headers=self.headers, timeout=5).body.decode(errors="replace")[:4000])
             except OSError as error:
                 said.append(f"{target}: {error}")
         return "\n".join(said)
@@ -188,7 +210,7 @@ class Gateway:
     # Requests
 
     def request(self, method, target, body=None, headers=None, timeout=15.0):
-        answer = wire.exchange(self.address, method, target, body, headers, timeout)
+        answer = wire.exchange(self.address, method, target, body, self.headers | (headers or {}), timeout)
         DESCRIPTION.check(method, target, answer)
         return answer
 
@@ -247,7 +269,7 @@ class Gateway:
         """A listener of the job's events, after `last` if given."""
         if last is not None:
             headers["Last-Event-ID"] = str(last)
-        return wire.Stream(self.address, job["urls"]["events"], headers)
+        return wire.Stream(self.address, job["urls"]["events"], self.headers | headers)
 
     def events(self, job, last=None):
         """All events of a job, read until the gateway ends the stream."""

@@ -179,6 +179,12 @@ class ModelServer:
         with self._lock:
             return self._routes.setdefault(target.partition("?")[0], Route())
 
+    @property
+    def calls(self):
+        """Those of all routes."""
+        with self._lock:
+            return [call for route in self._routes.values() for call in route.calls]
+
     def let_go(self):
         for route in list(self._routes.values()):
             route.let_go()

@@ -1,31 +1,13 @@
-"""Finds promtool, the checker that Prometheus comes with; Debian's package is called prometheus."""
+"""Runs promtool, the checker that Prometheus comes with."""
 
-import functools
-import pathlib
-import shutil
 import subprocess
 
-import gateway
-
-# The package would start a server; unpacked here, it does not.
-FOLDER = gateway.ROOT / ".build/promtool"
+import unpacked
 
 
-@functools.cache
 def path():
-    """Its path: the installed one, or one that is unpacked from Debian's package; None if neither is to be had."""
-    unpacked = FOLDER / "usr/bin/promtool"
-    if found := shutil.which("promtool"):
-        return pathlib.Path(found)
-    if not unpacked.exists():
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        try:
-            subprocess.run(["apt-get", "download", "-q", "prometheus"], cwd=FOLDER, timeout=40, check=True)
-            for package in FOLDER.glob("prometheus_*.deb"):
-                subprocess.run(["dpkg-deb", "-x", package, FOLDER], timeout=40, check=True)
-        except (OSError, subprocess.SubprocessError):
-            return None
-    return unpacked if unpacked.exists() else None
+    """Its path; None if it is not to be had."""
+    return unpacked.program("prometheus", "usr/bin/promtool")
 
 
 def check(text):

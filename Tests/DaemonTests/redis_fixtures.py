@@ -12,8 +12,8 @@ import answers
 import wire
 from conftest import FAST, _close, _run
 from conftest import _gateways as _shown_with_a_failure
-from crash_loop import free_port
 from gateway import BINARY, toml
+from ports import free_port
 from redis_server import MISSING, RedisServer
 from redis_worker import Worker
 from waiting import fair, until

@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.parse
 
-from crash_loop import free_port
+from ports import free_port
 from redis_process import Process
 from waiting import until
 

@@ -11,11 +11,11 @@ legal for what those two had taken, and for nothing else. Hosts are network name
 Exit 0: all kept; 1: the violations are listed; 77: no redis-server here.
 """
 import argparse, collections, contextlib, dataclasses, datetime, http.client, itertools, json, pathlib, queue, random
-import re, signal, socketserver, subprocess, sys, tempfile, threading, time, urllib.parse
+import signal, socketserver, subprocess, sys, tempfile, threading, time, urllib.parse
 
 import crash_load
 from crash_load import BROKEN, FINAL, KINDS, Findings, Http, ModelConnection, Refused, digest
-from crash_loop import free_port
+from ports import free_port
 from redis_hosts import Loopbacks, Namespaces, namespaces_impossible
 from redis_process import Process
 from redis_server import MISSING, Link, RedisServer
@@ -29,6 +29,8 @@ listen = ["{host}:{port}"]
 heartbeat = "2s"
 log_level = "notice"
 log_format = "text"
+[access]
+open_network = true
 [store]
 path = "{folder}/inferq.db"
 min_free = "1MiB"

@@ -15,15 +15,15 @@ from waiting import until
 class ServiceManager:
     """Holds a TCP and a Unix socket, starts the gateway with them, and hears its notifications."""
 
-    def __init__(self, folder, watchdog="2s"):
+    def __init__(self, folder, watchdog="2s", host="127.0.0.1"):
         self.folder = folder
         self.config_file = folder / "inferq.toml"
         self.log_file = folder / "inferq.log"
         self.process = None
         self.watchdog = float(watchdog.rstrip("s"))
         self.notices = []
-        self.tcp = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.address = self.tcp.getsockname()
+        self.tcp = socket.create_server((host, 0), backlog=128)
+        self.address = ("127.0.0.1", self.tcp.getsockname()[1])
         self.local_path = str(folder / "local.sock")
         self.local = socket.socket(socket.AF_UNIX)
         self.local.bind(self.local_path)

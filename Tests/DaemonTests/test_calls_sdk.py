@@ -9,7 +9,7 @@ import threading
 import openai
 import pytest
 
-from crash_loop import free_port
+from ports import free_port
 from waiting import until
 
 SERVER = pathlib.Path(__file__).parent / "llama_server.py"

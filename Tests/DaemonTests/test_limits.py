@@ -476,6 +476,7 @@ def test_a_listener_that_vanishes_without_a_word_is_found(make_gateway, model_se
     name, address, cut = far_host
     gateway = make_gateway({"ocr": {}}, started=False, heartbeat=heartbeat, limits={"keepalive": "2s"})
     gateway.settings["listen"] = [f"127.0.0.1:{gateway.port}", f"{address}:{gateway.port}"]
+    gateway.settings["access"] = {"open_network": True}
     gateway.start()
     route = model_server.route("/ocr")
     route.hold()

@@ -8,7 +8,7 @@ import tarfile
 import pytest
 
 import answers
-from gateway import free_port
+from ports import free_port
 from test_commands import inferq, plain
 
 LARGE = bytes(100 << 10)

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 import os
 import pathlib
 import re
@@ -354,4 +353,4 @@ def test_everything_has_a_name_for_who_cannot_see_it(page):
     roles = [node["role"]["value"] for node in nodes if not node.get("ignored")]
     assert roles.count("table") == 2 and roles.count("columnheader") == 15
     live = page.evaluate("[...document.querySelectorAll('[aria-live], [role=status], [role=alert]')].map(it => it.id)")
-    assert sorted(live) == ["aloud", "wrong"], "what changes all the time is not read out"
+    assert sorted(live) == ["aloud", "not-signed-in", "wrong"], "what changes all the time is not read out"

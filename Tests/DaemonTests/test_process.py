@@ -12,7 +12,8 @@ import threading
 
 import pytest
 
-from gateway import BINARY, environment, free_port
+from gateway import BINARY, environment
+from ports import free_port
 from service import ServiceManager
 from test_commands import inferq
 from waiting import until

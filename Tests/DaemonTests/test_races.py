@@ -1,11 +1,12 @@
 """Races over HTTP, found by chance: whatever is asked at whatever moment, no listener misses or doubles an event.
 
-INFERQ_RACE_SECONDS says how long it goes on (60 unless set); ten minutes make about 10^5 attachments.
+INFERQ_RACE_SECONDS says how long it goes on, half of it with two clients (60 unless set); ten minutes make about 10^5 attachments.
 """
 
 import concurrent.futures
 import http.client
 import json
+import operator
 import os
 import subprocess
 import sys
@@ -17,13 +18,19 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule, run_state_machine_as_test
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, precondition, rule, run_state_machine_as_test
 
 import answers
 from gateway import FINAL
 from waiting import until
 
 SECONDS = float(os.environ.get("INFERQ_RACE_SECONDS", "60"))
+# What another client may try with a job that is not his.
+WAYS = [
+    *(("GET", operator.itemgetter(name)) for name in ("self", "events", "history", "input", "output")),
+    ("POST", operator.itemgetter("cancel")), ("DELETE", operator.itemgetter("self")),
+    *(("POST", lambda urls, what=what: f"{urls['self']}/{what}") for what in ("retry", "ticket")),
+]
 
 
 def notify(call, detail):
@@ -82,12 +89,13 @@ class Attachers:
                 self.results.append(json.loads(line))
                 self.waiting -= 1
 
-    def listen(self, path, count, spread, after=None):
+    def listen(self, gateway, path, count, spread, after=None):
         with self.lock:
             self.attached += count
             self.waiting += 1
             process = self.processes[self.attached % len(self.processes)]
-        process.stdin.write(json.dumps({"path": path, "count": count, "spread": spread, "after": after}) + "\n")
+        order = {"path": path, "count": count, "spread": spread, "after": after, "headers": gateway.headers}
+        process.stdin.write(json.dumps(order) + "\n")
 
     def take_results(self):
         until(lambda: self.waiting == 0, "every listener has its end", 60, 0.02)
@@ -103,7 +111,10 @@ class Attachers:
             process.stdout.close()
 
 
-def machine(gateway, attachers, pool):
+def machine(clients, attachers, pool):
+    """`clients`: the gateway as each of them asks it, by the name that its jobs carry."""
+    names = sorted(clients)
+
     class Races(RuleBasedStateMachine):
         jobs = Bundle("jobs")
 
@@ -114,39 +125,52 @@ def machine(gateway, attachers, pool):
             self.cancelled = set()
             self.pending = []
 
+        def owner(self, job):
+            return clients[job["client"]]
+
         @rule(
             target=jobs, reports=st.integers(0, 4), pause=st.sampled_from([0.0, 0.002, 0.02]),
             failures=st.sampled_from([0, 0, 0, 1, 2]), ends=st.sampled_from(["ok", "ok", "error"]),
-            listeners=st.integers(0, 150), delay=st.sampled_from([0, 0, 0, 0.05]),
+            listeners=st.integers(0, 150), delay=st.sampled_from([0, 0, 0, 0.05]), name=st.sampled_from(names),
         )
-        def submit(self, listeners, delay, **wanted):
-            job = gateway.submit("race", wanted, delay=delay)
+        def submit(self, listeners, delay, name, **wanted):
+            job = clients[name].submit("race", wanted, delay=delay)
+            assert job["client"] == name
             self.all[job["urls"]["events"]] = job
             if listeners:
-                attachers.listen(job["urls"]["events"], listeners, 0.1)
+                attachers.listen(clients[name], job["urls"]["events"], listeners, 0.1)
             return job
+
+        @precondition(lambda self: len(names) > 1)
+        @rule(job=jobs, asked=st.sampled_from(WAYS), data=st.data())
+        def meddle(self, job, asked, data):
+            """Another client finds nothing there, whatever the owner does with it at that moment."""
+            name = data.draw(st.sampled_from([each for each in names if each != job["client"]]))
+            method, path = asked
+            answer = clients[name].request(method, path(job["urls"]), b"" if method == "POST" else None)
+            assert answer.status == 404, (method, path(job["urls"]), answer)
 
         @rule(job=jobs, count=st.integers(1, 150), spread=st.sampled_from([0.0, 0.05, 0.3]))
         def listen(self, job, count, spread):
-            attachers.listen(job["urls"]["events"], count, spread)
+            attachers.listen(self.owner(job), job["urls"]["events"], count, spread)
 
         @rule(job=jobs, count=st.integers(1, 60))
         def come_back(self, job, count):
-            page = gateway.get(job["urls"]["history"])
+            page = self.owner(job).get(job["urls"]["history"])
             if page.status == 200 and page.json()["results"]:
                 events = page.json()["results"]
-                attachers.listen(job["urls"]["events"], count, 0.05, events[len(events) // 2]["id"])
+                attachers.listen(self.owner(job), job["urls"]["events"], count, 0.05, events[len(events) // 2]["id"])
 
         @rule(job=jobs, count=st.integers(1, 3))
         def cancel(self, job, count):
             """Several at the same moment, beside the model server's answer."""
-            for asked in [pool.submit(gateway.cancel, job) for _ in range(count)]:
+            for asked in [pool.submit(self.owner(job).cancel, job) for _ in range(count)]:
                 self.pending.append((job, "cancel", asked))
             self.cancelled.add(job["urls"]["events"])
 
         @rule(target=jobs, job=jobs)
         def retry(self, job):
-            answer = gateway.post(job["urls"]["self"] + "/retry", b"", headers={})
+            answer = self.owner(job).post(job["urls"]["self"] + "/retry", b"", headers={})
             if answer.status == 202:
                 again = answer.json()
                 assert again["retry_of"] == job["id"] and again["status"] == "PENDING"
@@ -158,18 +182,18 @@ def machine(gateway, attachers, pool):
         @rule(job=consumes(jobs))
         def delete(self, job):
             """Beside those that listen. Refused while the job has not ended."""
-            answer = gateway.request("DELETE", job["urls"]["self"])
+            answer = self.owner(job).request("DELETE", job["urls"]["self"])
             assert answer.status in (204, 409, 410), answer
             if answer.status == 204:
                 self.deleted.add(job["urls"]["events"])
-                assert gateway.get(job["urls"]["self"]).status == 410
+                assert self.owner(job).get(job["urls"]["self"]).status == 410
 
         def teardown(self):
             finals = {}
             for path, job in self.all.items():
                 if path in self.deleted:
                     continue
-                record = gateway.ended(job, timeout=60)
+                record = self.owner(job).ended(job, timeout=60)
                 assert record["status"] in FINAL
                 finals[path] = record["status"]
             for job, _, asked in self.pending:
@@ -188,7 +212,7 @@ def machine(gateway, attachers, pool):
         def history(self, job):
             events, after = [], 0
             while after is not None:
-                page = gateway.get(f"{job['urls']['history']}?after={after}").json()
+                page = self.owner(job).get(f"{job['urls']['history']}?after={after}").json()
                 events += page["results"]
                 after = page["next"]
             ids = [event["id"] for event in events]
@@ -221,19 +245,21 @@ def machine(gateway, attachers, pool):
 
 
 @pytest.mark.long
-@pytest.mark.timeout(SECONDS + 240)
-def test_no_listener_misses_or_doubles_an_event(make_gateway, model_server):
+@pytest.mark.timeout(SECONDS / 2 + 240)
+@pytest.mark.parametrize("names", [None, ("alice", "bob")], ids=["open", "two clients"])
+def test_no_listener_misses_or_doubles_an_event(make_gateway, model_server, names):
     gateway = make_gateway(
         {"race": {"concurrency": 8, "max_attempts": 3, "backoff": {"base": "10ms", "cap": "30ms"}}},
-        limits={"connections": 8000},
+        limits={"connections": 8000}, clients=names and dict.fromkeys(names, {}),
     )
+    clients = {name: gateway.client(name) for name in names} if names else {"anonymous": gateway}
     model_server.route("/race").answer_with(scripted)
     attachers = Attachers(gateway, 2)
-    end = time.monotonic() + SECONDS
+    end = time.monotonic() + SECONDS / 2
     rounds = 0
     try:
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            races = machine(gateway, attachers, pool)
+            races = machine(clients, attachers, pool)
             while time.monotonic() < end:
                 run_state_machine_as_test(
                     races,

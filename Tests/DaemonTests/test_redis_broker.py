@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import re
 import subprocess
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 import answers
 import wire
 from contract import KIB, SUBMIT, problem
-from gateway import BINARY, JSON_TYPE, environment, toml
+from gateway import BINARY, JSON_TYPE, ROOT, environment, toml
 from redis_fixtures import (
     as_published, at_low_port, broker, exact, gateway, kinds, make_worker, needs_redis, redis, redis_gateway,
     shared_redis, status, stays, use_redis, use_ring, wait_idle,
@@ -422,6 +423,34 @@ def test_a_user_of_an_access_list_from_the_url(make_redis, make_gateway, rules):
     redis = make_redis(user="gate", password=SECRET, rules=rules)
     served(redis, make_gateway, redis.url)
     assert redis.logged_in() == {"gate"}
+
+
+@pytest.mark.timeout(90)
+def test_the_user_of_the_handbook_may_do_all_that_is_asked(redis, redis_gateway, make_worker, model_server):
+    """The line for redis.conf that docs/operations.md has, word by word: Redis refuses nothing of a whole life."""
+    handbook = (ROOT / "docs/operations.md").read_text()
+    [line] = re.findall(r"^user (inferq on .*)$", handbook, re.MULTILINE)
+    redis.command("ACL", "SETUSER", *line.replace("PASSWORD", SECRET).split())
+    url = redis.url_with("inferq", SECRET)
+    gateway = redis_gateway({"ocr": {}}, far=["far"], broker={"redis": url})
+    worker = make_worker("w1", {"far": {}}, broker={"redis": url})
+    first, second = (model_server.route(f"/{name}/far") for name in ("w1", "w2"))
+    first.hold()
+    jobs = [gateway.submit("far", max_attempts=3) for _ in range(3)]
+    first.wait_calls(1)
+    gateway.cancel(jobs[1])
+    make_worker("w2", {"far": {}}, broker={"redis": url})
+    worker.kill()
+    # What the dead one had goes to the other one, 10 s after its last sign of life.
+    second.wait_calls(2, 40)
+    ended = [gateway.ended(job, timeout=40)["status"] for job in (jobs[0], jobs[2], gateway.submit("ocr"))]
+    assert ended == ["COMPLETED"] * 3
+    wait_idle(redis)
+    ran = subprocess.run(
+        [BINARY, "doctor", "--config", gateway.config_file, "--url", gateway.url], capture_output=True, text=True,
+        timeout=60, env=environment())
+    assert "ok     redis: it answers, and does all that is asked of it" in ran.stdout, ran.stdout
+    assert redis.command("ACL", "LOG") == []
 
 
 def test_a_url_from_a_credential_of_systemd(make_redis, make_gateway, tmp_path, monkeypatch):

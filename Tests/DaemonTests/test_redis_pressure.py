@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 import answers
-from crash_loop import free_port
 from gateway import BINARY, environment, toml
+from ports import free_port
 from redis_fixtures import (
     Sluice, broker, make_worker, needs_redis, redis, redis_gateway, stays, use_redis, use_ring, wait_idle, workers,
 )  # fmt: skip

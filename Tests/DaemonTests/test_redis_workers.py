@@ -12,7 +12,8 @@ import pytest
 import answers
 import wire
 from contract import KIB, MIB
-from gateway import BINARY, JSON_TYPE, environment, free_port, toml
+from gateway import BINARY, JSON_TYPE, environment, toml
+from ports import free_port
 from redis_fixtures import (
     Sluice, kinds, make_worker, needs_redis, redis, redis_gateway, stays, use_redis, use_ring, wait_idle,
     workers,

@@ -11,6 +11,7 @@ import answers
 import wire
 from contract import problem
 from gateway import DESCRIPTION, JSON_TYPE
+from reference_sdk import geostudio_at
 from waiting import until
 
 # The SDK's own.
@@ -82,9 +83,7 @@ def kinds(events):
 def sdk(gateway):
     """A client made as its users make it: with the gateway's address in the environment, and some key."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BASE_GATEWAY_API_URL", gateway.url)
-        geostudio = pytest.importorskip("geostudio", reason="no geostudio (make .build/venv/ready)")
-        yield geostudio.Client(api_key="any")
+        yield geostudio_at(gateway.url, patch).Client(api_key="any")
 
 
 def test_the_sdk_submits_and_waits(sdk, gateway, model):
@@ -177,7 +176,8 @@ def test_a_job_is_the_same_one_on_both_paths(gateway, model):
     assert native["id"] == job["id"] and native["event_id"] != job["id"]
     assert (native["priority"], native["metadata"]) == (7, {"a": 1})
     theirs = record(gateway, job)
-    same = set(native) - {"event_id", "urls"}
+    assert native["client"] == "anonymous" and "client" not in theirs
+    same = set(native) - {"event_id", "urls", "client"}
     assert {name: theirs[name] for name in same} == {name: native[name] for name in same}
     assert "job" not in theirs
     for name in ("input", "output"):

@@ -9,7 +9,8 @@ import pytest
 
 import answers
 import wire
-from gateway import BINARY, JSON_TYPE, environment, free_port, toml
+from gateway import BINARY, JSON_TYPE, environment, toml
+from ports import free_port
 from waiting import until
 
 

@@ -148,6 +148,7 @@ def test_the_202_carries_the_record_with_exactly_these_members(gateway, model):
         "id": job["id"],
         "event_id": job["event_id"],
         "model": model.name,
+        "client": "anonymous",
         "status": "PENDING",
         "attempt": 0,
         "max_attempts": 3,

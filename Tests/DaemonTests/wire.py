@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 import socket
+import ssl
 import time
 from dataclasses import dataclass
 
@@ -20,19 +21,37 @@ class Answer:
         return json.loads(self.body)
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path, timeout):
+@dataclass(frozen=True)
+class Secure:
+    """A TCP address at which TLS is spoken."""
+
+    address: tuple
+    context: ssl.SSLContext
+    name: str = "localhost"
+
+
+class _OtherConnection(http.client.HTTPConnection):
+    """Over what is no bare TCP."""
+
+    def __init__(self, address, timeout):
         super().__init__("localhost", timeout=timeout)
-        self._path = path
+        self._address = address
 
     def connect(self):
-        self.sock = dial(self._path, self.timeout)
+        self.sock = dial(self._address, self.timeout)
 
 
 def dial(address, timeout=10.0):
-    """A connected socket. `address` is `(host, port)` or the path of a Unix socket."""
+    """A connected socket. `address` is `(host, port)`, a `Secure` one, or the path of a Unix socket."""
     if isinstance(address, tuple):
         return socket.create_connection(address, timeout)
+    if isinstance(address, Secure):
+        sock = socket.create_connection(address.address, timeout)
+        try:
+            return address.context.wrap_socket(sock, server_hostname=address.name)
+        except OSError:
+            sock.close()
+            raise
     sock = socket.socket(socket.AF_UNIX)
     sock.settimeout(timeout)
     sock.connect(str(address))
@@ -42,7 +61,7 @@ def dial(address, timeout=10.0):
 def connect(address, timeout=10.0):
     if isinstance(address, tuple):
         return http.client.HTTPConnection(*address, timeout=timeout)
-    return _UnixConnection(address, timeout)
+    return _OtherConnection(address, timeout)
 
 
 def exchange(address, method, target, body=None, headers=None, timeout=15.0):

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import InferqCore
@@ -10,7 +11,7 @@ struct IDGeneratorTests {
 
     /// Identifiers as their jobs were submitted, with a wall clock that is set at random now and then.
     private func walk(_ seed: UInt64, _ ids: IDGenerator, count: Int = 400) -> [(key: JobKey, createdAt: Timestamp)] {
-        var random = JSONSample.SplitMix64(seed: seed)
+        var random = SplitMix64(seed: seed)
         var (elapsed, offset) = (Job.submitted.milliseconds, Int64(0))
         return (0..<count).map { _ in
             elapsed += .random(in: 0...5000, using: &random)
@@ -40,7 +41,7 @@ struct IDGeneratorTests {
     func everyJobLiesInTheRunsOfItsTimeAndNoneFarFromIt(_ seed: UInt64) {
         let ids = IDGenerator(after: nil, tag: 7)
         let made = walk(seed, ids)
-        var random = JSONSample.SplitMix64(seed: seed)
+        var random = SplitMix64(seed: seed)
         for _ in 0..<50 {
             let (one, other) = (made.randomElement(using: &random), made.randomElement(using: &random))
             guard let one, let other else { return }

@@ -2,11 +2,12 @@ import Foundation
 import InferqCore
 import InferqQueue
 import InferqStore
+import TestSupport
 import Testing
 
 /// Whatever bytes come: the scanner takes what the plain reference takes, finds only what is there, and never traps.
 struct JSONFuzzTests {
-    typealias Numbers = JSONSample.SplitMix64
+    typealias Numbers = SplitMix64
 
     private static let mutation = Mutation(
         pieces: [

@@ -2,6 +2,7 @@ import Foundation
 import InferqCore
 import InferqQueue
 import InferqStore
+import TestSupport
 import Testing
 
 /// What is JSON, what is not, and what the error says.
@@ -80,7 +81,7 @@ struct JSONGrammarTests {
         let limits: [UInt8] = [
             0x00, 0x1F, 0x20, 0x21, 0x22, 0x23, 0x5B, 0x5C, 0x5D, 0x6E, 0x75, 0x7F, 0x80, 0xC2, 0xFF,
         ]
-        var numbers = JSONSample.SplitMix64(seed: seed)
+        var numbers = SplitMix64(seed: seed)
         for _ in 0..<100 {
             let count = Int.random(in: 0..<20, using: &numbers)
             let noise = (0..<count).map { _ in limits[Int.random(in: 0..<limits.count, using: &numbers)] }
@@ -91,7 +92,7 @@ struct JSONGrammarTests {
 
     @Test(arguments: 0..<UInt64(60))
     func aTextWithOneByteChangedIsJudgedAsTheReferenceDoes(seed: UInt64) {
-        var numbers = JSONSample.SplitMix64(seed: seed)
+        var numbers = SplitMix64(seed: seed)
         let text = JSONSample.random(&numbers, depth: 3).written(&numbers)
         let telling = Array("\"\\{}[],: 019.-+eEunt/a\n".utf8) + [0x00, 0x1F, 0x7F, 0x80, 0xC0, 0xE9, 0xFF]
         for index in text.indices.prefix(300) {

@@ -1,3 +1,5 @@
+import TestSupport
+
 /// A JSON value that a test made up, and the many ways to write it down.
 indirect enum JSONSample: Equatable {
     case null
@@ -7,22 +9,6 @@ indirect enum JSONSample: Equatable {
     case string(String)
     case array([JSONSample])
     case object([(name: String, value: JSONSample)])
-
-    /// Sebastiano Vigna's generator: a failure can be repeated from its seed alone.
-    struct SplitMix64: RandomNumberGenerator {
-        private var state: UInt64
-
-        init(seed: UInt64) {
-            state = seed
-        }
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var mixed = (state ^ (state >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-            return mixed ^ (mixed >> 31)
-        }
-    }
 
     static func == (left: Self, right: Self) -> Bool {
         switch (left, right) {

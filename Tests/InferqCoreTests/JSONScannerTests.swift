@@ -2,11 +2,12 @@ import Foundation
 import InferqCore
 import InferqQueue
 import InferqStore
+import TestSupport
 import Testing
 
 /// What the scanner finds in texts that are JSON.
 struct JSONScannerTests {
-    typealias Numbers = JSONSample.SplitMix64
+    typealias Numbers = SplitMix64
 
     @Test(arguments: 0..<UInt64(300))
     func everyWayToWriteAValueIsAccepted(seed: UInt64) throws {

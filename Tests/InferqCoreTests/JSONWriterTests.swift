@@ -1,6 +1,7 @@
 import InferqCore
 import InferqQueue
 import InferqStore
+import TestSupport
 import Testing
 
 struct JSONWriterTests {
@@ -73,7 +74,7 @@ struct JSONWriterTests {
 
     @Test(arguments: 0..<UInt64(200))
     func whatIsWrittenIsReadBack(seed: UInt64) throws {
-        var numbers = JSONSample.SplitMix64(seed: seed)
+        var numbers = SplitMix64(seed: seed)
         guard case .object(let members) = JSONSample.randomObject(&numbers) else { return }
         var writer = JSONWriter()
         writer.beginArray()

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import InferqCore
@@ -23,7 +24,7 @@ struct JobPropertyTests {
 
     /// About ten thousand steps, over as many jobs as they use up.
     private static let walk: [[Taken]] = {
-        var random = JSONSample.SplitMix64(seed: 0x1F)
+        var random = SplitMix64(seed: 0x1F)
         var jobs: [[Taken]] = []
         for number in 0..<500 {
             var now = Job.submitted
@@ -48,7 +49,7 @@ struct JobPropertyTests {
     private static func walked(
         _ before: Job,
         at now: Timestamp,
-        _ random: inout JSONSample.SplitMix64
+        _ random: inout SplitMix64
     ) -> (Job, Taken) {
         var step = Step.allCases.randomElement(using: &random) ?? .claim
         // Otherwise most jobs would be cancelled before anything has happened.

@@ -12,6 +12,7 @@ extension Job {
     static func sample(
         _ number: Int64 = 0,
         model: String = "a",
+        client: String? = nil,
         priority: Int = 0,
         maxAttempts: Int = 3,
         delay: Duration = .zero,
@@ -21,6 +22,7 @@ extension Job {
     ) -> Job {
         var options = Options()
         options.priority = priority
+        options.client = client
         let key = JobKey(value: JobKey.first(at: now).value + number)
         return Job(
             id: UUIDv7(key: key, tag: 7, random: 1),

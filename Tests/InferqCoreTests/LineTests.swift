@@ -1,37 +1,56 @@
+import TestSupport
 import Testing
 
 @testable import InferqCore
 @testable import InferqQueue
+@testable import InferqStore
 
-/// The window against the whole list of due jobs, over random steps.
+/// The windows against the whole list of due jobs, over random steps.
 struct LineTests {
-    @Test(arguments: 0..<20)
-    func theWindowsBestIsTheBestOfAll(_ seed: UInt64) {
-        var random = JSONSample.SplitMix64(seed: seed)
+    private static let limited = ["x", "y"]
+
+    /// What a store would tell.
+    private func read(_ all: Set<Candidate>, _ owners: DueOwners, _ limit: Int) -> [Candidate] {
+        let found = all.filter { candidate in
+            switch owners {
+            case .everybody(let others): !others.contains(candidate.client ?? "")
+            case .client(let client): candidate.client == client
+            }
+        }
+        return Array(found.sorted().prefix(limit))
+    }
+
+    @Test(arguments: 0..<20, [[], limited])
+    func theBestOfTheWindowsIsTheBestOfAll(_ seed: UInt64, _ lanes: [String]) {
+        var random = SplitMix64(seed: seed)
         var all: Set<Candidate> = []
-        var line = Line()
+        var line = Line(lanes: lanes)
         line.concurrency = 1
         var number: Int64 = 0
+        var passed: Set<String> = []
 
         func arrive() {
             number += 1
-            let new = candidate(number, priority: .random(in: -2...2, using: &random))
+            let client = ["x", "y", "z", nil].randomElement(using: &random) ?? nil
+            let new = candidate(number, priority: .random(in: -2...2, using: &random), client: client)
             all.insert(new)
             line.insert(new)
         }
 
-        for _ in 0..<600 { arrive() }
+        for _ in 0..<900 { arrive() }
         for _ in 0..<2000 {
+            passed = Set(lanes.filter { _ in Bool.random(using: &random) })
             if line.mustRead {
-                line.isReading = true
-                let read = Array(all.sorted().prefix(Scheduler.windowLimit))
-                for _ in 0..<Int.random(in: 0...5, using: &random) { arrive() }
-                line.fill(read, isAll: read.count < Scheduler.windowLimit)
+                for (owners, limit) in line.beginReading() {
+                    let read = read(all, owners, limit)
+                    for _ in 0..<Int.random(in: 0...5, using: &random) { arrive() }
+                    line.fill(owners, read, isAll: read.count < limit)
+                }
             } else if Int.random(in: 0..<5, using: &random) < 2 {
                 arrive()
             } else {
-                let best = line.best(skippingSuspects: false, now: .now)
-                #expect(best == all.min())
+                let best = line.best(skippingSuspects: false, now: .now) { passed.contains($0) }
+                #expect(best == all.filter { !passed.contains($0.client ?? "") }.min())
                 guard let best else { continue }
                 line.remove(best)
                 all.remove(best)
@@ -39,32 +58,47 @@ struct LineTests {
         }
     }
 
+    private func reading(_ line: inout Line) -> DueOwners? { line.beginReading().first?.owners }
+
     @Test
-    func aReadThatFailedIsRepeated() {
+    func aReadThatFailedIsRepeated() throws {
         var line = Line()
         line.concurrency = 1
-        line.isReading = true
-        line.fill(nil, isAll: true)
+        let owners = try #require(reading(&line))
+        #expect(!line.mustRead)
+        line.fill(owners, nil, isAll: true)
         #expect(line.mustRead)
     }
 
     @Test
-    func moreArrivalsThanAreKeptWhileReadingAreReadAgain() {
+    func moreArrivalsThanAreKeptWhileReadingAreReadAgain() throws {
         var line = Line()
         line.concurrency = 1
-        line.isReading = true
+        let owners = try #require(reading(&line))
         for number in 0...Int64(4 * Scheduler.windowLimit) { line.insert(candidate(number)) }
-        line.fill([], isAll: true)
+        line.fill(owners, [], isAll: true)
         #expect(line.mustRead)
     }
 
     @Test
-    func whatIsOfferedIsNotOfferedAgain() {
+    func whatIsOfferedIsNotOfferedAgain() throws {
         var line = Line()
         line.concurrency = 1
         line.offered = [JobKey(value: 1)]
-        line.fill([candidate(1), candidate(2)], isAll: true)
+        line.fill(try #require(reading(&line)), [candidate(1), candidate(2)], isAll: true)
         line.insert(candidate(1))
         #expect(line.best(skippingSuspects: false, now: .now) == candidate(2))
+    }
+
+    @Test
+    func aClientsFirstJobThatComesDuringAReadIsInItsLaneAlone() throws {
+        var line = Line(lanes: ["x"])
+        line.concurrency = 1
+        let owners = line.beginReading().map(\.owners)
+        #expect(owners == [.everybody(but: ["x"]), .client("x")])
+        // The store did not know the client yet when it was asked to leave it out.
+        for owner in owners { line.fill(owner, [candidate(1, client: "x")], isAll: true) }
+        line.remove(candidate(1, client: "x"))
+        #expect(line.best(skippingSuspects: false, now: .now) == nil)
     }
 }

@@ -1,8 +1,9 @@
 import Foundation
+import TestSupport
 
 /// Seeded mutations of bytes: every failure can be repeated from the seed that it names.
 struct Mutation {
-    typealias Numbers = JSONSample.SplitMix64
+    typealias Numbers = SplitMix64
 
     /// What a mutation puts in.
     let pieces: [[UInt8]]

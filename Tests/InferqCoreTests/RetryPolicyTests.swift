@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import InferqCore
@@ -25,7 +26,7 @@ struct RetryPolicyTests {
 
     @Test(arguments: [1, 4, 12])
     func pausesAreDrawnEvenlyFromZeroToTheCeiling(_ failures: Int) {
-        var random = JSONSample.SplitMix64(seed: UInt64(failures))
+        var random = SplitMix64(seed: UInt64(failures))
         let ceiling = policy.ceiling(after: failures)
         let parts = (0..<10_000).map { _ in
             policy.pause(after: failures, retryAfter: nil, jitter: .random(in: 0..<1, using: &random)) / ceiling

@@ -1,11 +1,12 @@
 import InferqCore
 import InferqQueue
 import InferqStore
+import TestSupport
 import Testing
 
 /// Identifiers, times, durations, sizes and pointers from anywhere are read rightly or not at all.
 struct TextFuzzTests {
-    typealias Numbers = JSONSample.SplitMix64
+    typealias Numbers = SplitMix64
 
     private static let seeds = [
         "01935f2e-1c2d-7000-8abc-0123456789ab", "01935F2E-1C2D-7000-8ABC-0123456789AB", "2026-11-23T16:31:47.123Z",

@@ -1,12 +1,13 @@
 import InferqCore
 import InferqQueue
 import InferqStore
+import TestSupport
 import Testing
 
 struct TimestampTests {
     @Test
     func everyMomentUpToTheYear9999IsReadBack() {
-        var random = JSONSample.SplitMix64(seed: 9999)
+        var random = SplitMix64(seed: 9999)
         for _ in 0..<20_000 {
             let moment = Timestamp(milliseconds: .random(in: 0...Timestamp.latest.milliseconds, using: &random))
             #expect(Timestamp(rfc3339: moment.rfc3339) == moment)
@@ -15,7 +16,7 @@ struct TimestampTests {
 
     @Test
     func textSortsAsTimeDoes() {
-        var random = JSONSample.SplitMix64(seed: 1)
+        var random = SplitMix64(seed: 1)
         let moments = (0..<1000).map { _ in
             Timestamp(milliseconds: .random(in: 0...Timestamp.latest.milliseconds, using: &random))
         }

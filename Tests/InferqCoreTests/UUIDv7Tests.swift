@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import InferqCore
@@ -58,7 +59,7 @@ struct UUIDv7Tests {
 
     @Test
     func aKeySurvivesTheIdentifier() {
-        var random = JSONSample.SplitMix64(seed: 7)
+        var random = SplitMix64(seed: 7)
         for _ in 0..<10_000 {
             let key = JobKey(value: .random(in: 0..<(1 << 60), using: &random))
             #expect(UUIDv7(key: key, tag: 7, random: random.next()).key == key)
@@ -72,7 +73,7 @@ struct UUIDv7Tests {
 
     @Test
     func textAndBytesAreReadBack() {
-        var random = JSONSample.SplitMix64(seed: 8)
+        var random = SplitMix64(seed: 8)
         for _ in 0..<1000 {
             let id = UUIDv7(high: random.next(), low: random.next())
             #expect(UUIDv7("\(id)") == id)

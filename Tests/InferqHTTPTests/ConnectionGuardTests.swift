@@ -12,7 +12,8 @@ struct ConnectionGuardTests {
     init() throws {
         let decoder = RequestDecoder(limits: NIOHTTPDecoderLimitConfiguration())
         let connectionGuard = ConnectionGuard(
-            connection: Connection(channel: channel, isLocal: false), settings: HTTPSettings(), decoder: decoder
+            connection: Connection(channel: channel, origin: .network(address: nil)), settings: HTTPSettings(),
+            decoder: decoder
         )
         let pipeline = channel.pipeline.syncOperations
         try pipeline.addHandler(FirstByteWatch(connectionGuard: connectionGuard))

@@ -33,7 +33,7 @@ struct GatewayRequestTests {
 
     @Test(arguments: [
         ("/", "GET, HEAD, OPTIONS"), ("/livez", "GET, HEAD, OPTIONS"), ("/v1/inference", "GET, HEAD, OPTIONS, POST"),
-        ("/v1/inference/x", "DELETE, GET, HEAD, OPTIONS"), ("/v1/inference/x/output", "GET, HEAD, OPTIONS, PUT"),
+        ("/v1/inference/x", "DELETE, GET, HEAD, OPTIONS"), ("/v1/inference/x/output", "GET, HEAD, OPTIONS, POST, PUT"),
         ("/v1/models/m/pause", "OPTIONS, POST"), ("/v1/events", "GET, HEAD, OPTIONS"),
         ("/v2/inference", "GET, HEAD, OPTIONS, POST"), ("/v2/inference/x", "DELETE, GET, HEAD, OPTIONS"),
     ])

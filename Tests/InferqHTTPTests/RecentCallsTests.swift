@@ -33,6 +33,14 @@ struct RecentCallsTests {
     }
 
     @Test
+    func equalCallsOfTwoClientsAreTwo() {
+        let calls = [("erp", "POST /a"), ("gis", "POST /a"), ("er", "pPOST /a")].map { client, line in
+            RecentCalls.fingerprint(of: client, line, "m", [1])
+        }
+        #expect(Set(calls).count == 3)
+    }
+
+    @Test
     func aCallIsForgottenWhenItsWindowIsOver() {
         add(1, [1], for: .seconds(1))
         add(2, [2])

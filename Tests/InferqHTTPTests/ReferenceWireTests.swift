@@ -31,6 +31,23 @@ struct ReferenceWireTests {
         )
     }
 
+    @Test
+    func aRecordTellsNoClientAndLeavesTheNameToTheRequest() throws {
+        var options = Job.Options()
+        options.client = "erp"
+        let key = JobKey.first(at: now.wall)
+        for (request, client) in [(#"{"client":"mine"}"#, "mine"), ("{}", nil)] {
+            let job = Job(
+                id: UUIDv7(key: key, tag: 7, random: 1), eventID: UUIDv7(key: key, tag: 7, random: 2), model: "floods",
+                options: options, maxAttempts: 1, input: payload(request), start: .at(now.wall), now: now)
+            #expect(try record(job, request: request)["client"] as? String == client)
+            let native = try object(Wire.record(job, bodies: Wire.Bodies(), ahead: nil))
+            #expect(native["client"] as? String == "erp")
+        }
+        let native = try object(Wire.record(pending(), bodies: Wire.Bodies(), ahead: nil))
+        #expect(native["client"] is NSNull)
+    }
+
     /// A job that has ended, and its last event.
     private func ended(_ outcome: Outcome, request: String = request) throws -> (Job, JobEvent) {
         var job = pending(request)

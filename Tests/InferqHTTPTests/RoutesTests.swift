@@ -14,7 +14,7 @@ struct RoutesTests {
             (.get, "/jobs/newest"), (.post, "/jobs/{id}/cancel"), (.put, "/jobs/{id}/parts/{part}"),
             (.post, "/upstream/{model}/{path...}"), (.get, "/upstream/{model}/{path...}"), (.get, "/upstream/list"),
         ]
-        routes = Routes(rows.map { Route($0, $1) { _, _ in .json([]) } }, metrics: metrics)
+        routes = Routes(rows.map { Route($0, $1, .nothing) { _, _ in .json([]) } }, metrics: metrics)
     }
 
     /// The template that a request comes to, with the values of `names`.

@@ -16,22 +16,24 @@ struct TestGateway: Sendable {
 
     /// Runs `body` with a gateway that is new, and takes its store away afterwards.
     static func with(
-        _ settings: HTTPSettings = HTTPSettings(), _ body: @Sendable (TestGateway) async throws -> Void
+        _ settings: HTTPSettings = HTTPSettings(), _ access: AccessSettings = AccessSettings(),
+        _ keys: KeyRing = KeyRing(), _ body: @Sendable (TestGateway) async throws -> Void
     ) async throws {
         let folder = try TemporaryFolder()
         defer { withExtendedLifetime(folder) {} }
         let store = try JobStore(StoreSettings(path: folder.store), models: ["m"], bootID: "") { _ in }
         let model = ModelSettings(name: "m", url: "http://127.0.0.1:1/")
         let queue = try JobQueue(store: store, broker: RingBroker(capacity: 64), models: [model])
-        try await body(TestGateway(queue, settings))
+        try await body(TestGateway(queue, settings, access, keys))
         await store.close()
     }
 
-    private init(_ queue: JobQueue, _ settings: HTTPSettings) {
+    private init(_ queue: JobQueue, _ settings: HTTPSettings, _ access: AccessSettings, _ keys: KeyRing) {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         self.logger = logger
-        gateway = Gateway(queue: queue, wheel: TimerWheel(), settings: Live(settings), version: "0")
+        gateway = Gateway(
+            queue: queue, wheel: TimerWheel(), settings: Live(settings), access: access, keys: keys, version: "0")
         responder = GatewayResponder(gateway: gateway, logger: logger)
     }
 
@@ -44,7 +46,8 @@ struct TestGateway: Sendable {
         let responder = responder
         let accepted = try await channel.testingEventLoop.executeInContext {
             try AcceptedConnection(
-                channel, settings: settings, isLocal: isLocal, isRefused: isRefused, responder: responder
+                channel, settings: settings, origin: isLocal ? .local : .network(address: nil), isRefused: isRefused,
+                responder: responder
             )
         }
         try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).get()

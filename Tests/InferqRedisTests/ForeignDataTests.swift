@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import InferqCore
@@ -185,19 +186,6 @@ struct ForeignDataTests {
 
     // MARK: Anything
 
-    /// Numbers that can be had again from the seed (SplitMix64).
-    private struct Numbers: RandomNumberGenerator {
-        var seed: UInt64
-
-        mutating func next() -> UInt64 {
-            seed &+= 0x9E37_79B9_7F4A_7C15
-            var bits = seed
-            bits = (bits ^ (bits >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            bits = (bits ^ (bits >> 27)) &* 0x94D0_49BB_1331_11EB
-            return bits ^ (bits >> 31)
-        }
-    }
-
     private static let pieces: [[UInt8]] =
         [
             "-", "0", "9223372036854775807", "-9223372036854775808", "1e999", "\"", "{", "[", ":", ",", "\u{0}", "\n",
@@ -205,7 +193,7 @@ struct ForeignDataTests {
         ]
         .map { Array($0.utf8) } + [[0xFF], [0xC0, 0x80]]
 
-    private func mutated(_ bytes: [UInt8], _ numbers: inout Numbers) -> [UInt8] {
+    private func mutated(_ bytes: [UInt8], _ numbers: inout SplitMix64) -> [UInt8] {
         var bytes = bytes
         for _ in 0..<Int.random(in: 0...3, using: &numbers) {
             let start = Int.random(in: 0...bytes.count, using: &numbers)
@@ -231,7 +219,7 @@ struct ForeignDataTests {
         repeat {
             for _ in 0..<200 {
                 seed &+= 1
-                var numbers = Numbers(seed: seed)
+                var numbers = SplitMix64(seed: seed)
                 if let told = WorkerHeartbeat(mutated(Array(Self.heartbeat.text.utf8), &numbers)) {
                     #expect(told.isPlausible, "INFERQ_FUZZ_SEED=\(seed &- 1)")
                     let free = told.slots.values.reduce(0, +) - told.busy.values.reduce(0, +)

@@ -1,3 +1,4 @@
+import Synchronization
 import Testing
 
 @testable import InferqCore
@@ -84,6 +85,37 @@ struct RemoteAttemptTests {
         }
     }
 
+    @Test
+    func aClientRunsNoMoreThanItMayAtAllWorkersTogether() async throws {
+        let server = try RedisServer()
+        let calls = Calls()
+        let released = Bell()
+        let call: @Sendable (JobOffer, StopSignal) async -> Reply = { offer, _ in
+            guard offer.body == Array("1".utf8) else { return Self.answer }
+            if calls.begin() { _ = await released.wait() }
+            calls.end()
+            return Self.answer
+        }
+        try await withStore { store in
+            try await withGateway(server, store) { gateway in
+                gateway.queue.setRunningLimits(["x": 1])
+                try await withWorker(server, call: call) {
+                    try await withWorker(server, call: call) {
+                        var jobs: [Job] = []
+                        let caller = Caller("x", [.submit], Caller.Limits())
+                        for _ in 0..<6 { jobs.append(try await gateway.submit(by: caller)) }
+                        // Others pass by while the first one runs.
+                        for _ in 0..<3 { _ = try await gateway.end(of: gateway.submit("2")) }
+                        #expect(gateway.queue.clientFigures()["x"]?.running == 1)
+                        released.ring(.event)
+                        for job in jobs { #expect(try await gateway.end(of: job).status == .completed) }
+                        #expect(calls.most == 1)
+                    }
+                }
+            }
+        }
+    }
+
     /// What it was working on is interrupted, which is no failure, and another one takes it.
     @Test
     func aWorkerThatStopsGivesItsJobToAnother() async throws {
@@ -144,4 +176,23 @@ private final class Offers: Sendable {
     var all: [JobOffer] { kept.value ?? [] }
 
     func add(_ offer: JobOffer) { kept.set(all + [offer]) }
+}
+
+/// How many calls are made at a time, and were at most.
+private final class Calls: Sendable {
+    private let state = Mutex((now: 0, most: 0))
+
+    var most: Int { state.withLock { $0.most } }
+
+    /// - Returns: whether it is the first one of all.
+    func begin() -> Bool {
+        state.withLock { state in
+            let isFirst = state.most == 0
+            state.now += 1
+            state.most = max(state.most, state.now)
+            return isFirst
+        }
+    }
+
+    func end() { state.withLock { $0.now -= 1 } }
 }

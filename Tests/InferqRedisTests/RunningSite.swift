@@ -13,10 +13,13 @@ struct RunningGateway: Sendable {
     let peers: Peers
 
     /// Stores a job of the model "a".
-    func submit() async throws -> Job {
+    func submit(_ body: String = "1", by caller: Caller = .anonymous) async throws -> Job {
         let input = Payload(
-            content: .inline(Array("1".utf8)), byteCount: 1, contentType: "application/json", form: .json)
-        let receipt = try await queue.submit(Submission(model: "a", options: Submission.Options(), input: input))
+            content: .inline(Array(body.utf8)), byteCount: body.utf8.count, contentType: "application/json", form: .json
+        )
+        var submission = Submission(model: "a", options: Submission.Options(), input: input)
+        submission.caller = caller
+        let receipt = try await queue.submit(submission)
         guard let job = receipt.job else { throw StoreError.closed }
         return job
     }
@@ -56,7 +59,7 @@ func withGateway(
     let queue = try JobQueue(store: store, broker: broker, models: [model])
     let redis = RedisService(
         broker: broker, queue: queue, peers: peers, wheel: wheel, bootID: "boot", logger: .silent,
-        keep: { answer, _ in
+        keep: { answer, _, _ in
             let payload = Payload(
                 content: .inline(answer.bytes), byteCount: answer.bytes.count, contentType: answer.contentType,
                 form: .json)

@@ -51,7 +51,9 @@ installed() {
     [ "$(property User)" = inferq ] || fail "it runs as $(property User)"
     [ "$(stat -c '%U %a' /var/lib/inferq)" = 'inferq 700' ] || fail "state: $(stat -c '%U %a' /var/lib/inferq)"
     [ "$(stat -c '%G %a' /run/inferq/inferq.sock)" = 'inferq 660' ] || fail "socket: $(stat -c '%G %a' /run/inferq/inferq.sock)"
-    for unit in inferq.service inferq.socket inferq-ipv6.socket inferq-local.socket; do
+    [ "$(stat -c '%U:%G %a' /etc/inferq/keys.d)" = 'root:inferq 750' ] || fail "keys: $(stat -c '%U:%G %a' /etc/inferq/keys.d)"
+    [ "$(stat -c '%U %a' /run/inferq/inferq-admin.sock)" = 'root 600' ] || fail "admin socket: $(stat -c '%U %a' /run/inferq/inferq-admin.sock)"
+    for unit in inferq.service inferq.socket inferq-ipv6.socket inferq-local.socket inferq-admin.socket; do
         systemctl -q is-enabled $unit || fail "$unit is not enabled"
     done
     status_line 'no model is configured' || fail "status: $(property StatusText)"
@@ -117,22 +119,170 @@ network() {
     systemd-run -q --unit=model-lan /usr/bin/python3 /bed/model.py $lan:9002
     within 10 curl -sS -m 1 -o /dev/null -d '{}' http://$lan:9002/
     printf '[models.lan]\nurl = "http://%s:9002/"\nmax_attempts = 1\ntimeout = "3s"\n' $lan >/etc/inferq/conf.d/lan.toml
+    printf '[access]\nopen_network = true\n' >/etc/inferq/conf.d/open.toml
     systemctl reload inferq; within 5 status_line '2 models'
     inferq submit lan '{}' --watch >/dev/null 2>&1 && fail 'without a drop-in it reached a network'
     curl -sS -m 2 -o /dev/null http://$lan:8484/livez 2>/dev/null && fail 'without a drop-in a network reaches it'
     for file in service socket; do
         mkdir -p /run/systemd/system/inferq.$file.d
-        dpkg-deb --fsys-tarfile "$deb" | tar -xO "./usr/share/doc/inferq/examples/lan-$file.conf" |
-            sed 's|192.168.1.0/24|192.168.77.0/24|' >/run/systemd/system/inferq.$file.d/lan.conf
+        example lan-$file.conf | sed 's|192.168.1.0/24|192.168.77.0/24|' >/run/systemd/system/inferq.$file.d/lan.conf
     done
     systemctl daemon-reload
     systemctl stop inferq.service inferq.socket; systemctl start inferq.socket inferq.service; within 10 ready
     inferq submit lan '{}' --watch 2>/dev/null | grep -q predicted_layers || fail 'no job through a network'
     [ "$(status_of http://$lan:8484/livez)" = 200 ] || fail 'not to be reached from a network'
-    rm -r /run/systemd/system/inferq.{service,socket}.d /etc/inferq/conf.d/lan.toml
+    rm -r /run/systemd/system/inferq.{service,socket}.d /etc/inferq/conf.d/{lan,open}.toml
     systemctl daemon-reload; systemctl stop model-lan inferq.service inferq.socket
     systemctl start inferq.socket inferq.service; within 10 ready
     ip address del $lan/32 dev lo
+}
+
+# A file of the package's examples, on standard output.
+example() { dpkg-deb --fsys-tarfile "$deb" | tar -xO "./usr/share/doc/inferq/examples/$1"; }
+
+# Another host, as far as the box can tell: a network namespace at the other end of a cable.
+far_host() {
+    ip netns add far
+    ip link add lan0 type veth peer name eth0 netns far
+    ip address add $box/24 dev lan0; ip link set lan0 up
+    ip -n far address add 192.168.78.2/24 dev eth0
+    ip -n far link set eth0 up; ip -n far link set lo up
+}
+from_far() { ip netns exec far "$@"; }
+box=192.168.78.1
+
+# HTTPS from another host with a key: the socket and the drop-in of the package's examples, and a certificate of our own.
+tls() {
+    local key serial at_box=https://box.lan:8443
+    local asks=(curl -sS -m 5 --cacert /etc/inferq/tls/ca.pem --resolve "box.lan:8443:$box")
+    far_host
+    # Its output is lines for the configuration.
+    inferq cert init --name box.lan --address $box >/etc/inferq/conf.d/tls.toml 2>"$BED_OUT/cert" || fail "inferq cert init: $(<"$BED_OUT/cert")"
+    [ "$(stat -c '%U:%G %a' /etc/inferq/tls/key.pem)" = 'root:inferq 640' ] || fail "key.pem: $(stat -c '%U:%G %a' /etc/inferq/tls/key.pem)"
+    [ "$(stat -c '%U:%G %a' /etc/inferq/tls/ca.key)" = 'root:root 600' ] || fail "ca.key: $(stat -c '%U:%G %a' /etc/inferq/tls/ca.key)"
+    printf '[access]\nmode = "keys"\n' >>/etc/inferq/conf.d/tls.toml
+    example inferq-tls.socket >/etc/systemd/system/inferq-tls.socket
+    mkdir -p /run/systemd/system/inferq.service.d
+    example lan-service.conf | sed 's|192.168.1.0/24|192.168.78.0/24|' >/run/systemd/system/inferq.service.d/lan.conf
+    printf '[Service]\nSockets=inferq-tls.socket\n' >/run/systemd/system/inferq.service.d/tls.conf
+    key=$(inferq key add far 2>"$BED_OUT/key") || fail "inferq key add: $(<"$BED_OUT/key")"
+    systemctl daemon-reload; systemctl enable -q inferq-tls.socket
+    systemctl stop inferq.service; systemctl start inferq-tls.socket inferq.service; within 10 ready || fail "not ready: $(property StatusText)"
+    inferq doctor | grep -q ' 421' && fail 'the name of the certificate is not among the hosts'
+    from_far "${asks[@]}" -H "X-API-Key: $key" $at_box/v1/me | grep -q '"client":"far"' || fail 'no answer over TLS'
+    [ "$(from_far "${asks[@]}" -o /dev/null -w '%{http_code}' $at_box/v1/me)" = 401 ] || fail 'a stranger is not told 401'
+    from_far curl -sS -m 5 -o /dev/null --resolve "box.lan:8443:$box" $at_box/livez 2>/dev/null && fail 'a certificate of nobody is trusted'
+    from_far curl -sS -m 2 -o /dev/null http://$box:8484/livez 2>/dev/null && fail 'the port without TLS is reached from far'
+    INFERQ_KEY=$key from_far inferq submit echo '{"a":1}' --watch --url https://$box:8443 --ca /etc/inferq/tls/ca.pem 2>"$BED_OUT/submit" |
+        grep -q predicted_layers || fail "inferq submit over TLS: $(<"$BED_OUT/submit")"
+    serial=$(openssl x509 -in /etc/inferq/tls/cert.pem -noout -serial)
+    inferq cert renew >"$BED_OUT/cert" 2>&1 || fail "inferq cert renew: $(<"$BED_OUT/cert")"
+    [ "$(openssl x509 -in /etc/inferq/tls/cert.pem -noout -serial)" != "$serial" ] || fail 'the certificate was not renewed'
+    within 5 serves_certificate || fail 'the renewed certificate is not shown'
+    systemd-analyze security --threshold=10 inferq.service --no-pager >/dev/null || fail 'the security score is over 1.0'
+    # A box that TLS alone reaches is shut again as it was opened.
+    systemctl disable -q --now inferq-tls.socket
+    rm -r /etc/systemd/system/inferq-tls.socket /run/systemd/system/inferq.service.d /etc/inferq/conf.d/tls.toml /etc/inferq/keys.d/far.toml
+    systemctl daemon-reload; systemctl restart inferq; within 10 ready || fail 'not ready without TLS'
+}
+serves_certificate() {
+    from_far openssl s_client -connect $box:8443 </dev/null 2>/dev/null | openssl x509 -noout -serial |
+        grep -qx "$(openssl x509 -in /etc/inferq/tls/cert.pem -noout -serial)"
+}
+
+# A block of the handbook's, the first one behind a line that has $1.
+handbook() {
+    dpkg-deb --fsys-tarfile "$deb" | tar -xO --wildcards './usr/share/doc/inferq/operations.md*' | zcat -f |
+        sed -n "/$1/,\$p" | sed -n '/^```/,/^```$/p' | sed '1d;/^```$/,$d'
+}
+shown_certificate() { openssl s_client -connect 127.0.0.1:8443 </dev/null 2>/dev/null | openssl x509 -noout -serial; }
+certificate() { openssl x509 -in "$1" -noout -serial; }
+shows() { [ "$(shown_certificate)" = "$(certificate "$1")" ]; }
+
+# The recipes of the handbook for certificates of others: the group ssl-cert, and certbot's files, which root alone reads.
+certificates_of_others() {
+    local live=/etc/letsencrypt/live/box.example drop=/run/systemd/system/inferq.service.d pair
+    mkdir -p $drop $live /etc/ssl/private /etc/inferq/conf.d
+    inferq cert init --name localhost --out /tmp/first >/dev/null 2>&1; inferq cert init --name localhost --out /tmp/second >/dev/null 2>&1
+    example inferq-tls.socket | sed 's/ListenStream=8443/ListenStream=127.0.0.1:8443/' >/etc/systemd/system/inferq-tls.socket
+    printf '[Service]\nSockets=inferq-tls.socket\n' >$drop/tls.conf
+    systemctl daemon-reload
+    groupadd -rf ssl-cert; chgrp ssl-cert /etc/ssl/private; chmod 710 /etc/ssl/private
+    install -m 640 -g ssl-cert /tmp/first/key.pem /etc/ssl/private/box.key; install -m 644 /tmp/first/cert.pem /etc/ssl/certs/box.pem
+    handbook 'group .ssl-cert' >$drop/own.conf
+    grep -q '^SupplementaryGroups=ssl-cert$' $drop/own.conf || fail "the handbook has no lines for ssl-cert: $(<$drop/own.conf)"
+    pair='[tls]\ncertificate = "%s"\nkey = "%s"\n'
+    # shellcheck disable=SC2059
+    printf "$pair" /etc/ssl/certs/box.pem /etc/ssl/private/box.key >/etc/inferq/conf.d/tls.toml
+    restarted || fail "ssl-cert: $(property StatusText)"
+    shows /tmp/first/cert.pem || fail 'not the certificate of ssl-cert'
+    rm $drop/own.conf
+    cp /tmp/first/cert.pem $live/fullchain.pem; cp /tmp/first/key.pem $live/privkey.pem; chmod 700 /etc/letsencrypt/live
+    handbook '^\*\*certbot\*\*' >$drop/own.conf
+    grep -q '^ExecReload=+/bin/kill' $drop/own.conf || fail "the handbook has no lines for certbot: $(<$drop/own.conf)"
+    # shellcheck disable=SC2059
+    printf "$pair" /run/inferq-tls/cert.pem /run/inferq-tls/key.pem >/etc/inferq/conf.d/tls.toml
+    restarted || fail "certbot: $(property StatusText)"
+    shows /tmp/first/cert.pem || fail "not certbot's certificate"
+    cp /tmp/second/cert.pem $live/fullchain.pem; cp /tmp/second/key.pem $live/privkey.pem
+    systemctl reload inferq || fail 'reload'
+    within 5 shows /tmp/second/cert.pem || fail "not certbot's new certificate after its hook"
+    systemctl disable -q --now inferq-tls.socket 2>/dev/null
+    rm -r /etc/systemd/system/inferq-tls.socket $drop /etc/inferq/conf.d/tls.toml /tmp/first /tmp/second /etc/letsencrypt /run/inferq-tls
+    systemctl daemon-reload; systemctl restart inferq; within 10 ready || fail 'not ready without TLS'
+}
+restarted() {
+    systemctl daemon-reload; systemctl stop inferq.service 2>/dev/null; systemctl start inferq-tls.socket inferq.service; within 10 ready
+}
+
+# What everybody on a network could use before the upgrade says what is missing after it, and loses nothing.
+opened_before() {
+    local done waiting reason
+    mkdir -p /run/systemd/system/inferq.{service,socket}.d
+    example lan-service.conf | sed 's|192.168.1.0/24|192.168.78.0/24|' >/run/systemd/system/inferq.service.d/lan.conf
+    example lan-socket.conf >/run/systemd/system/inferq.socket.d/lan.conf
+    printf '[access]\nopen_network = true\n' >/etc/inferq/conf.d/open.toml
+    systemctl daemon-reload; systemctl stop inferq.service inferq.socket; systemctl start inferq.socket inferq.service; within 10 ready
+    done=$(from_far inferq submit echo '{"a":1}' --url http://$box:8484)
+    waiting=$(from_far curl -sS -m 5 -H 'Content-Type: application/json' -d '{"model":"echo","a":2,"job":{"delay":"15s"}}' \
+        http://$box:8484/v1/async/inference | sed -E 's/.*"id":"([^"]+)".*/\1/')
+    within 10 ended "$done" || fail 'no job before the upgrade'
+    # As a configuration of before has it: nothing is said of access.
+    rm /etc/inferq/conf.d/open.toml
+    repack 8.9; apt install /bed/upgrade_8.9.deb || fail "apt: $(<"$BED_OUT/apt.log")"
+    rm /bed/upgrade_8.9.deb
+    [ "$(property ActiveState)" = active ] || fail "the service is $(property ActiveState)"
+    reason=$(curl -sS $at/v1/inference)
+    grep -q 'inferq key add' <<<"$reason" && grep -q open_network <<<"$reason" || fail "the ways out are not in the answer: $reason"
+    [ "$(from_far curl -sS -m 5 -o /dev/null -w '%{http_code}' http://$box:8484/v1/inference)" = 503 ] || fail 'not 503 from far'
+    status_line 'degraded: .*open_network' || fail "status: $(property StatusText)"
+    printf '[access]\nmode = "keys"\n' >/etc/inferq/conf.d/keys.toml
+    systemctl reload inferq; within 5 ready || fail "not back: $(property StatusText)"
+    [ "$(from_far curl -sS -m 5 -o /dev/null -w '%{http_code}' http://$box:8484/v1/inference)" = 401 ] || fail 'not 401 from far'
+    ended "$done" || fail 'a job of before is lost'
+    within 30 ended "$waiting" || fail 'a job that waited is lost'
+    apt install "$deb" || fail "apt: $(<"$BED_OUT/apt.log")"
+    rm -r /run/systemd/system/inferq.{service,socket}.d /etc/inferq/conf.d/keys.toml
+    systemctl daemon-reload; systemctl stop inferq.service inferq.socket; systemctl start inferq.socket inferq.service; within 10 ready
+    ip netns del far
+}
+ended() { curl -sS --unix-socket /run/inferq/inferq.sock "http://localhost/v1/inference/$1" | grep -q '"status":"COMPLETED"'; }
+
+# Written by root, read by the service, at once.
+keys() {
+    local key id
+    printf '[access]\nmode = "keys"\n' >/etc/inferq/conf.d/keys.toml
+    systemctl reload inferq
+    key=$(inferq key add bed 2>"$BED_OUT/key") || fail "inferq key add: $(<"$BED_OUT/key")"
+    grep -q 'was asked to read its keys again' "$BED_OUT/key" || fail "no reload: $(<"$BED_OUT/key")"
+    [ "$(stat -c '%U:%G %a' /etc/inferq/keys.d/bed.toml)" = 'root:inferq 640' ] || fail 'the rights of a file of keys'
+    id=$(inferq key whose - <<<"$key") || fail 'whose'
+    [[ $id == bed* ]] || fail "whose: $id"
+    within 5 ready
+    journalctl -u inferq -o cat | grep -q "$key" && fail 'the key is in the journal'
+    inferq doctor | grep -q '1 client, 1 key' || fail 'the doctor does not see the key'
+    rm /etc/inferq/conf.d/keys.toml /etc/inferq/keys.d/bed.toml
+    systemctl reload inferq
 }
 
 measures() {
@@ -247,11 +397,11 @@ watchdog() {
 
 full_disk() {
     local pid code
-    systemctl stop inferq.socket inferq-ipv6.socket inferq-local.socket inferq.service 2>/dev/null
+    systemctl stop inferq.socket inferq-ipv6.socket inferq-local.socket inferq-admin.socket inferq.service 2>/dev/null
     mount -t tmpfs -o size=6M,mode=0700,uid="$(id -u inferq)",gid="$(id -g inferq)" tmpfs /var/lib/inferq
     printf '[store]\nballast = "0B"\nmin_free = "0B"\n' >/etc/inferq/conf.d/small.toml
     inferq check >/dev/null || rm /etc/inferq/conf.d/small.toml
-    systemctl start inferq.socket inferq-ipv6.socket inferq-local.socket inferq.service; within 10 ready || fail 'no start'
+    systemctl start inferq.socket inferq-ipv6.socket inferq-local.socket inferq-admin.socket inferq.service; within 10 ready || fail 'no start'
     pid=$(property MainPID)
     head -c 12000000 /dev/zero >/var/lib/inferq/filler 2>/dev/null
     for _ in $(seq 40); do
@@ -263,10 +413,10 @@ full_disk() {
     [ "$(property MainPID)" = "$pid" ] || fail 'a full disk was taken for a hang'
     rm -f /var/lib/inferq/filler /etc/inferq/conf.d/small.toml
     within 10 ready || fail 'not ready with room again'
-    systemctl stop inferq.socket inferq-ipv6.socket inferq-local.socket inferq.service 2>/dev/null
+    systemctl stop inferq.socket inferq-ipv6.socket inferq-local.socket inferq-admin.socket inferq.service 2>/dev/null
     umount /var/lib/inferq
     rm -f /run/systemd/system/inferq.service.d/bed.conf; systemctl daemon-reload
-    systemctl start inferq.socket inferq-ipv6.socket inferq-local.socket inferq.service; within 10 ready || fail 'no start with the old state'
+    systemctl start inferq.socket inferq-ipv6.socket inferq-local.socket inferq-admin.socket inferq.service; within 10 ready || fail 'no start with the old state'
 }
 
 broken_configuration() {
@@ -296,11 +446,11 @@ schema_version() {
 }
 
 newer_store() {
-    systemctl stop inferq.socket inferq-ipv6.socket inferq-local.socket inferq.service 2>/dev/null
+    systemctl stop inferq.socket inferq-ipv6.socket inferq-local.socket inferq-admin.socket inferq.service 2>/dev/null
     local version; version=$(schema_version)
     schema_version 99
     touch "/var/lib/inferq/inferq.db.schema$version"
-    systemctl start inferq.socket inferq-ipv6.socket inferq-local.socket inferq.service
+    systemctl start inferq.socket inferq-ipv6.socket inferq-local.socket inferq-admin.socket inferq.service
     [ "$(status_of $at/readyz)" = 503 ] || fail 'a newer store was opened'
     curl -sS $at/readyz | grep -q "newer inferq.*inferq.db.schema$version" || fail 'the reason is not in the answer'
     rm "/var/lib/inferq/inferq.db.schema$version"
@@ -374,6 +524,10 @@ case $BED_STAGE in
     check 'a job to its end through each socket' to_the_end
     check 'a model server on a Unix socket' model_on_unix_socket
     check 'a network, with drop-ins alone' network
+    check 'keys of clients' keys
+    check 'TLS from another host' tls
+    check 'certificates of others, by the handbook' certificates_of_others
+    check 'an upgrade of a box that stood open' opened_before
     check 'score, memory, size' measures
     check 'Redis and a worker' redis
     check 'the smoke test of autopkgtest' autopkgtest_smoke

@@ -34,7 +34,7 @@ struct JSONMemberList {
 
     mutating func add(start: Int, value: Range<Int>, _ text: Span<UInt8>) {
         if case .none = wanted { return }
-        guard let kind = JSONKind(first: text[value.lowerBound]) else { return }
+        guard !value.isEmpty, let kind = JSONKind(first: text[value.lowerBound]) else { return }
         let name = JSONText.decoded(text, start..<JSONText.endOfString(text, at: start))
         if case .named(let names) = wanted, !names.contains(where: { $0.utf8.elementsEqual(name.utf8) }) { return }
         // The members that a caller names are few.

@@ -110,6 +110,35 @@ package struct JSONWriter: Sendable {
         bytes.append(contentsOf: (value ? "true" : "false").utf8)
     }
 
+    // Null in place of what is not there.
+
+    package mutating func value(_ value: String?) {
+        if let value { self.value(value) } else { null() }
+    }
+
+    package mutating func value(_ value: Int?) {
+        if let value { self.value(value) } else { null() }
+    }
+
+    package mutating func value(_ value: Double?) {
+        if let value { self.value(value) } else { null() }
+    }
+
+    package mutating func value(_ time: Timestamp?) {
+        if let time { value(time) } else { null() }
+    }
+
+    package mutating func value(_ id: UUIDv7?) {
+        if let id { value(id) } else { null() }
+    }
+
+    /// Writes an array of texts.
+    package mutating func value(_ texts: [String]) {
+        beginArray()
+        for text in texts { value(text) }
+        endArray()
+    }
+
     package mutating func null() {
         separate()
         bytes.append(contentsOf: "null".utf8)

@@ -49,6 +49,11 @@ extension Call {
     }
 }
 
+extension Call {
+    /// The target without its query.
+    package var path: String { String(target.prefix { $0 != "?" }) }
+}
+
 extension Call: Equatable {
     package static func == (one: Call, other: Call) -> Bool {
         one === other
@@ -120,7 +125,7 @@ extension AnswerHead {
 }
 
 /// The members of a stored JSON object.
-private struct StoredMembers {
+struct StoredMembers {
     private let bytes: [UInt8]
     private let members: [JSONMember]
 
@@ -140,6 +145,10 @@ private struct StoredMembers {
 
     func integer(_ name: String) -> Int? {
         value(name).flatMap { JSONScanner.integer(in: bytes, $0) }
+    }
+
+    func object(_ name: String) -> [UInt8]? {
+        value(name).map { Array(bytes[$0]) }
     }
 
     func isTrue(_ name: String) -> Bool {

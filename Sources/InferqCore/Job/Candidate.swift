@@ -3,15 +3,19 @@ package struct Candidate: Sendable, Hashable, Comparable {
     package let key: JobKey
     package let priority: Int
     package let isSuspect: Bool
+    /// Whose job it is.
+    package let client: String?
 
     package init(
         key: JobKey,
         priority: Int,
-        isSuspect: Bool
+        isSuspect: Bool,
+        client: String? = nil
     ) {
         self.key = key
         self.priority = priority
         self.isSuspect = isSuspect
+        self.client = client
     }
 
     package static func < (left: Candidate, right: Candidate) -> Bool {
@@ -21,6 +25,6 @@ package struct Candidate: Sendable, Hashable, Comparable {
 
 extension Job {
     package var candidate: Candidate {
-        Candidate(key: key, priority: options.priority, isSuspect: isSuspect)
+        Candidate(key: key, priority: options.priority, isSuspect: isSuspect, client: options.client)
     }
 }

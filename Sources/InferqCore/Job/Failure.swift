@@ -8,7 +8,9 @@ package struct Failure: Error, Sendable, Equatable {
         case badResponse = "bad_response"
         /// A status other than 2xx, also the 503 of a model that was still loading after `ready_timeout`.
         case httpError = "http_error"
-        /// The attempt took longer than `timeout`.
+        /// The answer came as a stream, and told of an error in it.
+        case streamError = "stream_error"
+        /// The attempt took longer than one of its limits: `timeout`, `first_byte_timeout` or `idle_timeout`.
         case timeout
         /// The answer was larger than `max_answer`.
         case tooLarge = "too_large"

@@ -12,6 +12,8 @@ extension Job {
         package var traceparent: String?
         /// How the client called the model server; nil for a native submit.
         package var call: Call?
+        /// Whose job it is; nil for one of before there were clients.
+        package var client: String?
 
         package init() {}
     }

@@ -48,8 +48,10 @@ package struct Job: Sendable, Equatable, Identifiable {
     package var layers = Layers.none
     /// Progress reports of the model server, over all attempts.
     package var reports = 0
-    /// The id of the newest event.
+    /// The id of the newest event, pieces of answers aside.
     package var lastEvent: Int64 = 0
+    /// What the pieces of answers take in the store, over all attempts that have ended: bytes.
+    package var streamed = 0
 
     /// A number that one claim of one job has and no other.
     package struct Lease: Sendable, Hashable {
@@ -213,6 +215,14 @@ extension Job {
         return [told]
     }
 
+    /// The event of a piece of the answer that the running attempt is getting.
+    package func told(_ piece: Piece) -> JobEvent.Draft {
+        var told = draft(.output)
+        told.error = nil
+        told.piece = piece
+        return told
+    }
+
     /// Ends the claimed attempt: completed, failed for good, or pending again when `retry` allows one more or the model
     /// server did not take the call.
     ///
@@ -233,7 +243,8 @@ extension Job {
             return isShown
                 ? [draft(.updated, text: "\(refusal.failure.message); the job keeps its place and waits")] : []
         }
-        let before = isShown ? [] : [started]
+        var before = isShown ? [] : [started]
+        if let rest = outcome.rest { before.append(told(rest)) }
         return before + end(with: outcome, retry: retry, jitter: jitter, now: now)
     }
 
@@ -254,7 +265,8 @@ extension Job {
             error = failure
             layers = .none
             guard retry.allows(failure, after: failures) else {
-                output = answer?.payload
+                // Of a native submit an answer is shown only if it is whole.
+                output = options.call == nil ? nil : answer?.payload
                 state = .failed(finishedAt: now.wall)
                 return [draft(.failed)]
             }

@@ -14,6 +14,8 @@ package struct JobEvent: Sendable, Equatable, Identifiable {
         case attemptFailed
         /// The job ended in ERROR.
         case failed
+        /// A piece of the answer has come. It lies in a table of its own, and only those who ask for it see it.
+        case output
     }
 
     /// An event that has no id yet: what a transition returns.
@@ -26,8 +28,11 @@ package struct JobEvent: Sendable, Equatable, Identifiable {
         package var text: String?
         /// The job's error at this moment, except in final events: there the row has it.
         package var error: Failure?
-        /// The JSON object that the model server sent, compact and ASCII.
+        /// The JSON object that the model server sent, compact and ASCII. Of a pending job whose attempt was cut short: how
+        /// far its answer had come.
         package var detail: [UInt8]?
+        /// Of ``Kind/output``.
+        package var piece: Piece?
 
         package init(
             kind: Kind,

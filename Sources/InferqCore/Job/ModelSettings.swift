@@ -4,6 +4,9 @@ package struct ModelSettings: Sendable, Equatable {
     /// `http://host:port/path`, `https://host:port/path` or `http+unix://%2Frun%2Fx.sock/path`; empty: only workers on
     /// other hosts serve the model.
     package var url: String
+    /// Of an `https` URL: a PEM file of those who may have signed the model server's certificate; empty: those that the
+    /// host trusts.
+    package var ca = ""
     /// The language that the model server speaks. With one, ``url`` is the server's root.
     package var dialect = Dialect.none
     /// Other names by which clients may call the model: literal ones, and patterns with `*`.
@@ -29,6 +32,13 @@ package struct ModelSettings: Sendable, Equatable {
     package var timeout: Duration = .seconds(300)
     /// A language model may write for long.
     package static let longTimeout = Duration.seconds(3600)
+    /// How long the head of an answer may take.
+    package var firstByteTimeout: Duration = .seconds(600)
+    /// How long an answer that has begun may stand still. Comment lines of an event stream, which servers send to keep a
+    /// connection open, do not count.
+    package var idleTimeout: Duration = .seconds(120)
+    /// What becomes of a plain call whose attempt fails when its client has had bytes of the answer.
+    package var afterOutput = AfterOutput.fail
     /// How long a model server may say that it is loading.
     package var readyTimeout: Duration = .seconds(600)
     /// Failures after which a job ends in an error, 1 to 25.
@@ -54,8 +64,18 @@ package struct ModelSettings: Sendable, Equatable {
 
     /// What a failed attempt of a job leads to.
     package func retryPolicy(of job: Job) -> RetryPolicy {
-        RetryPolicy(base: backoffBase, cap: backoffCap, maxAttempts: job.maxAttempts)
+        var policy = RetryPolicy(base: backoffBase, cap: backoffCap, maxAttempts: job.maxAttempts)
+        policy.afterOutput = afterOutput
+        return policy
     }
+}
+
+/// What follows when an attempt fails whose answer a client has seen the beginning of.
+package enum AfterOutput: String, Sendable, CaseIterable {
+    /// The job ends: two answers are never joined.
+    case fail
+    /// The client is cut off, and the job is repeated like any other.
+    case restart
 }
 
 /// One header that the configuration adds to the calls of a model server.

@@ -18,7 +18,7 @@ package struct NotifyToken: Sendable, Equatable {
     package func text(_ secret: SymmetricKey) -> String {
         let content = "\(String(job.value, radix: 36)).\(String(lease.number, radix: 36))"
         let code = HMAC<SHA256>.authenticationCode(for: Data(content.utf8), using: secret)
-        return content + "." + Self.hex(code.prefix(16))
+        return content + "." + Hex.text(code.prefix(16))
     }
 
     /// Nil for a text that ``text(_:)`` has not made with this secret.
@@ -28,16 +28,6 @@ package struct NotifyToken: Sendable, Equatable {
             return nil
         }
         self.init(JobKey(value: job), Job.Lease(number: lease))
-        // Compared without an early end: how much of a guess was right must not be measurable.
-        let expected = Array(self.text(secret).utf8)
-        let given = Array(text.utf8)
-        guard expected.count == given.count, zip(expected, given).reduce(0, { $0 | ($1.0 ^ $1.1) }) == 0 else {
-            return nil
-        }
-    }
-
-    private static func hex(_ bytes: some Sequence<UInt8>) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+        guard SecretText.isEqual(text, self.text(secret)) else { return nil }
     }
 }

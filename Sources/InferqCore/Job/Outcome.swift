@@ -20,10 +20,21 @@ package enum Outcome: Sendable, Equatable {
         return name
     }
 
+    /// The end of an answer whose beginning was stored as it came.
+    package var rest: Piece? {
+        switch self {
+        case .answered(let answer): answer.rest
+        case .failed(_, _, let answer): answer?.rest
+        case .refused: nil
+        }
+    }
+
     /// A model server's answer.
     package struct Answer: Sendable, Equatable {
         package var payload: Payload
         package var layers: Job.Layers
+        /// The last piece, stored along with the outcome; nil: there is none that is not stored.
+        package var rest: Piece?
 
         package init(payload: Payload, layers: Job.Layers) {
             self.payload = payload

@@ -4,6 +4,8 @@ package struct Payload: Sendable, Equatable {
     package enum Content: Sendable, Equatable {
         case inline([UInt8])
         case file(BlobName)
+        /// The answer to one attempt, stored as it came.
+        case pieces(PieceRun)
         /// Not read along with the job.
         case unread
     }

@@ -6,6 +6,7 @@ package struct RetryPolicy: Sendable, Equatable {
     package var base: Duration
     package var cap: Duration
     package var maxAttempts: Int
+    package var afterOutput = AfterOutput.fail
 
     /// A model server may ask for a pause of at most this long; a longer one is taken for a mistake.
     package static let longestRetryAfter: Duration = .seconds(3600)
@@ -14,6 +15,13 @@ package struct RetryPolicy: Sendable, Equatable {
         self.base = base
         self.cap = cap
         self.maxAttempts = maxAttempts
+    }
+
+    /// The same, but that the first failure is the last.
+    package var never: RetryPolicy {
+        var policy = self
+        policy.maxAttempts = 0
+        return policy
     }
 
     /// Whether one more attempt follows after `failures` failed ones, the last of them with `failure`.

@@ -22,6 +22,8 @@ package final class Bell: Sendable {
         package static let cancel = Rings(rawValue: 16)
         /// What is new is the last there is: the job has ended.
         package static let end = Rings(rawValue: 32)
+        /// More of a job's answer has come.
+        package static let output = Rings(rawValue: 64)
     }
 
     private struct State {

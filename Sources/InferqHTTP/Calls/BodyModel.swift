@@ -92,8 +92,9 @@ struct BodyModel {
 }
 
 extension Span<UInt8> {
+    /// The first byte that is no space, nor of a byte order mark.
     fileprivate var firstNonSpace: UInt8? {
-        for index in indices where !" \t\r\n".utf8.contains(self[index]) { return self[index] }
+        for index in indices where !" \t\r\n\u{FEFF}".utf8.contains(self[index]) { return self[index] }
         return nil
     }
 }

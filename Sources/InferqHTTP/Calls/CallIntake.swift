@@ -51,9 +51,11 @@ struct CallIntake: Sendable {
                 IdempotencyKey(
                     $0, contentType: contentType, query: "\(model.name) \(line)", bodyDigest: digest)
             }
-            if model.forwardsAuthorization { submission.authorization = request.headers[.authorization] }
-            return Received(
-                submission: submission, model: model, fingerprint: RecentCalls.fingerprint(line, model.name, digest))
+            if model.forwardsAuthorization, context.mayForwardAuthorization(of: request) {
+                submission.authorization = request.headers[.authorization]
+            }
+            let fingerprint = RecentCalls.fingerprint(of: context.caller.client, line, model.name, digest)
+            return Received(submission: submission, model: model, fingerprint: fingerprint)
         } catch {
             if case .file(let name) = input.content { await gateway.store.blobs.remove(name) }
             throw error

@@ -23,6 +23,13 @@ struct CallTable: Sendable {
         let candidates: [ModelSettings]
         /// Whether the path names the model, so that the body need not be searched.
         let isNamedByPath: Bool
+
+        var needs: RouteNeeds {
+            switch kind {
+            case .job: .submitting
+            case .handedThrough: .looking
+            }
+        }
     }
 
     /// All that ``Found/route`` can be.

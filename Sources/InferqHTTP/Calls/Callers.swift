@@ -56,9 +56,13 @@ package final class Callers: Service {
                 guard let call = job.options.call, !call.outlivesClient else { continue }
                 var digest = job.input.digest ?? []
                 if case .inline(let bytes) = job.input.content { digest = Array(SHA256.hash(data: bytes)) }
-                let fingerprint = RecentCalls.fingerprint("\(call.method) \(call.target)", job.model, digest)
+                let fingerprint = RecentCalls.fingerprint(
+                    of: job.options.client ?? ClientName.anonymous, "\(call.method) \(call.target)", job.model, digest)
                 recent.add(job.id, fingerprint, for: settings.current.repeatWindow)
-                if let linger = queue.model(job.model)?.linger { self.linger(job.id, for: linger) }
+                guard let model = queue.model(job.model), let linger = model.linger else { continue }
+                // Its client may have been cut off on purpose: then the job goes on without it.
+                if model.afterOutput == .restart, job.failures > 0 { continue }
+                self.linger(job.id, for: linger)
             }
         } catch {
             logger.warning("calls of before the start could not be read", metadata: ["error": "\(error)"])

@@ -50,7 +50,8 @@ enum ErrorForm: Sendable, Equatable {
 
     /// The gateway's own, below `/v1` and `/v2`.
     private static let ownNames: Set<Substring> = [
-        "async", "events", "inference", "models", "notifications", "status", "store", "workers",
+        "async", "clients", "events", "inference", "me", "models", "notifications", "session", "status", "store",
+        "workers",
     ]
 
     private static func isOfAnthropic(_ path: String) -> Bool {

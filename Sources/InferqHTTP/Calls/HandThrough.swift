@@ -24,6 +24,7 @@ struct HandThrough: Sendable {
         let reader = BodyReader(gateway: gateway, context: context)
         let (model, answer) = try await reader.collect(request) { body in
             let model = try found.model(named: named(by: request, body, found))
+            try context.caller.checkMayUse(model.name)
             return (model, try await send(request, body, to: found.target, of: model, context))
         }
         return try response(to: request, answer, of: model, context)
@@ -45,7 +46,10 @@ struct HandThrough: Sendable {
     ) async throws -> ClientAnswer {
         guard let root = ModelRoot(model) else { throw APIError.connectFailed(model.name) }
         var headers = HeaderPassage.request(
-            try HeaderPassage.toServer(request.headers, authorization: model.forwardsAuthorization), model.headers
+            try HeaderPassage.toServer(
+                request.headers,
+                authorization: model.forwardsAuthorization && context.mayForwardAuthorization(of: request)),
+            model.headers
         )
         for name in [HTTPField.Name.contentType, .traceparent] {
             if let value = request.headers[name] { headers.add(name: name.rawName, value: value) }

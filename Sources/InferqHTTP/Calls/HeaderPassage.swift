@@ -32,7 +32,8 @@ enum HeaderPassage {
         for field in headers {
             let name = field.name.canonicalName
             guard !isOfConnection(name, named), !ofGateway.contains(name), !name.hasPrefix("x-inferq-"),
-                !credentials.contains(name) || authorization && name == "authorization"
+                !credentials.contains(name) || authorization && name == "authorization",
+                !field.value.contains(AccessKey.prefix)
             else { continue }
             let passed = HeaderField(field.name.rawName, field.value)
             byteCount += passed.byteCount

@@ -54,6 +54,8 @@ struct JSONMemberReader {
         case (.name, _): if keep(byte) { nameEnded() }
         case (.text, _): if keep(byte) { textEnded() }
         case (.beforeObject, UInt8(ascii: "{")): place = .beforeName
+        // A byte order mark, which some programs put in front of UTF-8.
+        case (.beforeObject, 0xEF), (.beforeObject, 0xBB), (.beforeObject, 0xBF): break
         case (_, UInt8(ascii: " ")), (_, UInt8(ascii: "\t")), (_, UInt8(ascii: "\r")), (_, UInt8(ascii: "\n")): break
         case (.beforeName, UInt8(ascii: "\"")): begin(.name, byte)
         case (.beforeName, UInt8(ascii: ",")), (.beforeValue, UInt8(ascii: ":")): break

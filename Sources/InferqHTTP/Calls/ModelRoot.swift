@@ -8,7 +8,7 @@ struct ModelRoot: Sendable, Hashable {
 
     /// Nil for a model that has no address here: workers on other hosts serve it.
     init?(_ model: ModelSettings) {
-        guard !model.url.isEmpty, let address = HTTPAddress(model.url) else { return nil }
+        guard !model.url.isEmpty, let address = HTTPAddress(model.url, ca: model.ca) else { return nil }
         self.init(address, model.dialect)
     }
 

@@ -7,7 +7,7 @@ import Synchronization
 ///
 /// Kept in memory: after a restart there are those that had not ended, and no others.
 final class RecentCalls: Sendable {
-    /// What two equal calls have in common: SHA-256 of method, target, model and body.
+    /// What two equal calls have in common: SHA-256 of client, method, target, model and body.
     typealias Fingerprint = [UInt8]
 
     private struct Entry {
@@ -50,12 +50,15 @@ final class RecentCalls: Sendable {
     }
 
     /// - Parameters:
+    ///   - client: whose call it is: nobody is given the job of another client.
     ///   - line: method and target.
     ///   - digest: SHA-256 of the body.
-    static func fingerprint(_ line: String, _ model: String, _ digest: [UInt8]) -> Fingerprint {
+    static func fingerprint(
+        of client: String, _ line: String, _ model: String, _ digest: [UInt8]
+    ) -> Fingerprint {
         var hash = SHA256()
         // Lengths in between: no two different calls give the same bytes.
-        for part in [Array(line.utf8), Array(model.utf8), digest] {
+        for part in [Array(client.utf8), Array(line.utf8), Array(model.utf8), digest] {
             withUnsafeBytes(of: UInt64(part.count).bigEndian) { hash.update(bufferPointer: $0) }
             hash.update(data: part)
         }

@@ -31,6 +31,16 @@ package struct ClientAnswer: Sendable {
         }
     }
 
+    /// As ``read(_:)``, for who must wait before it takes more.
+    package func forEachPart(_ take: (ByteBuffer) async throws -> Bool) async throws {
+        switch body {
+        case .whole(let bytes): _ = try await take(bytes)
+        case .parts(let parts):
+            for try await part in parts where try await !take(part) { return }
+            try Task.checkCancellation()
+        }
+    }
+
     /// The whole body.
     ///
     /// - Parameter limit: bytes.

@@ -173,7 +173,7 @@ final class ClientConnection: ChannelDuplexHandler {
     private func handOver(_ context: ChannelHandlerContext) {
         guard case .answering(let exchange) = phase else { return }
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        let message = gatherer.handOver(on: context.eventLoop) { change in
+        let message = gatherer.handOver(on: context.eventLoop, marks: Self.marks) { change in
             let (connection, context) = bound.value
             connection.noteSign()
             if connection.gatherer.demandChanged(change) { return context.close(promise: nil) }
@@ -182,6 +182,9 @@ final class ClientConnection: ChannelDuplexHandler {
         guard let (head, parts) = message else { return }
         exchange.resume(with: .success(Self.answer(head, .parts(parts))))
     }
+
+    /// Reads of an answer that wait to be taken. With the one that is being read, at most 192 KiB.
+    private static let marks = (low: 1, high: 2)
 
     func read(context: ChannelHandlerContext) {
         if gatherer.mayRead() { context.read() }

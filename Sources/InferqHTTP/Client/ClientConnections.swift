@@ -13,11 +13,13 @@ final class ClientConnections {
         let pool: String
         let endpoint: HTTPAddress.Endpoint
         let usesTLS: Bool
+        let ca: String
 
         init(_ pool: String, _ address: HTTPAddress) {
             self.pool = pool
             endpoint = address.endpoint
             usesTLS = address.usesTLS
+            ca = address.ca
         }
     }
 
@@ -84,12 +86,20 @@ final class ClientConnections {
     }
 
     private func connect(_ key: Key, _ then: @escaping ClientConnection.Ready) {
+        let context: NIOSSLContext?
+        do throws(HTTPClientError) {
+            context = key.usesTLS ? try trust.context(key.ca) : nil
+        } catch {
+            return then(.failure(HTTPClientError.noConnection(error)))
+        }
         let bound = NIOLoopBound((self, then), eventLoop: eventLoop)
         let bootstrap = ClientBootstrap(group: eventLoop)
             .connectTimeout(limits.connect)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            // An answer is read no faster than it is taken: not several reads ahead before anybody looks.
+            .channelOption(.maxMessagesPerRead, value: 1)
             .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try bound.value.0.setUp(channel, key) }
+                channel.eventLoop.makeCompletedFuture { try bound.value.0.setUp(channel, key, context) }
             }
         let channel: EventLoopFuture<any Channel>
         switch key.endpoint {
@@ -113,13 +123,12 @@ final class ClientConnections {
         }
     }
 
-    private func setUp(_ channel: any Channel, _ key: Key) throws {
+    private func setUp(_ channel: any Channel, _ key: Key, _ context: NIOSSLContext?) throws {
         let pipeline = channel.pipeline.syncOperations
-        if key.usesTLS, case .tcp(let host, _) = key.endpoint {
+        if let context, case .tcp(let host, _) = key.endpoint {
             // A certificate is checked against a name; an address has none to send.
             let isAddress = (try? SocketAddress(ipAddress: host, port: 0)) != nil
-            try pipeline.addHandler(
-                NIOSSLClientHandler(context: trust.context(), serverHostname: isAddress ? nil : host))
+            try pipeline.addHandler(NIOSSLClientHandler(context: context, serverHostname: isAddress ? nil : host))
         }
         try pipeline.addHandler(HTTPRequestEncoder())
         try pipeline.addHandler(ByteToMessageHandler(HTTPResponseDecoder(leftOverBytesStrategy: .dropBytes)))

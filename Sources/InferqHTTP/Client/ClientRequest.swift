@@ -14,6 +14,9 @@ package struct ClientRequest: Sendable {
 
     package var method: HTTPMethod
     package var url: String
+    /// Of an `https` URL: a PEM file of those who may have signed the server's certificate; empty: those that this host
+    /// trusts.
+    package var ca = ""
     /// In place of ``url``, which is read as a URL: its target may hold what no URL may.
     var address: HTTPAddress?
     /// `Host` and what frames the body are added when the request is sent.

@@ -9,6 +9,8 @@ struct HTTPAddress: Sendable, Hashable {
 
     let endpoint: Endpoint
     let usesTLS: Bool
+    /// A PEM file of those who may have signed the server's certificate; empty: those that this host trusts.
+    let ca: String
     /// The `Host` field.
     let authority: String
     /// The request's target: path and query.
@@ -24,12 +26,13 @@ struct HTTPAddress: Sendable, Hashable {
     private init(_ other: HTTPAddress, _ target: String) {
         endpoint = other.endpoint
         usesTLS = other.usesTLS
+        ca = other.ca
         authority = other.authority
         self.target = target
     }
 
     /// Nil for a text that is no `http`, `https` or `http+unix` URL; the configuration's reader has refused those.
-    init?(_ url: String) {
+    init?(_ url: String, ca: String = "") {
         guard let parts = URLComponents(string: url), let host = parts.percentEncodedHost, !host.isEmpty else {
             return nil
         }
@@ -50,5 +53,6 @@ struct HTTPAddress: Sendable, Hashable {
         default: return nil
         }
         usesTLS = scheme == "https"
+        self.ca = usesTLS ? ca : ""
     }
 }

@@ -64,7 +64,9 @@ package final class HTTPClient: Sendable {
     /// - Parameter limit: for all of it, the last byte of the answer included; nil: none.
     /// - Throws: ``HTTPClientError``, what the system, TLS or the decoder says, or what the source of a body throws.
     package func send(_ request: ClientRequest, within limit: Duration? = nil) async throws -> ClientAnswer {
-        guard let address = request.address ?? HTTPAddress(request.url) else { throw HTTPClientError.unreadableURL }
+        guard let address = request.address ?? HTTPAddress(request.url, ca: request.ca) else {
+            throw HTTPClientError.unreadableURL
+        }
         guard case .stream(let length, let source) = request.body else {
             var bytes = ByteBuffer()
             if case .bytes(let body) = request.body { bytes = body }

@@ -25,6 +25,8 @@ package enum HTTPClientError: Error {
     case answerTooLong
     /// A streamed body has more or fewer bytes than were announced.
     case bodyLengthChanged
+    /// The certificates of those who sign servers' certificates cannot be read from this file; empty: this host's own.
+    case unreadableCA(String)
     /// The client was shut down.
     case shutDown
 

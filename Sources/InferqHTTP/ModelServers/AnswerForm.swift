@@ -35,15 +35,20 @@ struct AnswerForm: Sendable, Equatable {
     // MARK: JSON
 
     /// Servers that are written by hand often send JSON under one of these.
-    private static func mayHideJSON(_ type: MediaType?) -> Bool {
+    static func mayHideJSON(_ type: MediaType?) -> Bool {
         guard let essence = type?.essence else { return true }
         return essence.hasPrefix("text/") || essence == "application/octet-stream"
     }
 
     /// Whether it is a JSON object or array. A number or a word alone is more likely a text.
     private static func isContainer(_ bytes: [UInt8]) -> Bool {
+        beginsLikeContainer(bytes) && fault(in: bytes) == nil
+    }
+
+    /// Whether it may be the beginning of a JSON object or array.
+    static func beginsLikeContainer(_ bytes: [UInt8]) -> Bool {
         let first = bytes.first { !" \t\r\n".utf8.contains($0) }
-        return (first == UInt8(ascii: "{") || first == UInt8(ascii: "[")) && fault(in: bytes) == nil
+        return first == UInt8(ascii: "{") || first == UInt8(ascii: "[")
     }
 
     /// What keeps the bytes from being JSON, and where; nil if they are.

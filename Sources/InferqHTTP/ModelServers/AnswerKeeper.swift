@@ -11,32 +11,63 @@ package struct AnswerKeeper: Sendable {
         self.store = store
     }
 
+    /// - Parameter run: where the pieces of an answer lie that came bit by bit.
     /// - Throws: ``StoreError``.
-    package func outcome(_ answer: Reply.Answer, _ model: ModelSettings) async throws -> Outcome {
-        .answered(try await kept(answer, model))
+    package func outcome(
+        _ answer: Reply.Answer, _ model: ModelSettings, _ run: PieceRun? = nil
+    ) async throws -> Outcome {
+        .answered(try await kept(answer, model, run))
     }
 
     /// The same for an answer that may be an error, as it is kept for the client of a call.
     ///
     /// - Throws: ``StoreError``.
-    package func kept(_ answer: Reply.Answer, _ model: ModelSettings) async throws -> Outcome.Answer {
+    package func kept(
+        _ answer: Reply.Answer, _ model: ModelSettings, _ run: PieceRun? = nil
+    ) async throws -> Outcome.Answer {
+        let answer = try await complete(answer, run)
         let bytes = answer.bytes
         let encoding = answer.contentEncoding.flatMap(Self.codings)
-        let shown = AnswerForm(bytes, contentType: answer.contentType, encoding: encoding)
-        let isLarge = bytes.count > Payload.inlineLimit
-        var payload = Payload(
-            content: isLarge ? try await stored(bytes) : .inline(bytes),
-            byteCount: bytes.count,
-            contentType: answer.contentType,
-            form: shown.form,
-            digest: shown.form != .bytes && !isLarge ? nil : Array(SHA256.hash(data: bytes))
-        )
+        let isThere = answer.stream.map { $0.byteCount == bytes.count } ?? true
+        let shown = isThere ? AnswerForm(bytes, contentType: answer.contentType, encoding: encoding) : nil
+        var payload = try await payload(answer, run, shown?.form ?? .bytes)
         payload.contentEncoding = encoding
-        payload.note = shown.note
+        payload.note = shown?.note
         payload.head = answer.head
         let isCall = answer.head != nil
         let layers = payload.isJSON && !isCall ? found(model.layers, in: bytes) : .none
-        return Outcome.Answer(payload: payload, layers: layers)
+        var kept = Outcome.Answer(payload: payload, layers: layers)
+        kept.rest = answer.stream?.rest
+        return kept
+    }
+
+    /// An answer that a worker elsewhere has handed over piece by piece, with its bytes if they may be shown.
+    ///
+    /// - Throws: ``StoreError`` also when bytes are missing.
+    private func complete(_ answer: Reply.Answer, _ run: PieceRun?) async throws -> Reply.Answer {
+        guard let run, let stream = answer.stream, stream.rest == nil, answer.bytes.isEmpty else { return answer }
+        let isJSON = answer.contentType.flatMap(MediaType.init)?.isJSON ?? false
+        guard isJSON || stream.byteCount <= Payload.inlineLimit else { return answer }
+        let bytes = try await store.bytes(of: run, byteCount: stream.byteCount)
+        return Reply.Answer(bytes, answer.streamHead, stream: stream)
+    }
+
+    private func payload(_ answer: Reply.Answer, _ run: PieceRun?, _ form: Payload.Form) async throws -> Payload {
+        if let stream = answer.stream, let run {
+            let digest = form == .bytes || stream.byteCount > Payload.inlineLimit ? stream.digest : nil
+            return Payload(
+                content: .pieces(run), byteCount: stream.byteCount, contentType: answer.contentType, form: form,
+                digest: digest)
+        }
+        let bytes = answer.bytes
+        let isLarge = bytes.count > Payload.inlineLimit
+        return Payload(
+            content: isLarge ? try await stored(bytes) : .inline(bytes),
+            byteCount: bytes.count,
+            contentType: answer.contentType,
+            form: form,
+            digest: form != .bytes && !isLarge ? nil : Array(SHA256.hash(data: bytes))
+        )
     }
 
     /// The codings of a `Content-Encoding`, in the order in which they were applied; nil when there are none.

@@ -58,6 +58,7 @@ package struct HealthProbe: Service {
 
     private func health(of model: ModelSettings, _ client: HTTPClient) async -> Availability.Health {
         var request = ClientRequest(.GET, Self.address(of: model.url, path: model.health))
+        request.ca = model.ca
         for header in model.headers { request.headers.add(name: header.name, value: header.value) }
         do {
             let answer = try await client.send(request, within: Self.timeout)

@@ -1,12 +1,13 @@
 package import InferqCore
 package import InferqQueue
-package import InferqStore
+import InferqStore
 package import Logging
 
 /// Makes the attempts of this process: inputs come from the store, and answers go to it.
 package struct LocalCalls: Sendable {
     private let server: ModelServer
     private let store: JobStore
+    private let pieces: PieceWriter
     private let keeper: AnswerKeeper
     private let publicURL: @Sendable () -> String
     private let logger: Logger
@@ -15,12 +16,14 @@ package struct LocalCalls: Sendable {
     ///   the listeners are.
     package init(
         _ server: ModelServer,
-        store: JobStore,
+        queue: JobQueue,
+        wheel: TimerWheel,
         publicURL: @escaping @Sendable () -> String,
         logger: Logger
     ) {
         self.server = server
-        self.store = store
+        store = queue.store
+        pieces = PieceWriter(queue: queue, wheel: wheel, logger: logger)
         self.publicURL = publicURL
         self.logger = logger
         keeper = AnswerKeeper(store: store)
@@ -41,8 +44,12 @@ package struct LocalCalls: Sendable {
                     .bytes(try await store.bytes(of: claim.job.input) ?? [])
                 }
             let token = NotifyToken(claim.job.key, claim.lease).text(store.secret)
-            let attempt = Attempt(claim, body: input, gatewayURL: publicURL(), token: token)
-            switch await server.answer(to: attempt, settings) {
+            var attempt = Attempt(claim, body: input, gatewayURL: publicURL(), token: token)
+            attempt.pieces = PieceSink { [pieces] in try await pieces.commit($0, of: claim) }
+            let reply = await server.answer(to: attempt, settings)
+            // Of an attempt that is over nothing is kept but what was stored.
+            guard claim.stop.reason == nil else { return failure("the attempt was over") }
+            switch reply {
             case .failed(let failure, let retryAfter, let answer):
                 return .failed(failure, retryAfter: retryAfter, answer: await kept(answer, claim, settings))
             case .answered(let answer): return await keep(answer, claim, settings)
@@ -61,7 +68,7 @@ package struct LocalCalls: Sendable {
     ) async -> Outcome.Answer? {
         guard let answer else { return nil }
         do {
-            return try await keeper.kept(answer, settings)
+            return try await keeper.kept(answer, settings, claim.run)
         } catch {
             logger.error("an answer could not be stored", metadata: ["job_id": "\(claim.job.id)", "error": "\(error)"])
             return nil
@@ -70,7 +77,7 @@ package struct LocalCalls: Sendable {
 
     private func keep(_ answer: Reply.Answer, _ claim: Claim, _ settings: ModelSettings) async -> Outcome {
         do {
-            return try await keeper.outcome(answer, settings)
+            return try await keeper.outcome(answer, settings, claim.run)
         } catch {
             logger.error("an answer could not be stored", metadata: ["job_id": "\(claim.job.id)", "error": "\(error)"])
             return failure("the answer could not be stored: \(error)")

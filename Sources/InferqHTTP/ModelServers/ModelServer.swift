@@ -11,11 +11,25 @@ import Synchronization
 /// nothing that one does costs another one more than a connection.
 package final class ModelServer: Sendable {
     private let wheel: TimerWheel
+    private let group: any EventLoopGroup
+    private let stream: @Sendable () -> StreamSettings
     private let client: HTTPClient
-    private let addresses = Mutex<[String: HTTPAddress]>([:])
+    private let addresses = Mutex<[Place: HTTPAddress]>([:])
 
-    package init(wheel: TimerWheel, group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton) {
+    /// What an address is made of.
+    private struct Place: Hashable {
+        let url: String
+        let ca: String
+    }
+
+    package init(
+        wheel: TimerWheel,
+        stream: @escaping @Sendable () -> StreamSettings = { StreamSettings() },
+        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
+    ) {
         self.wheel = wheel
+        self.group = group
+        self.stream = stream
         client = HTTPClient(ClientLimits(), group: group)
     }
 
@@ -28,7 +42,7 @@ package final class ModelServer: Sendable {
     ///
     /// Once the attempt's signal says stop, the connection is closed and this returns; the answer means nothing then.
     package func answer(to attempt: Attempt, _ settings: ModelSettings) async -> Reply {
-        guard let address = address(settings.url) else { return .refused(Self.unreadableURL) }
+        guard let address = address(settings) else { return .refused(Self.unreadableURL) }
         switch attempt.body {
         case .bytes(let bytes):
             return await call(
@@ -51,7 +65,7 @@ package final class ModelServer: Sendable {
     /// - Parameter keeps: whether it is kept for the next call on this event loop, or closed.
     /// - Returns: why none could be made; nil: one could.
     package func reach(_ settings: ModelSettings, keeps: Bool = true) async -> Refusal? {
-        guard let address = address(settings.url) else { return Self.unreadableURL }
+        guard let address = address(settings) else { return Self.unreadableURL }
         let problem = await client.reach(address, in: settings.name, keeps: keeps)
         guard case HTTPClientError.noConnection(let reason)? = problem else { return nil }
         return Self.unreachable(reason)
@@ -66,10 +80,13 @@ package final class ModelServer: Sendable {
             switch reason {
             case ChannelError.connectTimeout: "it did not answer in time"
             case let error as NIOConnectionError where error.connectionErrors.isEmpty: "its name does not resolve"
+            case NIOSSLError.handshakeFailed where "\(reason)".contains("CERTIFICATE_VERIFY_FAILED"):
+                "nobody who is trusted here has signed its TLS certificate, or it has ended"
             case NIOSSLError.handshakeFailed: "its TLS handshake failed"
             case is NIOSSLExtraError: "its TLS certificate is for another name"
             case HTTPClientError.shutDown: "the gateway stops"
-            case is Trust.Unreadable: "the certificates of this host cannot be read"
+            case HTTPClientError.unreadableCA(""): "the certificates of this host cannot be read"
+            case HTTPClientError.unreadableCA: "the file in its setting ca cannot be read, or holds no certificate"
             default: "refused or unreachable"
             }
         return Refusal(
@@ -77,11 +94,12 @@ package final class ModelServer: Sendable {
         )
     }
 
-    private func address(_ url: String) -> HTTPAddress? {
-        addresses.withLock { addresses in
-            if let known = addresses[url] { return known }
-            let address = HTTPAddress(url)
-            addresses[url] = address
+    private func address(_ settings: ModelSettings) -> HTTPAddress? {
+        let place = Place(url: settings.url, ca: settings.ca)
+        return addresses.withLock { addresses in
+            if let known = addresses[place] { return known }
+            let address = HTTPAddress(place.url, ca: place.ca)
+            addresses[place] = address
             return address
         }
     }
@@ -95,24 +113,23 @@ package final class ModelServer: Sendable {
         _ settings: ModelSettings,
         _ address: HTTPAddress
     ) async -> Reply {
-        let timeout = attempt.timeout ?? settings.timeout
+        let limits = CallLimits(attempt, settings, exchange, wheel: wheel)
         let stop = attempt.stop
-        let deadline = wheel.call(after: timeout) { exchange.expire() }
+        limits.begin()
         stop.whenStopped { exchange.abort() }
         defer {
             stop.whenStopped(nil)
-            wheel.cancel(deadline)
+            limits.end()
         }
         do {
             let answer = try await exchange.answer { client.start(exchange, in: settings.name, at: address) }
-            return try await reply(answer, settings, isCall: attempt.call != nil)
-        } catch HTTPClientError.timedOut {
-            let limit = DurationText.format(timeout)
-            return .failed(
-                Failure(.timeout, "the model server took longer than \(limit)", isRetryable: true), retryAfter: nil
-            )
+            if case .parts = answer.body { limits.answerBegan() }
+            guard (200..<300).contains(answer.status) else {
+                return try await reply(answer, settings, limits, isCall: attempt.call != nil)
+            }
+            return try await success(answer, attempt, settings, limits)
         } catch {
-            return reply(to: error)
+            return reply(to: error, limits)
         }
     }
 
@@ -130,14 +147,32 @@ package final class ModelServer: Sendable {
 
     // MARK: Answers
 
-    private func reply(_ answer: ClientAnswer, _ settings: ModelSettings, isCall: Bool) async throws -> Reply {
+    /// An answer of 2xx, which may come bit by bit, and is no success by that alone.
+    private func success(
+        _ answer: ClientAnswer, _ attempt: Attempt, _ settings: ModelSettings, _ limits: CallLimits
+    ) async throws -> Reply {
+        guard let head = StreamHead(answer, keepsFields: attempt.call != nil) else { return AnswerReader.headTooLarge }
+        let path = attempt.call?.path ?? settings.dialect.nativePath(settings.name)
+        let form = StreamForm(settings.dialect, path: path, head)
+        let judge = StreamJudge(form)
+        guard let sink = attempt.pieces, form.isStream || StreamForm.comesBitByBit(answer) else {
+            let body = await AnswerReader.body(answer, limit: settings.maxAnswer, limits)
+            return judge.reply(body) { reply(to: $0, limits) }
+        }
+        let stream = AnswerStream(
+            form, sink: sink, flush: self.stream().flush, limit: settings.maxAnswer, limits: limits,
+            loop: MultiThreadedEventLoopGroup.currentEventLoop ?? group.any()
+        )
+        return judge.reply(await stream.read(answer)) { reply(to: $0, limits) }
+    }
+
+    private func reply(
+        _ answer: ClientAnswer, _ settings: ModelSettings, _ limits: CallLimits, isCall: Bool
+    ) async throws -> Reply {
         let status = answer.status
         if isCall, status < 200 {
             let failure = broken("the model server answered with status \(status), which is no answer")
             return .failed(failure, retryAfter: nil)
-        }
-        guard !(200..<300).contains(status) else {
-            return try await AnswerReader.read(answer, limit: settings.maxAnswer, keepsHead: isCall)
         }
         // A date is meant by the clock of whoever names it.
         let retryAfter = RetryAfter.duration(
@@ -148,11 +183,14 @@ package final class ModelServer: Sendable {
         var note = Self.target(of: answer)
         let body: String
         if isCall, !answer.isRedirect {
-            switch try await AnswerReader.read(answer, limit: settings.maxAnswer, keepsHead: true) {
-            case .answered(let whole): kept = whole
-            case .failed(let failure, _, _): note += "; \(failure.message)"
-            case .refused: break
+            let head = StreamHead(answer, keepsFields: true)
+            let whole = await AnswerReader.body(answer, limit: settings.maxAnswer, limits)
+            switch whole.problem {
+            case nil: kept = head.map { Reply.Answer(whole.bytes, $0) }
+            case is AnswerStream.TooLarge?: note += "; its body is larger than \(settings.maxAnswer) bytes"
+            case let problem?: throw problem
             }
+            if head == nil { note += "; its head is too large" }
             body = String(decoding: kept?.bytes.prefix(Self.shownLimit) ?? [], as: UTF8.self)
         } else {
             body = try await Self.beginning(of: answer, limit: Self.shownLimit)
@@ -196,11 +234,15 @@ package final class ModelServer: Sendable {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    private func reply(to error: any Error) -> Reply {
+    private func reply(to error: any Error, _ limits: CallLimits) -> Reply {
         switch error {
+        case HTTPClientError.timedOut: return .failed(limits.failure, retryAfter: nil)
+        case is AnswerStream.TooLarge: return AnswerReader.tooLarge(limits.byteLimit)
         case HTTPClientError.noConnection(let reason): return .refused(Self.unreachable(reason))
         case let error as StoreError:
             return .failed(broken("the stored input cannot be read: \(error)"), retryAfter: nil)
+        case let error as AnswerStream.NotStored:
+            return .failed(broken("the answer could not be stored: \(error.reason)"), retryAfter: nil)
         case HTTPClientError.shutDown: return .refused(Self.unreachable(error))
         case HTTPClientError.reset:
             return .refused(
@@ -210,8 +252,7 @@ package final class ModelServer: Sendable {
             return .failed(
                 broken("the model server closed the connection before its answer was complete"), retryAfter: nil
             )
-        case HTTPClientError.headTooLarge:
-            return .failed(broken("the head of the model server's answer is too large"), retryAfter: nil)
+        case HTTPClientError.headTooLarge: return AnswerReader.headTooLarge
         case HTTPClientError.notHTTP:
             return .failed(broken("the model server's answer is not HTTP"), retryAfter: nil)
         default:

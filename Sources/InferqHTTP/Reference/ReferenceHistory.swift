@@ -14,7 +14,7 @@ struct ReferenceHistory: Sendable {
         try query.allowOnly(["limit", "skip"])
         try request.checkAccepts("application/json")
         let span = try PageSpan(query)
-        guard let course = try await gateway.store.course(named: id) else { throw try await gateway.missing(id) }
+        let course = try await gateway.course(named: id, for: context.caller)
         var writer = JSONWriter(capacity: 1024 * min(span.limit, Self.page))
         writer.beginObject()
         writer.name("results")
@@ -24,7 +24,7 @@ struct ReferenceHistory: Sendable {
         while skip + left > 0 {
             let wanted = min(skip > 0 ? skip : left, Self.page)
             guard let history = try await gateway.store.history(course.key, after: cursor, limit: wanted) else {
-                throw try await gateway.missing(id)
+                throw try await gateway.missing(id, context.caller)
             }
             if skip > 0 {
                 skip -= wanted

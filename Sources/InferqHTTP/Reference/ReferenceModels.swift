@@ -17,7 +17,7 @@ struct ReferenceModels: Sendable {
         let query = try Query(request.query)
         try query.allowOnly(["limit", "skip", "internal_name"])
         let span = try PageSpan(query)
-        var models = try await models()
+        var models = try await models(for: context.caller)
         if let part = try query.single("internal_name"), !part.isEmpty {
             models.removeAll { !$0.name.contains(part) }
         }
@@ -38,7 +38,7 @@ struct ReferenceModels: Sendable {
         if let answer = try await inferenceProtocol(request, text, context) { return answer }
         try request.checkAccepts("application/json")
         try Query(request.query).allowOnly([])
-        let models = try await models()
+        let models = try await models(for: context.caller)
         let name = ModelID.name(text, among: models.map(\.name))
         guard let model = models.first(where: { $0.name == name }) else { throw APIError.noSuchModel(text) }
         var writer = JSONWriter()
@@ -64,8 +64,8 @@ struct ReferenceModels: Sendable {
     }
 
     /// Those that take jobs.
-    private func models() async throws -> [JobQueue.ModelFigures] {
-        try await gateway.queue.modelFigures().filter { $0.state != .removed }
+    private func models(for caller: Caller) async throws -> [JobQueue.ModelFigures] {
+        try await gateway.queue.modelFigures(for: caller).filter { $0.state != .removed }
     }
 
     private static func write(_ model: JobQueue.ModelFigures, to writer: inout JSONWriter) {

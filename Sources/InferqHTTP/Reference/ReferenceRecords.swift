@@ -19,7 +19,7 @@ struct ReferenceRecords: Sendable {
     ///
     /// - Parameter size: of the record. Layers of a large output are left out, and of a small record the request's
     ///   members too.
-    func entry(_ job: Job, _ size: Size) async throws -> [UInt8] {
+    func entry(_ job: Job, _ size: Size, for caller: Caller) async throws -> [UInt8] {
         var output: [UInt8]?
         var request = RequestMembers.leftOut
         if size == .whole {
@@ -27,7 +27,7 @@ struct ReferenceRecords: Sendable {
             if let found = job.output { output = try await gateway.store.shown(found) }
         }
         let omitted: Set<String> = job.layers.isInOutput && output == nil ? ["predicted_layers"] : []
-        let ahead = job.isDue ? try await gateway.queue.ahead(of: job) : nil
+        let ahead = job.isDue ? try await gateway.queue.ahead(of: job, for: caller) : nil
         let shown = gateway.store.clock.shown(job)
         let native = Wire.record(shown, bodies: Wire.Bodies(output: output), ahead: ahead)
         return ReferenceWire.entry(native, try await facts(of: job, request: request), omitting: omitted)

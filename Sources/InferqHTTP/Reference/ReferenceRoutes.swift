@@ -23,16 +23,16 @@ struct ReferenceRoutes: Sendable {
     var rows: [Route] {
         let models = ReferenceModels(gateway: gateway)
         return [
-            Route(.post, "/v2/inference", submit),
-            Route(.get, "/v2/inference", list),
-            Route(.get, "/v2/inference/{id}", reads.show),
-            Route(.delete, "/v2/inference/{id}", delete),
-            Route(.post, "/v2/inference/{id}/cancel", cancel),
-            Route(.get, "/v2/inference/{id}/tasks", tasks),
-            Route(.get, "/v2/async/notify/{event_id}", kind: .stream, events.listen),
-            Route(.get, "/v2/notifications/{event_id}", ReferenceHistory(gateway: gateway).list),
-            Route(.get, "/v2/models", models.list),
-            Route(.get, "/v2/models/{model_id}", models.show),
+            Route(.post, "/v2/inference", .submitting, submit),
+            Route(.get, "/v2/inference", .reading, list),
+            Route(.get, "/v2/inference/{id}", .reading, reads.show),
+            Route(.delete, "/v2/inference/{id}", .cancelling, delete),
+            Route(.post, "/v2/inference/{id}/cancel", .cancelling, cancel),
+            Route(.get, "/v2/inference/{id}/tasks", .reading, tasks),
+            Route(.get, "/v2/async/notify/{event_id}", .listening, kind: .stream, events.listen),
+            Route(.get, "/v2/notifications/{event_id}", .reading, ReferenceHistory(gateway: gateway).list),
+            Route(.get, "/v2/models", .looking, models.list),
+            Route(.get, "/v2/models/{model_id}", .looking, models.show),
         ]
     }
 
@@ -44,16 +44,16 @@ struct ReferenceRoutes: Sendable {
         try request.checkAccepts("application/json")
         let submits = SubmitRoutes(gateway: gateway)
         let submission = try await submits.submission(request, reader, .reference)
-        switch try await submits.store(submission) {
+        switch try await submits.store(submission, context) {
         case .stored(let job):
             // As it was stored, even if a worker has it by now.
             let facts = ReferenceWire.Facts(
                 job: job, updatedAt: job.createdAt, request: try await members(of: submission.input)
             )
-            return created(ReferenceWire.record(submits.record(job, submission.input), facts), job)
+            return created(ReferenceWire.record(submits.record(job, submission.input, context.caller), facts), job)
         case .replayed(let id):
-            guard let job = try await gateway.store.job(id) else { throw try await gateway.missing(id) }
-            var response = created(try await reads.record(job), job)
+            let job = try await gateway.job(id, for: context.caller)
+            var response = created(try await reads.record(job, for: context.caller), job)
             response.headers[.idempotencyReplayed] = "true"
             return response
         }
@@ -88,14 +88,15 @@ struct ReferenceRoutes: Sendable {
             // A model that there is not has an empty list.
             model = ModelID.name(id, among: names) ?? ""
         }
-        let page = try await gateway.store.page(of: model, skip: span.skip, limit: span.limit)
+        let page = try await gateway.store.page(
+            of: model, client: context.caller.view, skip: span.skip, limit: span.limit)
         var writer = JSONWriter(capacity: 2048 * page.keys.count)
         writer.beginObject()
         writer.name("results")
         writer.beginArray()
         for key in page.keys {
             let size: ReferenceRecords.Size = writer.bytes.count < Self.sizeOfList ? .whole : .small
-            if let entry = try await entry(key, size) { writer.raw(entry) }
+            if let entry = try await entry(key, size, context.caller) { writer.raw(entry) }
         }
         writer.endArray()
         writer.name("total_records")
@@ -105,10 +106,12 @@ struct ReferenceRoutes: Sendable {
     }
 
     /// Nil when the job was removed after the page was put together.
-    private func entry(_ key: JobKey, _ size: ReferenceRecords.Size) async throws -> [UInt8]? {
+    private func entry(
+        _ key: JobKey, _ size: ReferenceRecords.Size, _ caller: Caller
+    ) async throws -> [UInt8]? {
         guard let job = try await gateway.store.job(at: key) else { return nil }
         do {
-            return try await records.entry(job, size)
+            return try await records.entry(job, size, for: caller)
         } catch StoreError.gone {
             return nil
         }
@@ -119,7 +122,7 @@ struct ReferenceRoutes: Sendable {
         let id = try context.uuid("id")
         try request.checkAccepts("application/json")
         try Query(request.query).allowOnly([])
-        guard let job = try await gateway.store.head(id) else { throw try await gateway.missing(id) }
+        let job = try await gateway.head(id, for: context.caller)
         var writer = JSONWriter()
         writer.beginObject()
         writer.name("inference_id")
@@ -144,9 +147,11 @@ struct ReferenceRoutes: Sendable {
     @Sendable private func delete(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let id = try context.uuid("id")
         try Query(request.query).allowOnly([])
-        guard try await gateway.queue.cancel(id) != nil else { throw try await gateway.missing(id) }
+        try await gateway.checkMayChange(id, context)
+        guard try await gateway.queue.cancel(id) != nil else { throw try await gateway.missing(id, context.caller) }
         await listenersLeave(id.key, within: context.settings.listenerTimeout)
-        guard try await gateway.queue.delete(id) else { throw try await gateway.missing(id) }
+        guard try await gateway.queue.delete(id) else { throw try await gateway.missing(id, context.caller) }
+        context.note("job deleted", id)
         return Response(status: .noContent)
     }
 

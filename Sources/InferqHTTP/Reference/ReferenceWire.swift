@@ -15,7 +15,7 @@ enum ReferenceWire {
     /// the request do not stand in their place.
     private static let reserved: Set<String> = [
         "updated_at", "active", "created_by", "geoserver_layers", "input", "output", "output_note", "predicted_layers",
-        "queue", "message", "omitted",
+        "queue", "message", "omitted", "shown",
     ]
 
     /// What a list leaves out of every record.
@@ -61,7 +61,8 @@ extension ReferenceWire {
         room: Int,
         without left: Set<String> = []
     ) {
-        let members = JSONScanner.members(of: native, in: range)
+        // These clients know of no other clients: it would only hide what a request calls so.
+        let members = JSONScanner.members(of: native, in: range).filter { $0.name != "client" }
         let request = facts.request.without(reserved.union(members.map(\.name))).fitting(room)
         writer.beginObject()
         for member in members where member.name != "omitted" && !left.contains(member.name) {

@@ -21,20 +21,20 @@ struct APIError: Error, Sendable {
     /// In place of the code's own.
     private var otherStatus: HTTPResponse.Status?
 
-    private init(_ code: ProblemCode, _ detail: String) {
+    init(_ code: ProblemCode, _ detail: String) {
         self.code = code
         self.detail = detail
     }
 
     var status: HTTPResponse.Status { otherStatus ?? code.status }
 
-    private func with(_ name: HTTPField.Name, _ value: String) -> APIError {
+    func with(_ name: HTTPField.Name, _ value: String) -> APIError {
         var error = self
         error.headers[name] = value
         return error
     }
 
-    private var closing: APIError {
+    var closing: APIError {
         var error = self
         error.closesConnection = true
         return error
@@ -211,6 +211,17 @@ extension APIError {
         ).with(.retryAfter, String(retryAfter))
     }
 
+    static func clientLimit(_ model: String, _ bound: ClientBound, retryAfter: Int) -> APIError {
+        let cause =
+            switch bound {
+            case .own(let limit): "You have \(limit) pending jobs, which is all that your max_pending allows"
+            case .share(let pending, let free):
+                "You have \(pending) pending jobs of \"\(model.clipped)\", and may have no more than its queue has free "
+                    + "places, which are \(free)"
+            }
+        return APIError(.clientLimit, "\(cause); try again in \(retryAfter) s.").with(.retryAfter, String(retryAfter))
+    }
+
     static let tooManyBodies = APIError(
         .bodiesInFlight, "Too many request bodies are being received at once; try again in 1 s."
     ).with(.retryAfter, "1").closing
@@ -312,6 +323,10 @@ extension APIError {
         APIError(.answerTooLarge, "The answer of the model server of \"\(model)\" is larger than \(limit) bytes.")
     }
 
+    /// The attempt whose answer a client was getting has ended, and the job goes on.
+    static let attemptBroke = APIError(
+        .badResponse, "The attempt ended before its answer was whole; the job is repeated from the beginning.")
+
     /// A job that a client waited for and that gave no output.
     ///
     /// - Parameter namesCause: whether the code is that of the job's error, as in the answer to a call.
@@ -350,6 +365,8 @@ extension APIError {
         case .unknownModel(let known): .unknownModel(model, known: known)
         case .queueFull(let limit, let retryAfter):
             .queueFull(model, limit: limit, retryAfter: min(retryAfter, longestPause))
+        case .clientLimit(let bound, let retryAfter):
+            .clientLimit(model, bound, retryAfter: min(retryAfter, longestPause))
         case .keyReused: .keyReused
         }
     }

@@ -1,7 +1,7 @@
 import HTTPTypes
 
 /// What browsers need to hear so that pages of another origin, named in the setting `origins`, may read answers (Fetch
-/// standard, section 3.2). No cookies and no accounts are involved, so credentials are never allowed.
+/// standard, section 3.2). Such a page may show a key; cookies are never allowed, since they count for our own page alone.
 enum CORS {
     /// Marks an answer, whatever it is: a page must be able to read errors as well.
     static func mark(_ headers: inout HTTPFields, _ request: Request, _ settings: HTTPSettings) {
@@ -37,7 +37,8 @@ enum CORS {
 
     /// Header fields of a request that some route reads, but for what every page may send anyway.
     private static let taken = """
-        Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, traceparent
+        Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, traceparent, \
+        X-API-Key
         """
     /// Header fields of an answer that a page may read, but for what it may read anyway.
     private static let exposed = """

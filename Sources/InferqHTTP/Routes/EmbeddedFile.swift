@@ -1,6 +1,7 @@
 import CEmbedded
 import Crypto
 import HTTPTypes
+import InferqCore
 import NIOCore
 
 /// A file that is part of the program, as HTTP serves it.
@@ -15,7 +16,7 @@ struct EmbeddedFile: Sendable {
     private init(_ file: embedded_file) {
         let content = UnsafeBufferPointer(start: file.bytes, count: file.count)
         bytes = ByteBuffer(bytes: content)
-        tag = "\"\(Wire.hex(Array(SHA256.hash(data: content).prefix(16))))\""
+        tag = "\"\(Hex.text(SHA256.hash(data: content).prefix(16)))\""
     }
 
     /// 200 with the file, or 304 for a client that has it. A new version of the program may bring another one, so a

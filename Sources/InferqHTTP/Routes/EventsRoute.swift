@@ -43,7 +43,8 @@ struct EventsRoute: Sendable {
             var lastWrite = ContinuousClock.now
             var pace = Pace(wheel: gateway.wheel)
             while true {
-                let page = try await gateway.store.events(after: cursor, of: model)
+                let page = try await gateway.store.events(
+                    after: cursor, of: model, client: context.caller.view)
                 cursor = page.last
                 if !page.entries.isEmpty {
                     try await write(page.entries, isFirst: isFirst)

@@ -10,6 +10,8 @@ package struct Gateway: Sendable {
     package let queue: JobQueue
     package let wheel: TimerWheel
     package let settings: Live<HTTPSettings>
+    /// Of the listeners that speak TLS; nil without one.
+    let identity: Live<TLSIdentity?>
     package let version: String
     let peers: Peers
     /// Attempts at workers on other hosts; nil without a Redis.
@@ -18,8 +20,11 @@ package struct Gateway: Sendable {
     let droppedLogLines: Counter
     package let callers: Callers
     let callTable: CurrentCallTable
+    package let access: AccessControl
     let bodies: BodyBudget
     let sharedFrames: SharedFrames
+    /// Of those who hear of answers' pieces as well.
+    let sharedOutput: SharedFrames
     let metrics: HTTPMetrics
     let refusals: Refusals
     /// When this process began to serve, for operators.
@@ -29,7 +34,10 @@ package struct Gateway: Sendable {
         queue: JobQueue,
         wheel: TimerWheel,
         settings: Live<HTTPSettings>,
+        access: AccessSettings = AccessSettings(),
+        keys: KeyRing = KeyRing(),
         version: String,
+        identity: Live<TLSIdentity?> = Live(nil),
         peers: Peers = Peers(),
         remoteAttempts: RemoteAttempts? = nil,
         droppedLogLines: Counter = Counter(),
@@ -41,22 +49,19 @@ package struct Gateway: Sendable {
         self.queue = queue
         callers = Callers(queue: queue, wheel: wheel, settings: settings, logger: logger)
         callTable = CurrentCallTable(queue)
+        self.access = AccessControl(access, keys, secret: queue.store.secret, wheel: wheel, logger: logger)
         self.wheel = wheel
         self.settings = settings
         self.version = version
+        self.identity = identity
         bodies = BodyBudget()
         sharedFrames = SharedFrames(hub: queue.hub)
+        sharedOutput = SharedFrames(hub: queue.hub)
         metrics = HTTPMetrics()
         refusals = Refusals()
     }
 
     var store: JobStore { queue.store }
-
-    /// Why there is no job with this `id` or `event_id`: never was, deleted, or another gateway's.
-    func missing(_ id: UUIDv7) async throws -> APIError {
-        if try await store.isDeleted(id) { return .gone(id) }
-        return peers.owner(of: id).map { .otherGateway(id, $0) } ?? .noSuchJob(id)
-    }
 }
 
 /// Bytes of request bodies that are on their way in, over all connections.

@@ -1,4 +1,5 @@
 import HTTPTypes
+import InferqCore
 import InferqStore
 package import Logging
 import NIOCore
@@ -69,6 +70,7 @@ package struct GatewayResponder: Sendable {
             logger.error("a part of the store is damaged", metadata: ["path": "\(path)", "reason": "\(reason)"])
         }
         if let known {
+            if known.code == .scopeMissing { gateway.access.metrics.count(known.code) }
             gateway.refusals.note(known, logger)
         } else if !(error is CancellationError) {
             logger.error("a request met an unforeseen error", metadata: ["path": "\(path)", "error": "\(error)"])
@@ -90,20 +92,31 @@ package struct GatewayResponder: Sendable {
     ) async throws -> Response {
         let settings = gateway.settings.current
         let match: Routes.Match
+        var caller = Caller.stranger
         do {
             try checkHost(request, connection, settings)
             try checkOrigin(request, settings)
-            if case .unknownPath = place, let response = try await call(request, connection, settings) {
+            switch right(of: request, place, connection) {
+            case .success(let known): caller = known
+            case .failure(let error):
+                gateway.metrics.unrouted.answered(error.status.code, .now)
+                guard place.isUnknown else { return error.response(instance: request.path) }
+                // By the path alone: the form of a model's dialect would tell that there is the model.
+                return ErrorForm.of(path: request.path).response(for: error, instance: request.path)
+            }
+            if case .unknownPath = place, let response = try await call(request, connection, caller, settings) {
                 return response
             }
             guard request.method != .options else { return try options(request, place, settings) }
             match = try found(place, request)
+            try match.route.needs.check(caller)
         } catch {
             if let error = error as? APIError { gateway.metrics.unrouted.answered(error.status.code, .now) }
             throw error
         }
         let context = GatewayContext(
-            connection: connection, settings: settings, parameters: match.parameters, logger: logger
+            connection: connection, caller: caller, settings: settings, parameters: match.parameters,
+            logger: logger
         )
         let start = ContinuousClock.now
         do {
@@ -116,17 +129,24 @@ package struct GatewayResponder: Sendable {
         }
     }
 
+    private static let anyMethod = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
     /// A call of a model server. What is wrong with it is said in the server's own language.
     ///
     /// - Returns: nil when the path is none of calls.
     private func call(
-        _ request: Request, _ connection: Connection, _ settings: HTTPSettings
+        _ request: Request, _ connection: Connection, _ caller: Caller, _ settings: HTTPSettings
     ) async throws -> Response? {
         let table = gateway.callTable.current
         let start = ContinuousClock.now
         var metrics = gateway.metrics.unrouted
         do {
             if request.method == .options {
+                // Who shows no key does not learn here which models there are.
+                if gateway.access.mayBeStrange(connection) {
+                    return CORS.preflight(request, allowed: Self.anyMethod, takesAll: true, settings)
+                        ?? Response(status: .noContent, headers: [.allow: Self.anyMethod])
+                }
                 guard let allow = table.allow(request.path) else { return nil }
                 return CORS.preflight(request, allowed: allow, takesAll: true, settings)
                     ?? Response(status: .noContent, headers: [.allow: allow])
@@ -134,8 +154,8 @@ package struct GatewayResponder: Sendable {
             guard let found = try table.find(request.method, request.path, query: request.query) else { return nil }
             metrics = gateway.metrics.call(found.route, request.method)
             let context = GatewayContext(
-                connection: connection, settings: settings, parameters: PathParameters(names: [], values: []),
-                logger: logger
+                connection: connection, caller: caller, settings: settings,
+                parameters: PathParameters(names: [], values: []), logger: logger
             )
             let response = try await calls.answer(request, found, context)
             metrics.answered(response.status.code, start)
@@ -149,6 +169,21 @@ package struct GatewayResponder: Sendable {
             metrics.answered(response.status.code, start)
             return response
         }
+    }
+
+    private func right(
+        of request: Request, _ place: Routes.Place, _ connection: Connection
+    ) -> Result<Caller, APIError> {
+        // A browser asks so before it may show a key, and hears nothing but what the document says.
+        if request.method == .options { return .success(.stranger) }
+        return Result { () throws(APIError) in
+            try gateway.access.caller(of: request, on: connection, place.needs)
+        }
+    }
+
+    /// The last byte of an answer is written, or the connection is dead.
+    func ended(_ connection: Connection) {
+        gateway.access.ended(connection)
     }
 
     // MARK: Before the routes
@@ -165,8 +200,7 @@ package struct GatewayResponder: Sendable {
     private func checkOrigin(_ request: Request, _ settings: HTTPSettings) throws(APIError) {
         guard let origin = request.headers[.origin] else { return }
         if settings.origins.contains(origin) { return }
-        let own = request.authority.map { ["http://\($0)", "https://\($0)"] } ?? []
-        guard own.contains(origin) else { throw .forbiddenOrigin(origin) }
+        guard request.isOwn(origin) else { throw .forbiddenOrigin(origin) }
     }
 
     // MARK: Paths and methods
@@ -187,5 +221,16 @@ package struct GatewayResponder: Sendable {
         guard case .otherMethod(let allow) = place else { throw .noSuchPath(request.path) }
         if let preflight = CORS.preflight(request, allowed: allow, settings) { return preflight }
         return Response(status: .noContent, headers: [.allow: allow])
+    }
+}
+
+extension Routes.Place {
+    /// Nil where no route was found.
+    fileprivate var needs: RouteNeeds? {
+        if case .found(let match) = self { match.route.needs } else { nil }
+    }
+
+    fileprivate var isUnknown: Bool {
+        if case .unknownPath = self { true } else { false }
     }
 }

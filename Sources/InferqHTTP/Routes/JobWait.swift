@@ -7,6 +7,8 @@ struct JobWait: Sendable {
 
     /// How a wait ended.
     enum Outcome: Sendable {
+        /// The attempt that runs has begun to answer.
+        case streaming(PieceRun, StreamHead)
         /// The job, its bodies read as far as they lie in its row.
         case ended(Job)
         case timeUp
@@ -24,10 +26,12 @@ struct JobWait: Sendable {
         return job
     }
 
-    /// - Parameter limit: nil: as long as the client waits.
-    func outcome(of id: UUIDv7, within limit: Duration?) async throws -> Outcome {
+    /// - Parameters:
+    ///   - limit: nil: as long as the client waits.
+    ///   - follows: whether the wait ends when the job's answer begins to come.
+    func outcome(of id: UUIDv7, within limit: Duration?, follows: Bool = false) async throws -> Outcome {
         let bell = Bell()
-        gateway.queue.hub.listen(to: id.key, bell)
+        gateway.queue.hub.listen(to: id.key, bell, hearsOutput: follows)
         connection.onHangUp(ring: bell)
         let deadline = limit.map { gateway.wheel.ring(bell, after: $0) }
         defer {
@@ -37,10 +41,15 @@ struct JobWait: Sendable {
         }
         guard let job = try await gateway.store.head(id) else { return .gone }
         if job.status.isFinal { return try await whole(id) ?? .gone }
+        // An attempt may be at its answer already.
+        if follows, job.status == .running { bell.ring(.output) }
         while true {
             let rings = await bell.wait()
-            // It goes on: there is nothing to read.
-            if rings == [.event] { continue }
+            if rings.contains(.output), !rings.contains(.end) {
+                if let (run, head) = gateway.queue.streams.beginning(of: id.key) { return .streaming(run, head) }
+                if let (run, head) = try await gateway.store.runningStream(of: id.key) { return .streaming(run, head) }
+            }
+            if rings.isSubset(of: [.event, .output]) { continue }
             // An end that came together with the end of the wait still counts.
             if let ended = try await whole(id) { return ended }
             if rings.contains(.hangUp) { return .hungUp }

@@ -16,14 +16,16 @@ struct MetricsRoute: Sendable {
         writeBuild(&text)
         writePeers(&text)
         do {
-            writeModels(&text, try await gateway.queue.modelFigures())
+            writeModels(&text, try await gateway.queue.modelFigures(for: .admin))
         } catch is StoreError {
             // The counters are told all the same: they are wanted most when the store does not answer.
         }
         writeJobs(&text)
         gateway.callers.metrics.write(&text)
         writeHTTP(&text)
+        writeAccess(&text)
         writeStreams(&text)
+        writeAnswers(&text)
         writeStore(&text)
         writeProcess(&text)
         return Response(
@@ -117,7 +119,8 @@ struct MetricsRoute: Sendable {
         histogram("inferq_attempt_duration_seconds", "From the start of an attempt to its outcome.") { $0.running }
         histogram("inferq_job_duration_seconds", "From the submission of a job to its end.") { $0.total }
         text.metric("inferq_events_total", .counter, "Events that were stored, by type.")
-        for kind in JobEvent.Kind.allCases {
+        // Pieces of answers are counted by themselves.
+        for kind in JobEvent.Kind.allCases where kind != .output {
             text.sample(gateway.queue.metrics.eventCount(of: kind), ["detail_type": Wire.detailType(kind)])
         }
     }
@@ -145,6 +148,21 @@ struct MetricsRoute: Sendable {
         text.sample(http.accepted.value)
         text.metric("inferq_http_connections_refused_total", .counter, "Connections past the limit.")
         text.sample(http.refused.value)
+        guard let identity = gateway.identity.current else { return }
+        text.metric(
+            "inferq_tls_failed_handshakes_total", .counter,
+            "Connections to a TLS listener that ended before both sides had agreed.")
+        text.sample(http.failedHandshakes.value)
+        text.metric(
+            "inferq_tls_certificate_expiry_seconds", .gauge,
+            "Seconds until the end of the certificate that clients are shown; less than 0 after it.")
+        text.sample(Double((identity.certificate.ends - .now).milliseconds / 1000))
+    }
+
+    private func writeAccess(_ text: inout MetricsText) {
+        let metrics = gateway.access.metrics
+        text.metric("inferq_auth_failures_total", .counter, "Requests refused for want of a right, by reason.")
+        for code in AccessMetrics.reasons { text.sample(metrics.value(code), ["reason": code.rawValue]) }
     }
 
     private func writeStreams(_ text: inout MetricsText) {
@@ -157,6 +175,26 @@ struct MetricsRoute: Sendable {
         for reason in StreamEnd.allCases { text.sample(streams.closed(reason), ["reason": reason.rawValue]) }
         text.metric("inferq_sse_events_sent_total", .counter, "Events that were written to streams.")
         text.sample(streams.events.value)
+    }
+
+    private func writeAnswers(_ text: inout MetricsText) {
+        let streams = gateway.queue.streams
+        let metrics = streams.metrics
+        text.metric("inferq_streams_running", .gauge, "Answers that come bit by bit at this moment.")
+        text.sample(streams.runningCount)
+        text.metric("inferq_stream_pieces_total", .counter, "Pieces of answers that were stored as they came.")
+        text.sample(metrics.pieces.value)
+        text.metric("inferq_stream_bytes_total", .counter, "Bytes of those pieces.")
+        text.sample(metrics.bytes.value)
+        text.metric(
+            "inferq_stream_first_byte_seconds", .histogram,
+            "From the start of an attempt to the commit of the first piece of its answer.")
+        text.sample(metrics.firstByte.reading, metrics.firstByte)
+        text.metric("inferq_stream_commit_seconds", .histogram, "From the cut of a piece to its commit.")
+        text.sample(metrics.commit.reading, metrics.commit)
+        text.metric(
+            "inferq_stream_readers_cut_total", .counter, "Readers of answers that were cut off: they did not read.")
+        text.sample(metrics.cutReaders.value)
     }
 
     // MARK: Store and process

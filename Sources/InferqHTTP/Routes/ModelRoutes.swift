@@ -14,7 +14,7 @@ struct ModelRoutes: Sendable {
         writer.beginObject()
         writer.name("results")
         writer.beginArray()
-        for model in try await gateway.queue.modelFigures() {
+        for model in try await gateway.queue.modelFigures(for: context.caller) {
             writer.beginObject()
             Self.members(of: model, to: &writer)
             writer.endObject()
@@ -37,15 +37,16 @@ struct ModelRoutes: Sendable {
 
     @Sendable func show(_ request: Request, _ context: GatewayContext) async throws -> Response {
         try check(request)
-        return .json(try await document(of: name(context)))
+        return .json(try await document(of: name(context), for: context.caller))
     }
 
     func setPaused(_ isPaused: Bool, _ request: Request, _ context: GatewayContext) async throws -> Response {
         try check(request)
         let name = try name(context)
         guard try await gateway.queue.setPaused(isPaused, name) else { throw APIError.noSuchModel(name) }
-        context.logger.notice(isPaused ? "model paused" : "model resumed", metadata: ["model": "\(name)"])
-        return .json(try await document(of: name))
+        context.logger.notice(
+            isPaused ? "model paused" : "model resumed", metadata: context.who.merging(["model": "\(name)"]) { $1 })
+        return .json(try await document(of: name, for: context.caller))
     }
 
     private func check(_ request: Request) throws {
@@ -58,9 +59,9 @@ struct ModelRoutes: Sendable {
     }
 
     /// - Parameter name: that of a model's table, or another by which clients call it.
-    private func document(of name: String) async throws -> [UInt8] {
+    private func document(of name: String, for caller: Caller) async throws -> [UInt8] {
         let table = gateway.queue.models.named(name).first?.name ?? name
-        guard let model = try await gateway.queue.modelFigures().first(where: { $0.name == table }) else {
+        guard let model = try await gateway.queue.modelFigures(for: caller).first(where: { $0.name == table }) else {
             throw APIError.noSuchModel(name)
         }
         var writer = JSONWriter()
@@ -94,14 +95,14 @@ struct ModelRoutes: Sendable {
         writer.name("pending")
         writer.value(model.pending)
         writer.name("oldest_pending_seconds")
-        if let age = model.oldestPending { writer.value(Double(age.milliseconds) / 1000) } else { writer.null() }
+        writer.value(model.oldestPending.map { Double($0.milliseconds) / 1000 })
         writer.name("state")
         writer.value(model.state.rawValue)
         writer.name("since")
-        if let since = model.since { writer.value(since.rfc3339) } else { writer.null() }
+        writer.value(model.since)
         writer.name("last_error")
-        if let trouble = model.trouble { writer.value(trouble.text) } else { writer.null() }
+        writer.value(model.trouble?.text)
         writer.name("last_error_at")
-        if let trouble = model.trouble { writer.value(trouble.at.rfc3339) } else { writer.null() }
+        writer.value(model.trouble?.at)
     }
 }

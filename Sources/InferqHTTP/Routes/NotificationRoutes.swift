@@ -15,16 +15,17 @@ struct NotificationRoutes: Sendable {
         guard request.headers[.contentType].flatMap(MediaType.init)?.isJSON == true else { throw APIError.notJSON }
         try reader.checkHead(request)
         try request.checkAccepts("application/json")
+        // Where strangers are about, nothing is read of who shows no token of this gateway's.
+        let token = request.notifyToken(gateway.store.secret)
+        if token == nil, gateway.access.mayBeStrange(context.connection) { throw APIError.wrongToken.closing }
         let notification = try await reader.collect(request) { body in try Notification(body) }
-        guard let token = request.headers[.notifyToken].flatMap({ NotifyToken($0, gateway.store.secret) }) else {
-            throw APIError.wrongToken
-        }
+        guard let token else { throw APIError.wrongToken }
         guard let course = try await gateway.store.course(of: notification.eventID) else {
-            throw try await gateway.missing(notification.eventID)
+            throw try await gateway.missing(notification.eventID, nil)
         }
         guard course.key == token.job else { throw APIError.wrongToken }
         let event = try await store(notification.report, token, context)
-        guard let event else { throw try await gateway.missing(notification.eventID) }
+        guard let event else { throw try await gateway.missing(notification.eventID, nil) }
         var writer = JSONWriter()
         writer.beginObject()
         writer.name("event_id")
@@ -52,15 +53,23 @@ struct NotificationRoutes: Sendable {
     @Sendable func history(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let eventID = try context.uuid("event_id")
         let query = try Query(request.query)
-        try query.allowOnly(["after", "limit"])
+        try query.allowOnly(["after", "limit", "output"])
+        let withOutput = try query.flag("output")
         try request.checkAccepts("application/json")
         let after = try query.number("after", in: 0...Int.max) ?? 0
         let limit = try query.number("limit", in: 1...1000) ?? 100
-        guard let course = try await gateway.store.course(named: eventID),
-            let history = try await gateway.store.history(course.key, after: Int64(after), limit: limit)
-        else { throw try await gateway.missing(eventID) }
+        let course = try await gateway.course(named: eventID, for: context.caller)
+        guard
+            let history = withOutput
+                ? try await gateway.store.historyWithOutput(
+                    course.key, after: Int64(after), limit: limit, byteLimit: Self.outputLimit)
+                : try await gateway.store.history(course.key, after: Int64(after), limit: limit)
+        else { throw try await gateway.missing(eventID, context.caller) }
         return .json(Self.page(history, after: Int64(after), output: try await gateway.store.output(shownBy: history)))
     }
+
+    /// Bytes of an answer after which a page ends.
+    private static let outputLimit = 1 << 20
 
     private static func page(_ history: JobHistory, after: Int64, output: [UInt8]?) -> [UInt8] {
         var writer = JSONWriter(capacity: 1024 * (history.events.count + 1))
@@ -83,17 +92,9 @@ struct Notification: Sendable {
     let report: Report
 
     init(_ body: [UInt8]) throws {
-        let found: [JSONMember]?
-        do {
-            found = try JSONScanner.members(of: body)
-        } catch {
-            throw APIError.malformedJSON(error)
-        }
-        guard let members = found else { throw APIError.invalid("body", "it must be a JSON object") }
+        let object = try BodyObject(body)
         func member(_ name: String, _ kind: JSONKind, isRequired: Bool) throws(APIError) -> Range<Int>? {
-            let matches = members.filter { $0.name == name }
-            guard matches.count <= 1 else { throw .invalid(name, "it is given twice") }
-            guard let match = matches.first else {
+            guard let match = try object.single(name) else {
                 guard !isRequired else { throw .invalid(name, "it is missing") }
                 return nil
             }

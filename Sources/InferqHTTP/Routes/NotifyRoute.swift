@@ -25,16 +25,16 @@ struct NotifyRoute: Sendable {
     @Sendable func listen(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let eventID = try context.uuid("event_id")
         let query = try Query(request.query)
-        try query.allowOnly(Query.lastEventIDNames)
+        try query.allowOnly(Query.lastEventIDNames.union(["output", "ticket"]))
+        let withOutput = try query.flag("output") && view == .native
         try request.checkAccepts("text/event-stream")
-        guard let course = try await gateway.store.course(named: eventID) else {
-            throw try await gateway.missing(eventID)
-        }
+        let course = try await gateway.course(named: eventID, for: context.caller)
         let cursor = Self.cursor(try request.headers[.lastEventID] ?? query.lastEventID(), of: course)
         guard cursor < course.lastEvent || !course.hasEnded else { return Response(status: .noContent) }
         return EventStream.response(gateway, context) { stream in
             try await Listener(
-                gateway: gateway, view: view, sharedFrames: sharedFrames, key: course.key, stream: stream
+                gateway: gateway, view: view, sharedFrames: withOutput ? gateway.sharedOutput : sharedFrames,
+                key: course.key, stream: stream, withOutput: withOutput
             ).send(after: cursor)
         }
     }
@@ -52,9 +52,11 @@ struct NotifyRoute: Sendable {
         let sharedFrames: SharedFrames
         let key: JobKey
         let stream: EventStream
+        /// Whether it hears of the answer's pieces, too.
+        let withOutput: Bool
 
         func send(after cursor: Int64) async throws -> StreamEnd {
-            gateway.queue.hub.listen(to: key, stream.bell)
+            gateway.queue.hub.listen(to: key, stream.bell, hearsOutput: withOutput)
             sharedFrames.join(key)
             defer {
                 sharedFrames.leave(key)
@@ -86,13 +88,15 @@ struct NotifyRoute: Sendable {
             return frames.hasMore ? .hasMore : .mustWait
         }
 
+        private func history(after cursor: Int64) async throws -> JobHistory? {
+            withOutput
+                ? try await gateway.store.historyWithOutput(key, after: cursor, limit: page, byteLimit: pageBytes)
+                : try await gateway.store.history(key, after: cursor, limit: page, byteLimit: pageBytes)
+        }
+
         private func frames(at place: SharedFrames.Place) async throws -> EventFrames? {
             try await sharedFrames.page(at: place) {
-                guard
-                    let history = try await gateway.store.history(
-                        place.key, after: place.cursor, limit: page, byteLimit: pageBytes
-                    )
-                else { return nil }
+                guard let history = try await history(after: place.cursor) else { return nil }
                 switch view {
                 case .native:
                     let output = try await gateway.store.output(shownBy: history)

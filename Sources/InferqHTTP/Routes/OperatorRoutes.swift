@@ -8,26 +8,23 @@ struct OperatorRoutes: Sendable {
 
     /// Looks at nothing else: that the process answers is the answer.
     @Sendable func live(_ request: Request, _ context: GatewayContext) async throws -> Response {
-        .json(health)
+        .json(health(context))
     }
 
     /// Goes through the writer and back.
     @Sendable func ready(_ request: Request, _ context: GatewayContext) async throws -> Response {
-        try await gateway.store.ping()
-        if let shortage = gateway.store.disk.shortage { throw APIError.notReady("disk", shortage.description) }
-        return .json(health)
+        do {
+            try await gateway.store.ping()
+            if let shortage = gateway.store.disk.shortage { throw APIError.notReady("disk", shortage.description) }
+        } catch  where gateway.access.mayBeStrange(context.connection) {
+            return .json(HealthDocument(isUp: false).bytes, status: .serviceUnavailable, headers: [.retryAfter: "5"])
+        }
+        return .json(health(context))
     }
 
-    private var health: [UInt8] {
-        var writer = JSONWriter()
-        writer.beginObject()
-        writer.name("status")
-        writer.value("UP")
-        writer.name("version")
-        writer.value(gateway.version)
-        writer.name("broker")
-        writer.value(gateway.queue.broker.state.text)
-        writer.endObject()
-        return writer.bytes
+    private func health(_ context: GatewayContext) -> [UInt8] {
+        // Nobody shows a key here.
+        if gateway.access.mayBeStrange(context.connection) { return HealthDocument(isUp: true).bytes }
+        return HealthDocument(isUp: true, version: gateway.version, broker: gateway.queue.broker.state.text).bytes
     }
 }

@@ -6,7 +6,16 @@ enum ProblemCode: String, Sendable, CaseIterable {
     case invalidRequest = "invalid_request"
     case invalidID = "invalid_id"
     case malformedHTTP = "malformed_http"
+    case keyMissing = "key_missing"
+    case keyInvalid = "key_invalid"
+    case keyExpired = "key_expired"
     case forbiddenOrigin = "forbidden_origin"
+    case scopeMissing = "scope_missing"
+    case modelNotAllowed = "model_not_allowed"
+    case priorityNotAllowed = "priority_not_allowed"
+    case clientLimit = "client_limit"
+    case rateLimited = "rate_limited"
+    case tooManyFailures = "too_many_failures"
     case wrongToken = "wrong_token"
     case attemptOver = "attempt_over"
     case detailTooLarge = "detail_too_large"
@@ -52,6 +61,7 @@ enum ProblemCode: String, Sendable, CaseIterable {
     case connectFailed = "connect_failed"
     case badResponse = "bad_response"
     case httpError = "http_error"
+    case streamError = "stream_error"
     case answerTimeout = "timeout"
     case answerTooLarge = "too_large"
     case cancelled
@@ -61,10 +71,13 @@ enum ProblemCode: String, Sendable, CaseIterable {
     var status: HTTPResponse.Status {
         switch self {
         case .malformedJSON, .invalidRequest, .invalidID, .malformedHTTP: .badRequest
-        case .forbiddenOrigin, .wrongToken, .unixSocketOnly, .closedCall: .forbidden
+        case .keyMissing, .keyInvalid, .keyExpired: .unauthorized
+        case .forbiddenOrigin, .scopeMissing, .modelNotAllowed, .priorityNotAllowed, .wrongToken, .unixSocketOnly,
+            .closedCall:
+            .forbidden
         case .attemptOver, .wrongState, .noOutput, .cancelled: .conflict
         case .detailTooLarge, .bodyTooLarge: .contentTooLarge
-        case .tooManyEvents, .queueFull: .tooManyRequests
+        case .tooManyEvents, .queueFull, .clientLimit, .rateLimited, .tooManyFailures: .tooManyRequests
         case .noSuchPath, .noSuchModel, .modelNotFound, .noSuchJob: .notFound
         case .gone: .gone
         case .otherGateway, .misdirected: .misdirectedRequest
@@ -81,7 +94,7 @@ enum ProblemCode: String, Sendable, CaseIterable {
             .serviceUnavailable
         case .diskFull, .noRoomForCopy: HTTPResponse.Status(code: 507, reasonPhrase: "Insufficient Storage")
         case .storeDamaged, .unforeseen: .internalServerError
-        case .connectFailed, .badResponse, .httpError, .answerTooLarge, .jobFailed: .badGateway
+        case .connectFailed, .badResponse, .httpError, .streamError, .answerTooLarge, .jobFailed: .badGateway
         case .answerTimeout: .gatewayTimeout
         }
     }
@@ -92,7 +105,16 @@ enum ProblemCode: String, Sendable, CaseIterable {
         case .invalidRequest: "Invalid request"
         case .invalidID: "Invalid identifier"
         case .malformedHTTP: "Malformed HTTP"
+        case .keyMissing: "Key missing"
+        case .keyInvalid: "Key invalid"
+        case .keyExpired: "Key expired"
         case .forbiddenOrigin: "Forbidden origin"
+        case .scopeMissing: "Scope missing"
+        case .modelNotAllowed: "Model not allowed"
+        case .priorityNotAllowed: "Priority not allowed"
+        case .clientLimit: "Limit of the client"
+        case .rateLimited: "Too many requests"
+        case .tooManyFailures: "Too many wrong keys"
         case .wrongToken: "Wrong token"
         case .attemptOver: "Attempt over"
         case .detailTooLarge: "Detail too large"
@@ -137,6 +159,7 @@ enum ProblemCode: String, Sendable, CaseIterable {
         case .connectFailed: "Model server away"
         case .badResponse: "Bad answer of the model server"
         case .httpError: "Redirect of the model server"
+        case .streamError: "Error in the model server's stream"
         case .answerTimeout: "Answer timeout"
         case .answerTooLarge: "Answer too large"
         case .cancelled: "Job cancelled"

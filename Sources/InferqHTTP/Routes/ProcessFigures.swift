@@ -1,3 +1,5 @@
+import InferqCore
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -27,12 +29,7 @@ struct ProcessFigures: Sendable {
 
     /// The first two numbers of proc_pid_statm(5).
     private static var memoryPages: (virtual: Int, resident: Int)? {
-        guard let file = fopen("/proc/self/statm", "re") else { return nil }
-        defer { fclose(file) }
-        var buffer = [CChar](repeating: 0, count: 128)
-        guard fgets(&buffer, CInt(buffer.count), file) != nil else { return nil }
-        let line = String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        let numbers = line.split(separator: " ").prefix(2).compactMap { Int($0) }
+        let numbers = KernelFile.text("/proc/self/statm")?.split(separator: " ").prefix(2).compactMap { Int($0) } ?? []
         return numbers.count == 2 ? (numbers[0], numbers[1]) : nil
     }
 

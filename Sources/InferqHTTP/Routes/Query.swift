@@ -35,6 +35,15 @@ struct Query: Sendable {
         return value
     }
 
+    /// Whether an item is there that may stand once as `true` or `false`.
+    func flag(_ name: String) throws(APIError) -> Bool {
+        switch try single(name) {
+        case nil, "false": return false
+        case "true": return true
+        case _?: throw .invalid("query item \(name)", "it must be true or false")
+        }
+    }
+
     /// The id of the last event that a listener has seen, for clients that cannot set header fields: polyfills of
     /// EventSource write it as its property is named.
     static let lastEventIDNames: Set<String> = ["last_event_id", "lastEventId"]

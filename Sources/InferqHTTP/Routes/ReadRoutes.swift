@@ -17,7 +17,7 @@ struct ReadRoutes: Sendable {
         let query = try Query(request.query)
         try query.allowOnly(["wait"])
         let wait = try waitTime(query)
-        guard var job = try await gateway.store.job(id) else { throw try await gateway.missing(id) }
+        var job = try await gateway.job(id, for: context.caller)
         if let wait, !job.status.isFinal {
             let limit = min(wait, HTTPSettings.longestWait)
             let waiting = JobWait(gateway: gateway, connection: context.connection)
@@ -27,14 +27,15 @@ struct ReadRoutes: Sendable {
                 job = current
             }
         }
-        let tag = "W/\"\(job.lastEvent)\""
+        let stream = try await stream(of: job)
+        let tag = "W/\"\(job.lastEvent)\(stream.map { "-\($0.attempt)-\($0.byteCount)" } ?? "")\""
         var headers = HTTPFields()
         headers[.eTag] = tag
         headers[.cacheControl] = "no-cache"
         if Self.matches(request.headers[values: .ifNoneMatch], tag) {
             return Response(status: .notModified, headers: headers)
         }
-        let record = try await unlessGone(id) { try await self.record(job) }
+        let record = try await unlessGone(id, context) { try await self.record(job, for: context.caller) }
         return .json(record, headers: headers)
     }
 
@@ -56,18 +57,27 @@ struct ReadRoutes: Sendable {
     }
 
     /// The record of a job whose bodies were read as far as they lie in its row.
-    func record(_ job: Job) async throws -> [UInt8] {
+    func record(_ job: Job, for caller: Caller) async throws -> [UInt8] {
         var bodies = Wire.Bodies()
         if job.input.isJSON, job.input.byteCount <= Payload.inlineLimit {
             bodies.input = try await gateway.store.bytes(of: job.input)
         }
         if let output = job.output, output.form != .bytes { bodies.output = try await gateway.store.bytes(of: output) }
-        let ahead = job.isDue ? try await gateway.queue.ahead(of: job) : nil
-        let record = Wire.record(gateway.store.clock.shown(job), bodies: bodies, ahead: ahead)
+        let ahead = job.isDue ? try await gateway.queue.ahead(of: job, for: caller) : nil
+        let stream = view == .native ? try await stream(of: job) : nil
+        let record = Wire.record(gateway.store.clock.shown(job), bodies: bodies, ahead: ahead, stream: stream)
         return switch view {
         case .native: record
         case .reference: try await ReferenceRecords(gateway: gateway).record(record, of: job)
         }
+    }
+
+    /// How far the answer of a running job has come: of a call also when no byte is there; else nil.
+    private func stream(of job: Job) async throws -> StreamReach? {
+        guard job.status == .running else { return nil }
+        let reach = try await gateway.store.reach(of: job.key)
+        if let reach, reach.attempt == job.attempt { return reach }
+        return job.options.call.map { _ in StreamReach(attempt: job.attempt, byteCount: 0, pieceCount: 0) }
     }
 
     // MARK: Bodies
@@ -75,24 +85,20 @@ struct ReadRoutes: Sendable {
     @Sendable func input(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let id = try context.uuid("id")
         try Query(request.query).allowOnly([])
-        guard let job = try await gateway.store.job(id) else { throw try await gateway.missing(id) }
-        return try await unlessGone(id) { try await body(job.input, request) }
-    }
-
-    @Sendable func output(_ request: Request, _ context: GatewayContext) async throws -> Response {
-        let id = try context.uuid("id")
-        try Query(request.query).allowOnly([])
-        guard let job = try await gateway.store.job(id) else { throw try await gateway.missing(id) }
-        guard let output = job.output else { throw APIError.noOutput(id, job.status) }
-        return try await unlessGone(id) { try await body(output, request) }
+        let job = try await gateway.job(id, for: context.caller)
+        // A token is good for as long as its job runs.
+        if context.caller === Caller.worker, job.status.isFinal { throw APIError.attemptOver(job.status) }
+        return try await unlessGone(id, context) { try await body(job.input, request) }
     }
 
     /// Reads what a job names in files: they may be removed, along with the job, after its row was read.
-    private func unlessGone<Value: Sendable>(_ id: UUIDv7, _ read: () async throws -> Value) async throws -> Value {
+    private func unlessGone<Value: Sendable>(
+        _ id: UUIDv7, _ context: GatewayContext, _ read: () async throws -> Value
+    ) async throws -> Value {
         do {
             return try await read()
         } catch StoreError.gone {
-            throw try await gateway.missing(id)
+            throw try await gateway.missing(id, context.caller)
         }
     }
 
@@ -118,6 +124,7 @@ struct ReadRoutes: Sendable {
         let query = try Query(request.query)
         try query.allowOnly(["status", "model", "created_after", "created_before", "limit", "cursor"])
         var filter = try Self.filter(query)
+        filter.client = context.caller.view
         let limit = filter.limit
         filter.limit += 1
         let jobs = try await gateway.store.jobs(filter)
@@ -129,12 +136,13 @@ struct ReadRoutes: Sendable {
         writer.beginArray()
         for job in page {
             Wire.summary(
-                &writer, gateway.store.clock.shown(job), ahead: job.isDue ? try await gateway.queue.ahead(of: job) : nil
+                &writer, gateway.store.clock.shown(job),
+                ahead: job.isDue ? try await gateway.queue.ahead(of: job, for: context.caller) : nil
             )
         }
         writer.endArray()
         writer.name("next")
-        if let next { writer.value(next) } else { writer.null() }
+        writer.value(next)
         writer.endObject()
         var headers = HTTPFields()
         if let next {
@@ -196,10 +204,14 @@ struct ReadRoutes: Sendable {
         let id = try context.uuid("id")
         try Query(request.query).allowOnly([])
         try request.checkAccepts("application/json")
+        try await gateway.checkMayChange(id, context)
+        try await gateway.checkMayRepeat(id, context.caller)
         do {
-            guard let job = try await unlessGone(id, { try await gateway.queue.retry(id) }) else {
-                throw try await gateway.missing(id)
+            let retry = { try await gateway.queue.retry(id, by: context.caller) }
+            guard let job = try await unlessGone(id, context, retry) else {
+                throw try await gateway.missing(id, context.caller)
             }
+            context.note("job retried", id)
             // As it was stored, even if a worker has it by now; only the bytes of its input are read again.
             var bodies = Wire.Bodies()
             if job.input.isJSON, job.input.byteCount <= Payload.inlineLimit,
@@ -207,20 +219,22 @@ struct ReadRoutes: Sendable {
             {
                 bodies.input = try await gateway.store.bytes(of: stored.input)
             }
-            let record = Wire.record(job, bodies: bodies, ahead: gateway.queue.aheadOfNewest(job))
+            let record = Wire.record(job, bodies: bodies, ahead: gateway.queue.aheadOfNewest(job, for: context.caller))
             return .json(record, status: .accepted, headers: [.location: "/v1/inference/\(job.id)"])
         } catch let error as WrongState {
             throw APIError.wrongState(id, error.status, "retried")
         } catch let refusal as JobQueue.Refusal {
-            throw APIError.refused(refusal, model: try await gateway.store.head(id)?.model ?? "")
+            throw APIError.refused(refusal, model: try await gateway.head(id, for: context.caller).model)
         }
     }
 
     @Sendable func delete(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let id = try context.uuid("id")
         try Query(request.query).allowOnly([])
+        try await gateway.checkMayChange(id, context)
         do {
-            guard try await gateway.queue.delete(id) else { throw try await gateway.missing(id) }
+            guard try await gateway.queue.delete(id) else { throw try await gateway.missing(id, context.caller) }
+            context.note("job deleted", id)
             return Response(status: .noContent)
         } catch let error as WrongState {
             throw APIError.wrongState(id, error.status, "deleted")
@@ -231,9 +245,11 @@ struct ReadRoutes: Sendable {
         let id = try context.uuid("id")
         try Query(request.query).allowOnly([])
         try request.checkAccepts("application/json")
-        guard try await gateway.queue.cancel(id) != nil, let job = try await gateway.store.job(id) else {
-            throw try await gateway.missing(id)
-        }
-        return .json(try await unlessGone(id) { try await record(job) })
+        try await gateway.checkMayChange(id, context)
+        guard try await gateway.queue.cancel(id) != nil else { throw try await gateway.missing(id, context.caller) }
+        context.note("job cancelled", id)
+        // Whoever may cancel it gets its record, also where it is another client's.
+        guard let job = try await gateway.store.job(id) else { throw try await gateway.missing(id, context.caller) }
+        return .json(try await unlessGone(id, context) { try await record(job, for: context.caller) })
     }
 }

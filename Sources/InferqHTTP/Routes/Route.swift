@@ -16,12 +16,17 @@ struct Route: Sendable {
     /// The path, and the route's name in metrics. `{name}` is one segment; `{name...}` at the end is all that follows,
     /// as it was sent.
     let template: String
+    let needs: RouteNeeds
     let kind: Kind
     let answer: Answer
 
-    init(_ method: HTTPRequest.Method, _ template: String, kind: Kind = .answer, _ answer: @escaping Answer) {
+    init(
+        _ method: HTTPRequest.Method, _ template: String, _ needs: RouteNeeds, kind: Kind = .answer,
+        _ answer: @escaping Answer
+    ) {
         self.method = method
         self.template = template
+        self.needs = needs
         self.kind = kind
         self.answer = answer
     }

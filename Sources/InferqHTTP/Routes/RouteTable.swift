@@ -1,6 +1,10 @@
 extension Routes {
-    /// Every route of the gateway, one row each.
     init(_ gateway: Gateway) {
+        self.init(Self.rows(gateway), metrics: gateway.metrics)
+    }
+
+    /// Every route of the gateway, one row each.
+    static func rows(_ gateway: Gateway) -> [Route] {
         let submits = SubmitRoutes(gateway: gateway)
         let reads = ReadRoutes(gateway: gateway)
         let notifications = NotificationRoutes(gateway: gateway)
@@ -9,39 +13,43 @@ extension Routes {
         let stores = StoreRoutes(gateway: gateway)
         let operators = OperatorRoutes(gateway: gateway)
         let documents = DocumentRoutes()
-        self.init(
-            [
-                Route(.post, "/v1/async/inference") { try await submits.submit($0, $1, mayWait: false) },
-                Route(.post, "/v1/inference") { try await submits.submit($0, $1, mayWait: true) },
-                Route(.get, "/v1/inference", reads.list),
-                Route(.get, "/v1/inference/{id}", reads.show),
-                Route(.delete, "/v1/inference/{id}", reads.delete),
-                Route(.get, "/v1/inference/{id}/input", reads.input),
-                Route(.get, "/v1/inference/{id}/output", reads.output),
-                Route(.put, "/v1/inference/{id}/output", workers.handIn),
-                Route(.post, "/v1/inference/{id}/cancel", reads.cancel),
-                Route(.post, "/v1/inference/{id}/retry", reads.retry),
-                Route(.get, "/v1/async/notify/{event_id}", kind: .stream, NotifyRoute(gateway: gateway).listen),
-                Route(.get, "/v1/events", kind: .stream, EventsRoute(gateway: gateway).listen),
-                Route(.post, "/v1/notifications", notifications.report),
-                Route(.get, "/v1/notifications/{event_id}", notifications.history),
-                Route(.get, "/v1/models", models.list),
-                Route(.get, "/v1/models/{name...}", models.show),
-                Route(.post, "/v1/models/{name}/pause") { try await models.setPaused(true, $0, $1) },
-                Route(.post, "/v1/models/{name}/resume") { try await models.setPaused(false, $0, $1) },
-                Route(.get, "/v1/status", StatusRoute(gateway: gateway).show),
-                Route(.get, "/v1/workers", workers.list),
-                Route(.get, "/v1/store/check", stores.check),
-                Route(.get, "/v1/store/backup", stores.backup),
-                Route(.get, "/livez", operators.live),
-                Route(.get, "/readyz", operators.ready),
-                Route(.get, "/health/livez", operators.live),
-                Route(.get, "/health/readyz", operators.ready),
-                Route(.get, "/metrics", MetricsRoute(gateway: gateway).metrics),
-                Route(.get, "/openapi.json", documents.openAPI),
-                Route(.get, "/", documents.page),
-            ] + ReferenceRoutes(gateway: gateway).rows,
-            metrics: gateway.metrics
-        )
+        let access = AccessRoutes(gateway: gateway)
+        return [
+            Route(.post, "/v1/async/inference", .submitting) { try await submits.submit($0, $1, mayWait: false) },
+            Route(.post, "/v1/inference", .submitting) { try await submits.submit($0, $1, mayWait: true) },
+            Route(.get, "/v1/inference", .reading, reads.list),
+            Route(.get, "/v1/inference/{id}", .reading, reads.show),
+            Route(.delete, "/v1/inference/{id}", .cancelling, reads.delete),
+            Route(.get, "/v1/inference/{id}/input", .readingInput, reads.input),
+            Route(.get, "/v1/inference/{id}/output", .reading, OutputRoute(gateway: gateway).output),
+            Route(.put, "/v1/inference/{id}/output", .nothing, workers.handIn),
+            Route(.post, "/v1/inference/{id}/output", .nothing, workers.handInPiece),
+            Route(.post, "/v1/inference/{id}/cancel", .cancelling, reads.cancel),
+            Route(.post, "/v1/inference/{id}/retry", .retrying, reads.retry),
+            Route(.get, "/v1/async/notify/{event_id}", .listening, kind: .stream, NotifyRoute(gateway: gateway).listen),
+            Route(.get, "/v1/events", .reading, kind: .stream, EventsRoute(gateway: gateway).listen),
+            Route(.post, "/v1/notifications", .nothing, notifications.report),
+            Route(.get, "/v1/notifications/{event_id}", .reading, notifications.history),
+            Route(.post, "/v1/inference/{id}/ticket", .reading, access.ticket),
+            Route(.get, "/v1/me", .scope(.all), access.me),
+            Route(.get, "/v1/clients", .operating, access.clients),
+            Route(.post, "/v1/session", .nothing, access.signIn),
+            Route(.delete, "/v1/session", .nothing, access.signOut),
+            Route(.get, "/v1/models", .looking, models.list),
+            Route(.get, "/v1/models/{name...}", .looking, models.show),
+            Route(.post, "/v1/models/{name}/pause", .operating) { try await models.setPaused(true, $0, $1) },
+            Route(.post, "/v1/models/{name}/resume", .operating) { try await models.setPaused(false, $0, $1) },
+            Route(.get, "/v1/status", .looking, StatusRoute(gateway: gateway).show),
+            Route(.get, "/v1/workers", .looking, workers.list),
+            Route(.get, "/v1/store/check", .operating, stores.check),
+            Route(.get, "/v1/store/backup", .operating, stores.backup),
+            Route(.get, "/livez", .nothing, operators.live),
+            Route(.get, "/readyz", .nothing, operators.ready),
+            Route(.get, "/health/livez", .nothing, operators.live),
+            Route(.get, "/health/readyz", .nothing, operators.ready),
+            Route(.get, "/metrics", .scope(.metrics), MetricsRoute(gateway: gateway).metrics),
+            Route(.get, "/openapi.json", .nothing, documents.openAPI),
+            Route(.get, "/", .nothing, documents.page),
+        ] + ReferenceRoutes(gateway: gateway).rows
     }
 }

@@ -19,16 +19,16 @@ struct StatusRoute: Sendable {
         writer.value(gateway.queue.hub.listenerCount)
         writer.name("models")
         writer.beginArray()
-        for model in try await gateway.queue.modelFigures() {
+        for model in try await gateway.queue.modelFigures(for: context.caller) {
             writer.beginObject()
             ModelRoutes.members(of: model, to: &writer)
             writer.name("ended_per_second")
-            writer.value((gateway.queue.rate(of: model.name) * 100).rounded() / 100)
+            writer.value((gateway.queue.rate(of: model.name, for: context.caller) * 100).rounded() / 100)
             writer.endObject()
         }
         writer.endArray()
         writer.name("workers")
-        WorkerRoutes.write(gateway.peers.workers, to: &writer)
+        WorkerRoutes.write(gateway.peers.workers, for: context.caller, to: &writer)
         writer.name("store")
         writer.beginObject()
         let numbers = [

@@ -13,10 +13,12 @@ struct SubmitRoutes: Sendable {
         try reader.checkHead(request)
         try request.checkAccepts("application/json")
         let submission = try await submission(request, reader)
-        let receipt = try await store(submission)
+        let receipt = try await store(submission, context)
         switch receipt {
         case .stored(let job):
-            guard mayWait, !preference.respondsAsync else { return accepted(job, submission.input, preference) }
+            guard mayWait, !preference.respondsAsync else {
+                return accepted(job, submission.input, preference, context.caller)
+            }
             return try await answer(job.id, within: preference.wait(at: context.settings.syncWait), context, preference)
         case .replayed(let id):
             var response: Response
@@ -25,31 +27,45 @@ struct SubmitRoutes: Sendable {
                     id, within: preference.wait(at: context.settings.syncWait), context, preference
                 )
             } else {
-                response = try await current(id, preference)
+                response = try await current(id, preference, context.caller)
             }
             response.headers[.idempotencyReplayed] = "true"
             return response
         }
     }
 
-    func store(_ submission: Submission) async throws -> JobQueue.Receipt {
+    /// Every submit comes through here: whoever makes it, and in whatever form.
+    func store(_ submission: Submission, _ context: GatewayContext) async throws -> JobQueue.Receipt {
+        var submission = submission
+        submission.caller = context.caller
         do {
-            return try await gateway.queue.submit(submission)
+            try context.caller.checkMaySubmit(submission)
+        } catch {
+            if case .file(let name) = submission.input.content { await gateway.store.blobs.remove(name) }
+            throw error
+        }
+        do {
+            let receipt = try await gateway.queue.submit(submission)
+            if case .stored(let job) = receipt {
+                gateway.access.usage.note(context.caller.client, isSubmit: true)
+                context.note("job submitted", job.id, .debug)
+            }
+            return receipt
         } catch let refusal as JobQueue.Refusal {
             throw APIError.refused(refusal, model: submission.model)
         }
     }
 
-    private func accepted(_ job: Job, _ input: Payload, _ preference: Preference) -> Response {
+    private func accepted(_ job: Job, _ input: Payload, _ preference: Preference, _ caller: Caller) -> Response {
         var headers = HTTPFields()
         headers[.location] = "/v1/inference/\(job.id)"
         preference.note(in: &headers)
-        return .json(record(job, input), status: .accepted, headers: headers)
+        return .json(record(job, input, caller), status: .accepted, headers: headers)
     }
 
     /// The record of a job that was stored this moment.
-    func record(_ job: Job, _ input: Payload) -> [UInt8] {
-        let ahead = job.isDue ? gateway.queue.aheadOfNewest(job) : nil
+    func record(_ job: Job, _ input: Payload, _ caller: Caller) -> [UInt8] {
+        let ahead = job.isDue ? gateway.queue.aheadOfNewest(job, for: caller) : nil
         let bytes: [UInt8]? = if case .inline(let bytes) = input.content { bytes } else { nil }
         return Wire.record(job, bodies: Wire.Bodies(input: bytes), ahead: ahead)
     }
@@ -64,22 +80,25 @@ struct SubmitRoutes: Sendable {
         _ preference: Preference
     ) async throws -> Response {
         let waiting = JobWait(gateway: gateway, connection: context.connection)
-        guard let ended = try await waiting.end(of: id, within: limit) else { return try await current(id, preference) }
+        guard let ended = try await waiting.end(of: id, within: limit) else {
+            return try await current(id, preference, context.caller)
+        }
         guard ended.status == .completed else { throw APIError.jobEnded(ended) }
-        return try await answer(ended, .ok, preference)
+        return try await answer(ended, .ok, preference, context.caller)
     }
 
     /// 202 and the record as it is now.
-    private func current(_ id: UUIDv7, _ preference: Preference) async throws -> Response {
-        guard let job = try await gateway.store.job(id) else { throw try await gateway.missing(id) }
-        return try await answer(job, .accepted, preference)
+    private func current(_ id: UUIDv7, _ preference: Preference, _ caller: Caller) async throws -> Response {
+        try await answer(gateway.job(id, for: caller), .accepted, preference, caller)
     }
 
-    private func answer(_ job: Job, _ status: HTTPResponse.Status, _ preference: Preference) async throws -> Response {
+    private func answer(
+        _ job: Job, _ status: HTTPResponse.Status, _ preference: Preference, _ caller: Caller
+    ) async throws -> Response {
         var headers = HTTPFields()
         headers[.location] = "/v1/inference/\(job.id)"
         preference.note(in: &headers)
-        return .json(try await ReadRoutes(gateway: gateway).record(job), status: status, headers: headers)
+        return .json(try await ReadRoutes(gateway: gateway).record(job, for: caller), status: status, headers: headers)
     }
 
     // MARK: What was sent
@@ -178,42 +197,29 @@ struct JSONSubmission {
     /// - Parameter modelOfID: the name of the model that `model_id` names, for clients that send it. Their members
     ///   that are null count as absent.
     init(_ body: [UInt8], modelOfID: ((String) -> String)? = nil) throws(APIError) {
-        let found: [JSONMember]?
-        do {
-            found = try JSONScanner.members(
-                of: body, named: ["model", "model_display_name", "model_id", "input", "job"]
-            )
-        } catch {
-            throw .malformedJSON(error)
-        }
-        guard var members = found else { throw .invalid("body", "it must be a JSON object") }
+        var object = try BodyObject(body, named: ["model", "model_display_name", "model_id", "input", "job"])
         if modelOfID == nil {
-            members.removeAll { $0.name == "model_id" }
+            object.members.removeAll { $0.name == "model_id" }
         } else {
-            members.removeAll { $0.kind == .null }
+            object.members.removeAll { $0.kind == .null }
         }
-        func single(_ name: String) throws(APIError) -> (index: Int, member: JSONMember)? {
-            let matches = members.indices.filter { members[$0].name == name }
-            guard matches.count <= 1 else { throw .invalid(name, "it is given twice") }
-            return matches.first.map { ($0, members[$0]) }
-        }
-        let named = try single("model")
-        let displayNamed = try single("model_display_name")
-        let identified = try single("model_id")
+        let named = try object.single("model")
+        let displayNamed = try object.single("model_display_name")
+        let identified = try object.single("model_id")
         guard let name = named ?? displayNamed ?? identified else { throw .invalid("model", "it is missing") }
-        guard name.member.kind == .string, let model = JSONScanner.string(in: body, name.member.value), !model.isEmpty
-        else { throw .invalid(name.member.name, "it must be a text that is not empty") }
-        self.model = if let modelOfID, name.member.name == "model_id" { modelOfID(model) } else { model }
-        let job = try single("job")
+        guard name.kind == .string, let model = JSONScanner.string(in: body, name.value), !model.isEmpty
+        else { throw .invalid(name.name, "it must be a text that is not empty") }
+        self.model = if let modelOfID, name.name == "model_id" { modelOfID(model) } else { model }
+        let job = try object.single("job")
         if let job {
-            self.job = try JobOptions(job: job.member.value, in: body)
+            self.job = try JobOptions(job: job.value, in: body)
         } else {
             self.job = JobOptions()
         }
-        if let input = try single("input") {
-            self.input = Array(body[input.member.value])
+        if let input = try object.single("input") {
+            self.input = Array(body[input.value])
         } else if let job {
-            self.input = JSONSubmission.body(body, without: job.member)
+            self.input = JSONSubmission.body(body, without: job)
         } else {
             self.input = body
         }

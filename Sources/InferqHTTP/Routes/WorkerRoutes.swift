@@ -13,12 +13,13 @@ struct WorkerRoutes: Sendable {
         var writer = JSONWriter()
         writer.beginObject()
         writer.name("results")
-        Self.write(gateway.peers.workers, to: &writer)
+        Self.write(gateway.peers.workers, for: context.caller, to: &writer)
         writer.endObject()
         return .json(writer.bytes)
     }
 
-    static func write(_ workers: [Peers.Worker], to writer: inout JSONWriter) {
+    /// - Parameter caller: sees which jobs run there, or none of them.
+    static func write(_ workers: [Peers.Worker], for caller: Caller, to writer: inout JSONWriter) {
         writer.beginArray()
         for worker in workers {
             writer.beginObject()
@@ -49,13 +50,13 @@ struct WorkerRoutes: Sendable {
                 writer.name("since")
                 writer.value(server.since.rfc3339)
                 writer.name("last_error")
-                if let trouble = server.trouble { writer.value(trouble.text) } else { writer.null() }
+                writer.value(server.trouble?.text)
                 writer.endObject()
             }
             writer.endObject()
             writer.name("jobs")
             writer.beginArray()
-            for job in worker.jobs { writer.value(job) }
+            for job in worker.jobs where caller.view == nil { writer.value(job) }
             writer.endArray()
             writer.endObject()
         }
@@ -65,31 +66,71 @@ struct WorkerRoutes: Sendable {
     // MARK: Large answers
 
     @Sendable func handIn(_ request: Request, _ context: GatewayContext) async throws -> Response {
-        let id = try context.uuid("id")
         try Query(request.query).allowOnly([])
+        let (remoteAttempts, attempt) = try await attempt(request, context)
+        let (model, claim) = (attempt.settings, attempt.claim)
         let reader = BodyReader(gateway: gateway, context: context)
-        guard let token = request.headers[.notifyToken].flatMap({ NotifyToken($0, gateway.store.secret) }) else {
-            throw APIError.wrongToken
-        }
-        guard let job = try await gateway.store.head(id) else { throw try await gateway.missing(id) }
-        guard job.key == token.job else { throw APIError.wrongToken }
-        guard let remoteAttempts = gateway.remoteAttempts,
-            let model = remoteAttempts.attempt(of: token.job, token.lease)?.settings
-        else {
-            throw APIError.attemptOver(job.status)
-        }
         let limit = BodyLimit(byteCount: model.maxAnswer, setting: "models.\(model.name).max_answer")
         let isStored = try await reader.collect(request, limit: limit) { bytes in
             let keeper = AnswerKeeper(store: gateway.store)
-            let answer = Reply.Answer(
-                bytes, contentType: request.headers[.contentType], contentEncoding: request.headers[.contentEncoding],
-                head: request.headers[.answerHead].flatMap { AnswerHead(json: Array($0.utf8)) }
-                    .flatMap { $0.isWellFormed ? $0 : nil }
-            )
-            let outcome = try await keeper.outcome(answer, model)
-            return await remoteAttempts.finish(token.job, token.lease, with: outcome)
+            let outcome = try await keeper.outcome(Reply.Answer(bytes, Self.head(request)), model)
+            return await remoteAttempts.finish(claim.job.key, claim.lease, with: outcome)
         }
         guard isStored else { throw APIError.storeFailed("the answer could not be stored") }
         return Response(status: .noContent)
+    }
+
+    /// A piece of an answer that comes bit by bit: it is on disk when this returns.
+    @Sendable func handInPiece(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let (remoteAttempts, attempt) = try await attempt(request, context)
+        let query = try Query(request.query)
+        try query.allowOnly(["piece", "from"])
+        guard let number = try query.number("piece", in: 1...Int.max),
+            let start = try query.number("from", in: 0...Int.max)
+        else { throw APIError.invalid("query", "it must name the piece and the byte that it begins with") }
+        let claim = attempt.claim
+        let reader = BodyReader(gateway: gateway, context: context)
+        let limit = BodyLimit(byteCount: Piece.limit, setting: "that of a piece")
+        try await reader.collect(request, limit: limit) { bytes in
+            guard !bytes.isEmpty else { throw APIError.invalid("body", "a piece has at least one byte") }
+            guard start <= attempt.settings.maxAnswer - bytes.count else {
+                throw APIError.bodyTooLarge(
+                    limit: attempt.settings.maxAnswer, setting: "models.\(attempt.settings.name).max_answer")
+            }
+            if number == 1 { await remoteAttempts.show(claim.job.key, claim.lease) }
+            let piece = Piece(
+                number: number, start: start, bytes: bytes, head: number == 1 ? Self.head(request) : nil)
+            do {
+                try await remoteAttempts.pieces.commit(piece, of: claim)
+            } catch PieceRefusal.gap(let end) {
+                throw APIError.invalid(
+                    "query item from", "the answer has \(end) bytes so far, and the piece must follow them")
+            } catch PieceRefusal.attemptOver {
+                throw APIError.attemptOver(try await gateway.store.head(claim.job.id)?.status ?? .cancelled)
+            }
+        }
+        return Response(status: .noContent)
+    }
+
+    /// What the head of the model server's answer said, as the worker has it.
+    private static func head(_ request: Request) -> StreamHead {
+        let answer = request.headers[.answerHead].flatMap { AnswerHead(json: Array($0.utf8)) }
+        return StreamHead(
+            contentType: request.headers[.contentType], contentEncoding: request.headers[.contentEncoding],
+            answer: answer.flatMap { $0.isWellFormed ? $0 : nil })
+    }
+
+    /// The attempt whose token the request bears.
+    private func attempt(
+        _ request: Request, _ context: GatewayContext
+    ) async throws -> (RemoteAttempts, RemoteAttempts.Attempt) {
+        let id = try context.uuid("id")
+        guard let token = request.notifyToken(gateway.store.secret) else { throw APIError.wrongToken }
+        guard let job = try await gateway.store.head(id) else { throw try await gateway.missing(id, nil) }
+        guard job.key == token.job else { throw APIError.wrongToken }
+        guard let remoteAttempts = gateway.remoteAttempts,
+            let attempt = remoteAttempts.attempt(of: token.job, token.lease)
+        else { throw APIError.attemptOver(job.status) }
+        return (remoteAttempts, attempt)
     }
 }

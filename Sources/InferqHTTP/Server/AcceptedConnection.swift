@@ -10,14 +10,17 @@ struct AcceptedConnection: Sendable {
     private let responder: GatewayResponder
 
     /// Builds the pipeline; on the channel's event loop.
+    ///
+    /// - Parameter tls: the stages before HTTP, of a connection that speaks TLS.
     init(
         _ channel: any Channel,
         settings: HTTPSettings,
-        isLocal: Bool,
+        origin: Connection.Origin,
+        tls: TLSStages? = nil,
         isRefused: Bool,
         responder: GatewayResponder
     ) throws {
-        connection = Connection(channel: channel, isLocal: isLocal)
+        connection = Connection(channel: channel, origin: origin, isSecure: tls != nil)
         self.isRefused = isRefused
         self.responder = responder
         let pipeline = channel.pipeline.syncOperations
@@ -28,6 +31,7 @@ struct AcceptedConnection: Sendable {
         limits.maxHeaderFieldCount = 4 * settings.headerFields
         let decoder = RequestDecoder(limits: limits)
         let connectionGuard = ConnectionGuard(connection: connection, settings: settings, decoder: decoder)
+        try tls?.add(to: pipeline, of: connection)
         try pipeline.addHandler(FirstByteWatch(connectionGuard: connectionGuard))
         // Answers' heads are not validated: the types of their fields admit no line ends.
         try pipeline.addHandler(HTTPResponseEncoder())
@@ -42,8 +46,11 @@ struct AcceptedConnection: Sendable {
     func serve(logger: Logger) async {
         do {
             while let request = await inbox.next() {
+                defer { responder.ended(connection) }
                 let response = try await responder.response(to: request, connection, isRefused: isRefused)
                 try await connection.send(response)
+                // Nothing that follows on the connection is looked at (RFC 9112, section 9.6).
+                if response.headers[.connection] == "close" { break }
             }
             // The guard closes the connection once the kernel has taken the last answer.
         } catch let error as HTTPParserError {

@@ -6,21 +6,44 @@ import Synchronization
 
 /// One client's connection, as routes see it: who hangs up, and how to reach the channel.
 package final class Connection: Sendable {
+    /// Where it came from: that says who may have made it.
+    package enum Origin: Sendable, Equatable {
+        /// Over TCP, from this address; nil where it is not known.
+        case network(address: String?)
+        /// Over the Unix socket for the host's users.
+        case local
+        /// Over the Unix socket for root.
+        case admin
+    }
+
     let channel: any Channel
-    /// Over a Unix socket: what only the host's own users may do is allowed.
-    let isLocal: Bool
+    let origin: Origin
+    /// Whether it speaks TLS.
+    let isSecure: Bool
 
     private struct State {
         var isGone = false
+        var peerNames: [String] = []
         var bell: Bell?
     }
 
     private let state = Mutex(State())
 
-    package init(channel: any Channel, isLocal: Bool) {
+    package init(channel: any Channel, origin: Origin, isSecure: Bool = false) {
         self.channel = channel
-        self.isLocal = isLocal
+        self.origin = origin
+        self.isSecure = isSecure
     }
+
+    /// What the client's certificate names, if it has shown one that `tls.client_ca` has signed: its URIs, then its common
+    /// name. They are there before the first request is.
+    package var peerNames: [String] {
+        get { state.withLock { $0.peerNames } }
+        set { state.withLock { $0.peerNames = newValue } }
+    }
+
+    /// Over a Unix socket: what only the host's own users may do is allowed.
+    var isLocal: Bool { origin == .local || origin == .admin }
 
     /// Rings `bell` with ``Bell/Rings/hangUp`` when the client closes its side, at once if it has. One route at a time.
     func onHangUp(ring bell: Bell?) {
@@ -51,7 +74,7 @@ package final class Connection: Sendable {
         case .none: break
         case .bytes(let bytes): channel.write(HTTPServerResponsePart.body(.byteBuffer(bytes)), promise: nil)
         case .pieces(let length, let write):
-            if length == nil { channel.flush() }
+            if length == nil, !response.isReady { channel.flush() }
             return try await write()
         }
         endAnswer()

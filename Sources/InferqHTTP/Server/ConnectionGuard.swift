@@ -1,6 +1,8 @@
+import Glibc
 import HTTPTypes
 import NIOCore
 import NIOHTTP1
+import NIOSSL
 
 /// Keeps one connection within its limits and the framework's errors in our form: does what ``ConnectionState`` says.
 ///
@@ -124,6 +126,18 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             promise?.succeed()
             perform(state.taken(now: .now()), context)
         case .drop: promise?.fail(ChannelError.ioOnClosedChannel)
+        }
+    }
+
+    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        guard mode == .all, state.isCutByReset, let channel = context.channel as? any SocketOptionProvider else {
+            return context.close(mode: mode, promise: promise)
+        }
+        // With TLS, nothing may say that the answer was at its end: the stage that would is passed by.
+        let below = (try? context.pipeline.syncOperations.context(handlerType: NIOSSLServerHandler.self)) ?? context
+        // Set at once: this is the channel's event loop.
+        channel.setSoLinger(Glibc.linger(l_onoff: 1, l_linger: 0)).assumeIsolated().whenComplete { _ in
+            below.close(mode: mode, promise: promise)
         }
     }
 

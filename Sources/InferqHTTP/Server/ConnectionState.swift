@@ -286,7 +286,14 @@ extension ConnectionState {
         // Whether the body of a client that was not invited comes all the same, nobody can tell.
         if case .body(let body) = phase, body.awaitsInvitation, isNewest { endAfterAnswers() }
         let saysClose = head.headers.contains(name: "connection") && head.headers["connection"].contains("close")
-        if saysClose { endAfterAnswers() }
+        if saysClose {
+            endAfterAnswers()
+            // Requests behind this one get no answer (RFC 9112, section 9.6).
+            if !isNewest {
+                unanswered.removeLast(unanswered.count - 1)
+                phase = .finishing
+            }
+        }
         let isHTTP10 = unanswered.first?.isHTTP10 ?? false
         if !unanswered.isEmpty { unanswered[0].isBegun = true }
         // A client reads nothing after an answer that says so: of several only the last one does.
@@ -313,6 +320,10 @@ extension ConnectionState {
         }
         return answered?.isHead == true ? .skipEnd : .writeEnd
     }
+
+    /// Whether a close is the only sign of the end of the answer that is on its way, so that one in its middle must be a
+    /// reset: nothing else tells the client that it has a part.
+    var isCutByReset: Bool { unanswered.first.map { $0.isHTTP10 && $0.isBegun } ?? false }
 
     /// The kernel has the end of an answer, or never will.
     mutating func taken(now: @autoclosure () -> NIODeadline) -> Action {
@@ -380,11 +391,5 @@ extension ConnectionState {
             return .refuseBody(refused(.bodyTimeout, now: now))
         case (.answering, _), (.finishing, _): return .wait
         }
-    }
-}
-
-extension Duration {
-    var timeAmount: TimeAmount {
-        .milliseconds(milliseconds)
     }
 }

@@ -1,5 +1,5 @@
 import HTTPTypes
-import InferqCore
+package import InferqCore
 package import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -18,6 +18,8 @@ package final class DegradedServer: Sendable {
 
     private let endpoints: [Endpoint]
     private let version: String
+    private let identity: Live<TLSIdentity?>
+    private let rules: Live<AccessPolicy?>
     private let group: any EventLoopGroup
     private let state: Mutex<State>
 
@@ -26,15 +28,22 @@ package final class DegradedServer: Sendable {
     /// The longest life of a connection: for a client that sends a large body slowly, or nothing.
     fileprivate static let longestLife = TimeAmount.seconds(30)
 
-    /// - Parameter reason: one sentence without a full stop, for people, without secrets.
+    /// - Parameters:
+    ///   - reason: one sentence without a full stop, for people, without secrets.
+    ///   - identity: while there is none, connections that are to speak TLS are closed.
+    ///   - rules: as far as they could be read: where keys are needed, a stranger hears nothing of the reason.
     package init(
         endpoints: [Endpoint],
         reason: String,
         version: String,
+        identity: Live<TLSIdentity?> = Live(nil),
+        rules: Live<AccessPolicy?> = Live(nil),
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
     ) {
         self.endpoints = endpoints
         self.version = version
+        self.identity = identity
+        self.rules = rules
         self.group = group
         state = Mutex(State(reason: reason))
     }
@@ -52,10 +61,10 @@ package final class DegradedServer: Sendable {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 4096)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try self.setUp(channel) }
-            }
         for endpoint in endpoints {
+            let bootstrap = bootstrap.childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try self.setUp(channel, endpoint.role) }
+            }
             let channel = try await endpoint.bind(bootstrap)
             state.withLock { $0.channels.append(channel) }
         }
@@ -89,51 +98,57 @@ package final class DegradedServer: Sendable {
         }
     }
 
-    private func setUp(_ channel: any Channel) throws {
+    private func setUp(_ channel: any Channel, _ role: Endpoint.Role) throws {
         let count = state.withLock { state in
             state.open[ObjectIdentifier(channel)] = channel
             return state.open.count
         }
         channel.closeFuture.whenComplete { _ in self.state.withLock { $0.open[ObjectIdentifier(channel)] = nil } }
         guard count <= Self.connectionLimit else { return channel.close(promise: nil) }
+        if role == .tls {
+            guard let identity = identity.current else { return channel.close(promise: nil) }
+            try channel.pipeline.syncOperations.addHandler(identity.handler())
+        }
         // Without help with pipelines, which would close a connection at a stop before its request has come.
         try channel.pipeline.syncOperations.configureHTTPServerPipeline(withPipeliningAssistance: false)
         try channel.pipeline.syncOperations.addHandler(DegradedAnswers(server: self))
     }
 
-    fileprivate func answer(to head: HTTPRequestHead) -> (HTTPResponseHead, ByteBuffer) {
-        let path = head.uri.prefix { $0 != "?" }
-        let status: HTTPResponseStatus
-        let type: String
-        let body: ByteBuffer
+    /// - Parameter isLocal: whether it came over a Unix socket.
+    fileprivate func answer(to head: HTTPRequestHead, isLocal: Bool) -> (HTTPResponseHead, ByteBuffer) {
+        let path = String(head.uri.prefix { $0 != "?" })
+        let response = response(to: head, path, isLocal: isLocal)
+        let body = if case .bytes(let bytes) = response.body { bytes } else { ByteBuffer() }
         var headers = HTTPHeaders()
-        if path == "/livez" || path == "/health/livez" {
-            (status, type, body) = (.ok, "application/json", live)
-        } else {
-            let response = ErrorForm.of(path: String(path)).response(for: .degraded(reason), instance: String(path))
-            status = .serviceUnavailable
-            type = response.headers[.contentType] ?? ""
-            body = if case .bytes(let bytes) = response.body { bytes } else { ByteBuffer() }
-            for field in response.headers where field.name != .contentType && field.name != .contentLength {
-                headers.add(name: field.name.rawName, value: field.value)
-            }
+        for field in response.headers where field.name != .contentLength && field.name != .connection {
+            headers.add(name: field.name.rawName, value: field.value)
         }
-        headers.add(name: "Content-Type", value: type)
         headers.add(name: "Content-Length", value: "\(body.readableBytes)")
-        headers.add(name: "Cache-Control", value: "no-store")
+        headers.replaceOrAdd(name: "Cache-Control", value: "no-store")
         headers.add(name: "Connection", value: "close")
+        let status = HTTPResponseStatus(
+            statusCode: response.status.code, reasonPhrase: response.status.reasonPhrase)
         return (HTTPResponseHead(version: .http1_1, status: status, headers: headers), body)
     }
 
-    private var live: ByteBuffer {
-        var writer = JSONWriter()
-        writer.beginObject()
-        writer.name("status")
-        writer.value("UP")
-        writer.name("version")
-        writer.value(version)
-        writer.endObject()
-        return ByteBuffer(bytes: writer.bytes)
+    private func response(to head: HTTPRequestHead, _ path: String, isLocal: Bool) -> Response {
+        let isStrange = !isLocal && rules.current?.settings.mode == .keys
+        switch path {
+        case "/livez", "/health/livez":
+            return .json(HealthDocument(isUp: true, version: isStrange ? nil : version).bytes)
+        case "/readyz" where isStrange, "/health/readyz" where isStrange:
+            return .json(HealthDocument(isUp: false).bytes, status: .serviceUnavailable)
+        default: break
+        }
+        let form = ErrorForm.of(path: path)
+        if isStrange, let rules = rules.current {
+            do throws(APIError) {
+                guard try rules.holder(HTTPFields(head.headers)) != nil else { throw .noRight(.keyMissing) }
+            } catch {
+                return form.response(for: error, instance: path)
+            }
+        }
+        return form.response(for: .degraded(reason), instance: path)
     }
 }
 
@@ -179,7 +194,8 @@ private final class DegradedAnswers: ChannelInboundHandler {
     }
 
     private func answer(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
-        let (answer, body) = server.answer(to: head)
+        let isLocal = context.channel.parent?.localAddress?.protocol == .unix
+        let (answer, body) = server.answer(to: head, isLocal: isLocal)
         context.write(wrapOutboundOut(.head(answer)), promise: nil)
         if head.method != .HEAD { context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil) }
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
@@ -226,5 +242,15 @@ private final class DegradedAnswers: ChannelInboundHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         context.close(promise: nil)
+    }
+}
+
+extension HTTPFields {
+    /// Those whose names are tokens.
+    fileprivate init(_ headers: HTTPHeaders) {
+        self.init()
+        for (name, value) in headers {
+            if let name = HTTPField.Name(name) { append(HTTPField(name: name, value: value)) }
+        }
     }
 }

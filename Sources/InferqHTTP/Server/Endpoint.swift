@@ -5,14 +5,35 @@ import NIOPosix
     import Glibc
 #endif
 
-/// Where the server accepts connections: an address of its own, or a socket that it was given.
-package enum Endpoint: Sendable, Equatable {
-    /// An IP address without brackets, or `localhost`. Port 0: the kernel chooses one.
-    case tcp(host: String, port: Int)
-    /// A path from the root.
-    case unix(path: String)
-    /// A listening socket that somebody else opened, and keeps open when this process is gone. It is never closed here.
-    case inherited(descriptor: CInt)
+/// Where the server accepts connections, and whom it takes those for who connect there.
+package struct Endpoint: Sendable, Equatable {
+    /// An address of its own, or a socket that it was given.
+    package enum Place: Sendable, Equatable {
+        /// An IP address without brackets, or `localhost`. Port 0: the kernel chooses one.
+        case tcp(host: String, port: Int)
+        /// A path from the root.
+        case unix(path: String)
+        /// A listening socket that somebody else opened, and keeps open when this process is gone. It is never closed here.
+        case inherited(descriptor: CInt)
+    }
+
+    package enum Role: Sendable, Equatable {
+        case plain
+        case tls
+        /// A Unix socket that root alone can reach.
+        case admin
+    }
+
+    package let place: Place
+    package let role: Role
+
+    package init(_ place: Place, _ role: Role = .plain) {
+        self.place = place
+        self.role = role
+    }
+
+    package static func tcp(host: String, port: Int) -> Endpoint { Endpoint(.tcp(host: host, port: port)) }
+    package static func unix(path: String) -> Endpoint { Endpoint(.unix(path: path)) }
 
     /// Callers that may wait until they are accepted; the kernel's limit (somaxconn) may be lower.
     static let backlog: CInt = 4096
@@ -20,10 +41,11 @@ package enum Endpoint: Sendable, Equatable {
     /// - Throws: ``Unusable`` when the address cannot be bound.
     func bind(_ bootstrap: ServerBootstrap) async throws -> any Channel {
         do {
-            switch self {
+            switch place {
             case .tcp(let host, let port): return try await bootstrap.bind(host: host, port: port).get()
             case .unix(let path):
-                let (descriptor, file) = try await UnixSocketFile.listen(at: path, backlog: Self.backlog)
+                let (descriptor, file) = try await UnixSocketFile.listen(
+                    at: path, isPrivate: role == .admin, backlog: Self.backlog)
                 do {
                     let channel = try await bootstrap.withBoundSocket(descriptor).get()
                     channel.closeFuture.whenComplete { _ in file.remove() }
@@ -63,7 +85,7 @@ package enum Endpoint: Sendable, Equatable {
         let isInUse: Bool
 
         package var description: String {
-            switch endpoint {
+            switch endpoint.place {
             case .unix where !isInUse:
                 "cannot listen on \(endpoint) (\(reason)): make its folder, remove what is in its place, or correct the "
                     + "setting listen"
@@ -76,6 +98,16 @@ package enum Endpoint: Sendable, Equatable {
 
 extension Endpoint: CustomStringConvertible {
     /// As the setting `listen` has it.
+    package var description: String {
+        switch (place, role) {
+        case (_, .plain): "\(place)"
+        case (_, .tls): "tls://\(place)"
+        case (_, .admin): "admin+\(place)"
+        }
+    }
+}
+
+extension Endpoint.Place: CustomStringConvertible {
     package var description: String {
         switch self {
         case .tcp(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"

@@ -26,6 +26,8 @@ final class HTTPMetrics: Sendable {
     let accepted = Counter()
     /// Connections past the limit, each answered with 503.
     let refused = Counter()
+    /// Connections to a listener that speaks TLS that ended before both sides had agreed.
+    let failedHandshakes = Counter()
     let streams = StreamMetrics()
     /// What was answered before any route: a strange host or origin, an unknown path or method.
     let unrouted = Route(path: "none", method: "any")

@@ -24,6 +24,7 @@ package final class HTTPServer: Service {
 
     private let endpoints: [Endpoint]
     private let settings: Live<HTTPSettings>
+    private let identity: Live<TLSIdentity?>
     private let responder: GatewayResponder
     private let hub: EventHub
     private let metrics: HTTPMetrics
@@ -45,6 +46,7 @@ package final class HTTPServer: Service {
     ) {
         self.endpoints = endpoints
         self.settings = gateway.settings
+        identity = gateway.identity
         self.group = group
         self.executors = executors
         self.logger = logger
@@ -61,7 +63,11 @@ package final class HTTPServer: Service {
     package func run() async throws {
         let (connections, accepted) = AsyncStream.makeStream(of: AcceptedConnection.self)
         let channels = try await bindAll(accepted)
-        await onReady(channels.compactMap { $0.localAddress?.listenText })
+        await onReady(
+            zip(channels, endpoints).compactMap { channel, endpoint in
+                channel.localAddress?.listenText.map { endpoint.role == .tls ? "tls://" + $0 : $0 }
+            }
+        )
         await withGracefulShutdownHandler {
             await withDiscardingTaskGroup { group in
                 for await connection in connections {
@@ -79,11 +85,11 @@ package final class HTTPServer: Service {
     private typealias Accepted = AsyncStream<AcceptedConnection>.Continuation
 
     private func bindAll(_ accepted: Accepted) async throws -> [any Channel] {
-        let bootstrap = bootstrap.childChannelInitializer { channel in
-            channel.eventLoop.makeCompletedFuture { try self.setUp(channel, accepted) }
-        }
         var channels: [any Channel] = []
         for endpoint in endpoints {
+            let bootstrap = bootstrap.childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try self.setUp(channel, endpoint.role, accepted) }
+            }
             do {
                 let channel = try await endpoint.bind(bootstrap)
                 channels.append(channel)
@@ -129,9 +135,11 @@ package final class HTTPServer: Service {
         }
     }
 
-    private func setUp(_ channel: any Channel, _ accepted: Accepted) throws {
-        let isLocal = channel.parent?.localAddress?.protocol == .unix
+    private func setUp(_ channel: any Channel, _ role: Endpoint.Role, _ accepted: Accepted) throws {
         var settings = settings.current
+        let tls = role == .tls ? identity.current.map { TLSStages($0, metrics: metrics, logger: logger) } : nil
+        // The configuration's reader has seen to it that there is one.
+        guard role != .tls || tls != nil else { throw Refused() }
         let (count, isStopping) = state.withLock { state in
             guard state.open.count < settings.connections + settings.refusals else { return (Int.max, false) }
             state.open[ObjectIdentifier(channel)] = channel
@@ -154,10 +162,18 @@ package final class HTTPServer: Service {
             self.state.withLock { $0.open[ObjectIdentifier(channel)] = nil }
         }
         let connection = try AcceptedConnection(
-            channel, settings: settings, isLocal: isLocal, isRefused: isRefused, responder: responder
+            channel, settings: settings, origin: Self.origin(of: channel, role), tls: tls, isRefused: isRefused,
+            responder: responder
         )
         accepted.yield(connection)
         if isStopping { channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
+    }
+
+    private static func origin(of channel: any Channel, _ role: Endpoint.Role) -> Connection.Origin {
+        guard channel.parent?.localAddress?.protocol == .unix else {
+            return .network(address: channel.remoteAddress?.ipAddress)
+        }
+        return role == .admin ? .admin : .local
     }
 
     /// Once a minute: whoever refuses clients says so, and a flood does not fill the log.

@@ -38,6 +38,11 @@ package struct Request: Sendable {
         self.init(method, target, authority, HTTPFields(), .whole(body))
     }
 
+    /// Whether an `Origin` is that of the pages of the gateway itself.
+    func isOwn(_ origin: String) -> Bool {
+        authority.map { origin == "http://\($0)" || origin == "https://\($0)" } ?? false
+    }
+
     /// Nil when the method is no token.
     init?(_ head: HTTPRequestHead, _ body: RequestBody) {
         guard let method = HTTPRequest.Method(head.method) else { return nil }

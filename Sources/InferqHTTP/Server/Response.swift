@@ -24,6 +24,8 @@ package struct Response: Sendable {
     /// `Content-Length` among them, if the length of the body is known.
     var headers: HTTPFields
     private(set) var body: Body
+    /// Whether the first bytes of a body of unknown length are there, so that the head goes out with them.
+    var isReady = false
 
     init(status: HTTPResponse.Status, headers: HTTPFields = HTTPFields(), body: Body = .none) {
         self.status = status

@@ -32,8 +32,11 @@ struct UnixSocketFile: Sendable {
 
     /// A socket that listens, and its file.
     ///
+    /// - Parameter isPrivate: whether nobody but the file's owner may call; else the process's umask decides.
     /// - Throws: ``Occupied``, or an `IOError`.
-    static func listen(at path: String, backlog: CInt) async throws -> (descriptor: CInt, file: UnixSocketFile) {
+    static func listen(
+        at path: String, isPrivate: Bool, backlog: CInt
+    ) async throws -> (descriptor: CInt, file: UnixSocketFile) {
         let lock = FolderLock(of: path)
         let deadline = ContinuousClock.now + patienceWithLock
         while let lock, !lock.isTaken(), ContinuousClock.now < deadline {
@@ -43,6 +46,8 @@ struct UnixSocketFile: Sendable {
         try makeRoom(at: path)
         let descriptor = try newSocket()
         do {
+            // Before the file is there: bind(2) makes it with the mode of the socket, as far as the umask lets it.
+            if isPrivate { try check("fchmod", fchmod(descriptor, 0o600)) }
             try withAddress(of: path) { address, length in
                 try check("bind", Glibc.bind(descriptor, address, length))
             }

@@ -2,7 +2,6 @@ import HTTPTypes
 import InferqCore
 import InferqStore
 import NIOCore
-import NIOHTTP1
 import Synchronization
 
 /// One open stream of Server-Sent Events: its bell, its heartbeat and its end. What is written to it, its route knows.
@@ -13,15 +12,14 @@ final class EventStream: Sendable {
     private let gateway: Gateway
     private let connection: Connection
     private let heartbeat: Duration
-    private let listenerTimeout: Duration
-    private let wasCutOff = Atomic<Bool>(false)
+    private let writer: PatientWriter
     private let isComplete = Atomic<Bool>(false)
 
     private init(_ gateway: Gateway, _ context: GatewayContext) {
         self.gateway = gateway
         connection = context.connection
         heartbeat = context.settings.heartbeat
-        listenerTimeout = context.settings.listenerTimeout
+        writer = PatientWriter(gateway, context)
     }
 
     /// The answer that is a stream: `send` writes it and returns why it ends.
@@ -49,7 +47,7 @@ final class EventStream: Sendable {
     }
 
     private func end(for error: any Error) -> StreamEnd {
-        if wasCutOff.load(ordering: .relaxed) { return .slow }
+        if writer.wasCutOff { return .slow }
         return error is StoreError ? .store : .client
     }
 
@@ -64,7 +62,7 @@ final class EventStream: Sendable {
             gateway.wheel.cancel(deadline)
             if rings.contains(.hangUp) { return .client }
             if rings.contains(.stop) { return .drain }
-            if rings.contains(.event) { return nil }
+            if !rings.isDisjoint(with: [.event, .output]) { return nil }
             // No empty line after it: several clients would take that for an event.
             try await write(ByteBuffer(string: ":\n"), events: 0)
         }
@@ -74,40 +72,13 @@ final class EventStream: Sendable {
     ///
     /// - Parameter isLast: nothing comes after it, so the end of the answer goes with it.
     func write(_ buffer: ByteBuffer, events: Int, isLast: Bool = false) async throws {
-        let channel = connection.channel
-        let written = channel.eventLoop.makePromise(of: Void.self)
-        channel.write(HTTPServerResponsePart.body(.byteBuffer(buffer)), promise: written)
-        if isLast {
-            isComplete.store(true, ordering: .relaxed)
-            channel.write(HTTPServerResponsePart.end(nil), promise: nil)
-        }
-        channel.flush()
-        // The kernel takes nearly all of them at once, and then there is nothing to wait for.
-        if let result = written.futureResult.result {
-            try result.get()
-            return gateway.metrics.streams.events.add(events)
-        }
-        let deadline = gateway.wheel.call(after: listenerTimeout, tolerance: .seconds(1)) {
-            self.wasCutOff.store(true, ordering: .relaxed)
-            channel.close(promise: nil)
-        }
-        defer { gateway.wheel.cancel(deadline) }
-        try await written.futureResult.get()
+        if isLast { isComplete.store(true, ordering: .relaxed) }
+        try await writer.write(buffer, isLast: isLast)
         gateway.metrics.streams.events.add(events)
     }
 
     private func finish() {
         guard !isComplete.load(ordering: .relaxed) else { return }
         connection.endAnswer()
-    }
-}
-
-extension EventLoopFuture<Void> {
-    /// What has come of it already; nil off its event loop, where that cannot be known.
-    fileprivate var result: Result<Void, any Error>? {
-        guard eventLoop.inEventLoop else { return nil }
-        var known: Result<Void, any Error>?
-        assumeIsolated().whenComplete { known = $0 }
-        return known
     }
 }

@@ -23,6 +23,7 @@ enum Wire {
         case .layersReady: "Inf:Task:LayerReady"
         case .attemptFailed: "Inf:Task:Error"
         case .failed: "Inf:Task:Failed"
+        case .output: "Inf:Task:Output"
         }
     }
 
@@ -43,10 +44,15 @@ extension Wire {
     }
 
     /// The whole record. `queue` is the number of jobs ahead, for a pending and due one.
-    static func record(_ job: Job, bodies: Bodies, ahead: Int?) -> [UInt8] {
+    /// `stream` is how far the answer of a running job has come; nil: it is not shown.
+    static func record(_ job: Job, bodies: Bodies, ahead: Int?, stream: StreamReach? = nil) -> [UInt8] {
         var writer = JSONWriter(capacity: 1024 + (bodies.input?.count ?? 0) + (bodies.output?.count ?? 0))
         writer.beginObject()
         head(&writer, job, Moment(job), ahead: ahead)
+        if let stream {
+            writer.name("stream")
+            stream.write(to: &writer)
+        }
         writer.name("input")
         payload(&writer, job.input, bodies.input, limit: Payload.inlineLimit)
         result(&writer, job, bodies.output, compact: false, omitting: [])
@@ -69,6 +75,8 @@ extension Wire {
         var startedAt: Timestamp?
         var finishedAt: Timestamp?
         var error: Failure?
+        /// What there is of an answer.
+        var output: Payload?
 
         init(_ job: Job) {
             status = job.status
@@ -77,6 +85,7 @@ extension Wire {
             startedAt = job.startedAt
             finishedAt = job.finishedAt
             error = job.error
+            output = job.output
         }
 
         /// What the row says no more, the event has kept.
@@ -87,6 +96,7 @@ extension Wire {
             startedAt = event.draft.attempt > 0 ? job.startedAt : nil
             finishedAt = event.isLast ? event.at : nil
             error = event.isLast ? job.error : event.draft.error
+            output = event.isLast ? job.output : nil
         }
     }
 
@@ -97,6 +107,8 @@ extension Wire {
         writer.value(job.eventID)
         writer.name("model")
         writer.value(job.model)
+        writer.name("client")
+        writer.value(job.options.client)
         writer.name("status")
         writer.value(status(moment.status))
         writer.name("attempt")
@@ -118,7 +130,7 @@ extension Wire {
             writer.endObject()
         }
         writer.name("retry_of")
-        if let retryOf = job.options.retryOf { writer.value(retryOf) } else { writer.null() }
+        writer.value(job.options.retryOf)
         writer.name("metadata")
         if job.options.metadata.isEmpty {
             writer.beginObject()
@@ -127,7 +139,7 @@ extension Wire {
             writer.compact(job.options.metadata, job.options.metadata.indices)
         }
         writer.name("call")
-        call(&writer, job)
+        call(&writer, job.options.call, moment.output)
         writer.name("error")
         if let error = moment.error { writer.raw(error.json) } else { writer.null() }
         writer.name("urls")
@@ -135,8 +147,8 @@ extension Wire {
     }
 
     /// How the client called the model server; null for a native submit.
-    private static func call(_ writer: inout JSONWriter, _ job: Job) {
-        guard let call = job.options.call else { return writer.null() }
+    private static func call(_ writer: inout JSONWriter, _ call: Call?, _ output: Payload?) {
+        guard let call else { return writer.null() }
         writer.beginObject()
         writer.name("method")
         writer.value(call.method)
@@ -145,9 +157,9 @@ extension Wire {
         writer.name("dialect")
         writer.value(call.dialect.rawValue)
         writer.name("answer_status")
-        if let head = job.output?.head { writer.value(head.status) } else { writer.null() }
+        writer.value(output?.head?.status)
         writer.name("answer_type")
-        if let output = job.output, let type = output.contentType, output.head != nil {
+        if let output, let type = output.contentType, output.head != nil {
             writer.value(type)
         } else {
             writer.null()
@@ -174,7 +186,7 @@ extension Wire {
 
     private static func time(_ writer: inout JSONWriter, _ name: StaticString, _ time: Timestamp?) {
         writer.name(name)
-        if let time { writer.value(time) } else { writer.null() }
+        writer.value(time)
     }
 
     /// JSON as it came, a text as a string, anything else, or more than `limit` bytes, by size and digest.
@@ -182,7 +194,7 @@ extension Wire {
         if payload.isJSON, payload.byteCount <= limit, let bytes { return writer.raw(bytes) }
         writer.beginObject()
         writer.name("content_type")
-        if let type = payload.contentType { writer.value(type) } else { writer.null() }
+        writer.value(payload.contentType)
         if let encoding = payload.contentEncoding {
             writer.name("content_encoding")
             writer.value(encoding)
@@ -194,14 +206,9 @@ extension Wire {
             writer.value(String(decoding: bytes, as: UTF8.self))
         } else {
             writer.name("sha256")
-            writer.value(payload.digest.map(hex) ?? "")
+            writer.value(payload.digest.map { Hex.text($0) })
         }
         writer.endObject()
-    }
-
-    static func hex(_ bytes: [UInt8]) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
     }
 
     /// `output` and `predicted_layers`, but for what is omitted.
@@ -317,6 +324,7 @@ extension Wire {
             writer.value(event.draft.attempt)
             time(&writer, "retry_at", event.draft.runAt)
             writer.endObject()
+        case .output: if let piece = event.draft.piece { self.piece(&writer, piece, attempt: event.draft.attempt) }
         case .updated, .failed:
             writer.beginObject()
             head(&writer, job, Moment(job, at: event), ahead: nil)
@@ -331,6 +339,10 @@ extension Wire {
             } else if let text = event.draft.text {
                 writer.name("message")
                 writer.value(text)
+                if let shown = event.draft.detail {
+                    writer.name("shown")
+                    writer.raw(shown)
+                }
             }
             writer.endObject()
         }

@@ -1,9 +1,15 @@
 import Crypto
 package import InferqCore
 
-/// A body in a file, to be read piece by piece.
+/// A large body, to be read bit by bit.
 package struct StoredFile: Sendable {
-    private let reader: FileReader
+    private enum Source: Sendable {
+        case file(FileReader)
+        case pieces(PieceRun, JobStore)
+    }
+
+    private let source: Source
+    package let byteCount: Int
     /// SHA-256 of what was stored; nil: it was not kept.
     private let digest: [UInt8]?
 
@@ -11,15 +17,25 @@ package struct StoredFile: Sendable {
     private static let pieceLimit = 64 << 10
 
     fileprivate init(_ reader: FileReader, digest: [UInt8]?) {
-        self.reader = reader
+        source = .file(reader)
+        byteCount = reader.byteCount
         self.digest = digest
     }
 
-    package var byteCount: Int { reader.byteCount }
+    fileprivate init(_ run: PieceRun, byteCount: Int, digest: [UInt8]?, _ store: JobStore) {
+        source = .pieces(run, store)
+        self.byteCount = byteCount
+        self.digest = digest
+    }
 
     /// The first bytes, at most `count`; they are not checked against what was stored.
     package func beginning(_ count: Int) async throws -> [UInt8] {
-        try await reader.read(from: 0, count: min(count, byteCount))
+        switch source {
+        case .file(let reader): return try await reader.read(from: 0, count: min(count, byteCount))
+        case .pieces(let run, let store):
+            let page = try await store.page(at: StreamCursor(run, byte: 0), byteLimit: count)
+            return Array(page?.bytes.prefix(count) ?? [])
+        }
     }
 
     /// Calls `take` with all bytes in their order.
@@ -29,9 +45,10 @@ package struct StoredFile: Sendable {
     package func forEachPiece(_ take: ([UInt8]) async throws -> Void) async throws {
         var hash = SHA256()
         var offset = 0
+        let next = self.next
         while offset < byteCount {
-            let piece = try await reader.read(from: offset, count: min(Self.pieceLimit, byteCount - offset))
-            guard !piece.isEmpty else { throw Self.damaged }
+            let piece = try await next(offset)
+            guard !piece.isEmpty else { throw try await missing }
             hash.update(data: piece)
             offset += piece.count
             if offset >= byteCount, let digest, !digest.elementsEqual(hash.finalize()) { throw Self.damaged }
@@ -39,14 +56,42 @@ package struct StoredFile: Sendable {
         }
     }
 
+    /// Reads the bytes from an offset on, some at a time, in order.
+    private var next: (Int) async throws -> [UInt8] {
+        switch source {
+        case .file(let reader):
+            return { try await reader.read(from: $0, count: min(Self.pieceLimit, byteCount - $0)) }
+        case .pieces(let run, let store):
+            var cursor = StreamCursor(run, byte: 0)
+            return { _ in
+                guard let page = try await store.page(at: cursor, byteLimit: Self.pieceLimit) else { return [] }
+                cursor = page.next
+                return page.bytes
+            }
+        }
+    }
+
+    /// Why bytes are not there.
+    private var missing: StoreError {
+        get async throws {
+            switch source {
+            case .file: Self.damaged
+            case .pieces(let run, let store): try await store.missing(run)
+            }
+        }
+    }
+
     private static let damaged = StoreError.damaged(reason: "the file of a body is not as it was written")
 }
 
 extension JobStore {
-    /// The file of a body that is not in its row; nil for one that is.
+    /// A body that is not in its row, or a large answer that was stored as it came; nil for any other.
     ///
     /// - Throws: as ``bytes(of:)``.
     package func file(of payload: Payload) async throws -> StoredFile? {
+        if case .pieces(let run) = payload.content, payload.byteCount > Payload.inlineLimit {
+            return StoredFile(run, byteCount: payload.byteCount, digest: payload.digest, self)
+        }
         guard case .file(let name) = payload.content else { return nil }
         let reader = try await whileNamed(name) {
             let path = self.blobs.path(of: name)

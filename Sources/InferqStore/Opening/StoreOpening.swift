@@ -233,7 +233,7 @@ extension StoreOpening {
         _ pool: DatabasePool,
         path: String,
         models: [String],
-        names: ModelNames,
+        names: StoredNames,
         blobs: Blobs,
         disk: DiskGuard,
         bootID: String,
@@ -258,7 +258,7 @@ extension StoreOpening {
     private static func beginOnce(
         _ db: Database,
         _ models: [String],
-        _ names: ModelNames,
+        _ names: StoredNames,
         _ blobs: Blobs,
         _ bootID: String,
         _ policy: RemoteAttemptPolicy,
@@ -267,7 +267,8 @@ extension StoreOpening {
         var start: Start?
         try db.inTransaction(.immediate) {
             for model in models { try SQL.insertModel(db, model) }
-            for model in try SQL.models(db) { names.add(model.name, id: model.id) }
+            for model in try SQL.models(db) { names.models.add(model.name, id: model.id) }
+            for client in try SQL.clients(db) { names.clients.add(client.name, id: client.id) }
             let epoch = try number(db, "epoch") + 1
             try SQL.setMeta(db, "epoch", Data(String(epoch).utf8))
             let isCrash = try SQL.meta(db, "boot_id").map { $0 == Data(bootID.utf8) } ?? false
@@ -335,7 +336,7 @@ extension StoreOpening {
     /// at workers on other hosts goes on, where there is a way for it to come back.
     private static func recover(
         _ db: Database,
-        _ names: ModelNames,
+        _ names: StoredNames,
         isCrash: Bool,
         remote: [RemoteAttempt],
         _ policy: RemoteAttemptPolicy,
@@ -346,23 +347,22 @@ extension StoreOpening {
             for attempt in remote {
                 var job = attempt.job
                 let drafts = try job.interrupt(attempt.lease, reason: reason, now: now)
-                for draft in drafts { job.lastEvent = try SQL.insertEvent(db, job.key, draft, at: now).id }
-                try SQL.updateJob(db, job, at: now)
+                _ = try SQL.write(db, &job, from: attempt.job, drafts, at: now)
             }
         }
         let running = try SQL.runningJobs(db).filter { !away.contains($0) }
             .compactMap { try SQL.selectJob(db, $0, names) }
         let suspects = running.filter(\.isSuspect)
         var poisoned: [Job] = []
-        for var job in running {
+        for found in running {
+            var job = found
             let ofSameModel = running.count { $0.model == job.model }
             let drafts = try job.recover(
                 isCrash: isCrash,
                 wasAlone: suspects.count == 1 && ofSameModel == 1,
                 now: now
             )
-            for draft in drafts { job.lastEvent = try SQL.insertEvent(db, job.key, draft, at: now).id }
-            try SQL.updateJob(db, job, at: now)
+            _ = try SQL.write(db, &job, from: found, drafts, at: now)
             if job.status.isFinal { poisoned.append(job) }
         }
         let others = policy == .keep ? 0 : remote.count

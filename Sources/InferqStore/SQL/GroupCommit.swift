@@ -20,7 +20,12 @@ package final class GroupCommit: Sendable {
         /// Ends something that runs: must get through.
         case outcome
         case change
+        /// A piece of an answer: it waits for room, and is not given what others end with.
+        case stream
         case submit
+
+        /// Whether it may take the room that is kept for what was accepted before to end.
+        fileprivate var mayUseLastRoom: Bool { self == .outcome || self == .change }
     }
 
     /// What the writer has done since the start, for metrics and for the checkpoint's schedule.
@@ -204,7 +209,7 @@ package final class GroupCommit: Sendable {
         var hasMadeRoom = false
         while let operation = rest.popFirst() {
             // The room that was made is for what was accepted before.
-            guard !hasMadeRoom || operation.rank != .submit else {
+            guard !hasMadeRoom || operation.rank.mayUseLastRoom else {
                 operation.fail(StoreError.full)
                 continue
             }
@@ -218,7 +223,7 @@ package final class GroupCommit: Sendable {
                 rollBack(db)
                 if let fatal = StoreError.fatal(error) { return abandon([operation] + rest, fatal) }
                 let isFull = StoreError.wrapped(error) as? StoreError == .full
-                if isFull, operation.rank != .submit, onFull() || reuseLog(db) {
+                if isFull, operation.rank.mayUseLastRoom, onFull() || reuseLog(db) {
                     hasMadeRoom = true
                     rest.insert(operation, at: rest.startIndex)
                     continue

@@ -18,7 +18,7 @@ package struct EventPage: Sendable {
 
     /// Events that are handed over in one step.
     static let limit = 64
-    /// Events that are looked at for one model in one step.
+    /// Events that are looked at for one model or one client in one step.
     static let scanLimit = 512
     /// Bytes of outputs after which a step ends.
     static let outputLimit = 256 << 10
@@ -32,13 +32,18 @@ extension JobStore {
 
     /// The events of all jobs after `id`, in order: one bounded step.
     ///
-    /// - Parameter model: nil: of all models.
-    package func events(after id: Int64, of model: String?) async throws -> EventPage {
+    /// - Parameters:
+    ///   - model: nil: of all models.
+    ///   - client: of whose jobs; nil: of everybody's.
+    package func events(after id: Int64, of model: String?, client: String? = nil) async throws -> EventPage {
         try await scan { [names] db in
-            let limit = model == nil ? EventPage.limit : EventPage.scanLimit
+            let limit = model == nil && client == nil ? EventPage.limit : EventPage.scanLimit
             let scanned = try SQL.eventHeads(db, after: id, limit: limit)
-            let wanted = model.map { names.id(of: $0) }
-            let found = wanted.map { wanted in scanned.filter { $0.model == wanted } } ?? scanned
+            let wanted = (model: model.map(names.models.id), client: client.map(names.clients.id))
+            let found = scanned.filter { head in
+                (wanted.model.map { $0 == head.model } ?? true)
+                    && (wanted.client.map { $0 != nil && $0 == head.client } ?? true)
+            }
             let chosen = found.prefix(EventPage.limit)
             var page = EventPage(entries: [], last: scanned.last?.id ?? id, isCut: scanned.count == limit)
             if let last = chosen.last, found.count > chosen.count {
@@ -56,7 +61,7 @@ extension JobStore {
         with keys: [JobKey],
         after id: Int64,
         _ db: Database,
-        _ names: ModelNames
+        _ names: StoredNames
     ) throws {
         var entries: [EventPage.Entry] = []
         for (key, count) in Dictionary(keys.map { ($0, 1) }, uniquingKeysWith: +) {
@@ -90,20 +95,20 @@ extension SQL {
         try Int64.fetchOne(db.cachedStatement(sql: "SELECT seq FROM sqlite_sequence WHERE name = 'event'")) ?? 0
     }
 
-    /// Events of all jobs after one id, in order, each with its job and the number of its model.
+    /// Events of all jobs after one id, in order, each with its job and the numbers of its model and its client.
     fileprivate static func eventHeads(
         _ db: Database,
         after id: Int64,
         limit: Int
-    ) throws -> [(id: Int64, job: JobKey, model: Int64)] {
+    ) throws -> [(id: Int64, job: JobKey, model: Int64, client: Int64?)] {
         let statement = try db.cachedStatement(
             sql: """
-                SELECT event.id, event.job, job.model FROM event JOIN job ON job.key = event.job \
+                SELECT event.id, event.job, job.model, job.client FROM event JOIN job ON job.key = event.job \
                 WHERE event.id > ? ORDER BY event.id LIMIT ?
                 """
         )
         return try Row.fetchCursor(statement, arguments: [id, limit]).array { row in
-            (row[0], JobKey(value: row[1]), row[2])
+            (row[0], JobKey(value: row[1]), row[2], row[3])
         }
     }
 

@@ -17,7 +17,7 @@ extension SQL {
         "SELECT \(head), input FROM job WHERE call IS NOT NULL AND phase < 3 ORDER BY key DESC LIMIT ?"
     )
 
-    fileprivate static func openCalls(_ db: Database, _ names: ModelNames, limit: Int) throws -> [Job] {
+    fileprivate static func openCalls(_ db: Database, _ names: StoredNames, limit: Int) throws -> [Job] {
         try db.with(openCallsSelection) { row in
             try row.bind(limit)
             var jobs: [Job] = []

@@ -22,7 +22,11 @@ extension JobStore {
     }
 
     /// Whether a job with this `id` or `event_id` was there and is gone.
-    package func isDeleted(_ id: UUIDv7) async throws -> Bool {
-        try await reads.perform { db in try SQL.isDeleted(db, id) }
+    ///
+    /// - Parameter client: whose job it must have been; nil: anybody's.
+    package func isDeleted(_ id: UUIDv7, of client: String? = nil) async throws -> Bool {
+        guard let client else { return try await reads.perform { db in try SQL.isDeleted(db, id) } }
+        guard let owner = names.clients.id(of: client) else { return false }
+        return try await reads.perform { db in try SQL.isDeleted(db, id, of: owner) }
     }
 }

@@ -10,13 +10,18 @@ extension JobStore {
     }
 
     /// Every model that the store knows, by name.
-    package func modelRows() async throws -> [ModelRow] {
-        try await scan { db in
+    ///
+    /// - Parameter client: whose oldest job is meant; nil: everybody's.
+    package func modelRows(for client: String? = nil) async throws -> [ModelRow] {
+        let owner = client.map(names.clients.id)
+        return try await scan { db in
             try SQL.models(db).map { model in
-                ModelRow(
+                // One that has had no job has no oldest one.
+                let isNobody = owner.map { $0 == nil } ?? false
+                return ModelRow(
                     name: model.name,
                     isPaused: model.isPaused,
-                    oldestPending: try SQL.oldestPending(db, model: model.id)
+                    oldestPending: isNobody ? nil : try SQL.oldestPending(db, model: model.id, of: owner ?? nil)
                 )
             }.sorted { $0.name < $1.name }
         }
@@ -24,7 +29,7 @@ extension JobStore {
 
     /// - Returns: false when the store does not know the model.
     package func setPaused(_ isPaused: Bool, _ name: String) async throws -> Bool {
-        guard let id = names.id(of: name) else { return false }
+        guard let id = names.models.id(of: name) else { return false }
         try await commits.perform(.change) { db in try SQL.setPaused(db, isPaused, model: id) }
         return true
     }

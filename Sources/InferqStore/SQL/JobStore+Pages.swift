@@ -12,23 +12,34 @@ extension JobStore {
 
     /// The page of at most `limit` jobs after the newest `skip`; its effort grows with both.
     ///
-    /// - Parameter model: nil: of all models.
-    package func page(of model: String?, skip: Int, limit: Int) async throws -> Page {
-        guard let model else {
+    /// - Parameters:
+    ///   - model: nil: of all models.
+    ///   - client: whose jobs; nil: everybody's.
+    package func page(
+        of model: String?, client: String? = nil, skip: Int, limit: Int
+    ) async throws -> Page {
+        guard model != nil || client != nil else {
             return try await scan { db in
                 Page(keys: try SQL.newestKeys(db, skip: skip, limit: limit), total: try SQL.jobCount(db))
             }
         }
-        guard let id = names.id(of: model) else { return Page(keys: [], total: 0) }
+        let models = model.map { [names.models.id(of: $0)].compactMap { $0 } } ?? names.models.all.map(\.id)
+        let owner = client.flatMap(names.clients.id)
+        // One that has had no job.
+        guard client == nil || owner != nil else { return Page(keys: [], total: 0) }
         return try await scan { db in
             let span = SQL.Span(
                 keys: JobKey(value: 0)..<JobKey(value: .max), created: nil, limit: skip + limit
             )
-            let keys = try Status.allCases.flatMap(SQL.phases(of:)).flatMap { phase in
-                try SQL.listedKeys(db, model: id, phase: phase, span)
+            var keys: [JobKey] = []
+            var total = 0
+            for model in models {
+                for phase in Status.allCases.flatMap(SQL.phases(of:)) {
+                    keys += try SQL.listedKeys(db, model: model, client: owner, phase: phase, span)
+                }
+                total += try SQL.jobCount(db, of: model, client: owner)
             }
-            let page = keys.sorted(by: >).dropFirst(skip).prefix(limit)
-            return Page(keys: Array(page), total: try SQL.jobCount(db, of: id))
+            return Page(keys: Array(keys.sorted(by: >).dropFirst(skip).prefix(limit)), total: total)
         }
     }
 
@@ -49,11 +60,14 @@ extension SQL {
         return try Int64.fetchAll(statement, arguments: [limit, skip]).map(JobKey.init(value:))
     }
 
-    /// - Parameter model: nil: of all models.
-    fileprivate static func jobCount(_ db: Database, of model: Int64? = nil) throws -> Int {
-        guard let model else { return try Int.fetchOne(db.cachedStatement(sql: "SELECT count(*) FROM job")) ?? 0 }
-        let statement = try db.cachedStatement(sql: "SELECT count(*) FROM job WHERE model = ?")
-        return try Int.fetchOne(statement, arguments: [model]) ?? 0
+    fileprivate static func jobCount(_ db: Database) throws -> Int {
+        try Int.fetchOne(db.cachedStatement(sql: "SELECT count(*) FROM job")) ?? 0
+    }
+
+    /// - Parameter client: whose jobs; nil: everybody's.
+    fileprivate static func jobCount(_ db: Database, of model: Int64, client: Int64?) throws -> Int {
+        let statement = try db.cachedStatement(sql: "SELECT count(*) FROM \(jobs(of: client)) AND model = ?")
+        return try Int.fetchOne(statement, arguments: StatementArguments([client, model].compactMap { $0 })) ?? 0
     }
 
     fileprivate static func timeOfEvent(_ db: Database, _ id: Int64) throws -> Timestamp? {

@@ -8,6 +8,8 @@ package struct JobFilter: Sendable, Equatable {
     /// Empty: all.
     package var statuses: Set<Status> = []
     package var model: String?
+    /// Whose jobs; nil: everybody's.
+    package var client: String?
     package var createdAfter: Timestamp?
     package var createdBefore: Timestamp?
     /// Only jobs older than this one: where the page before ended.
@@ -50,7 +52,7 @@ extension JobStore {
     private func course(_ id: UUIDv7, _ isMeant: @escaping @Sendable (Job) -> Bool) async throws -> JobCourse? {
         try await reads.perform { [names] db in
             guard let job = try SQL.selectJob(db, id.key, names), isMeant(job) else { return nil }
-            return JobCourse(job)
+            return JobCourse(job, lastPiece: job.status.isFinal ? 0 : try SQL.newestPieceID(db, of: id.key) ?? 0)
         }
     }
 
@@ -78,11 +80,21 @@ extension JobStore {
 
     /// How many due jobs of its model and priority are older than this one.
     ///
-    /// - Parameter limit: the most that are counted.
-    package func older(than job: Job, limit: Int) async throws -> Int {
-        guard let model = names.id(of: job.model) else { return 0 }
+    /// - Parameters:
+    ///   - client: whose jobs; nil: everybody's.
+    ///   - limit: the most that are looked at.
+    /// - Returns: nil when there are as many to look at as that, or more.
+    package func older(than job: Job, of client: String? = nil, limit: Int) async throws -> Int? {
+        guard let model = names.models.id(of: job.model) else { return 0 }
+        let owner = client.flatMap(names.clients.id)
+        guard client == nil || owner != nil else { return 0 }
         return try await reads.perform { db in
-            try SQL.olderDueJobs(db, model: model, priority: job.options.priority, key: job.key, limit: limit)
+            guard let owner else {
+                return try SQL.olderDueJobs(
+                    db, model: model, priority: job.options.priority, key: job.key, limit: limit)
+            }
+            return try SQL.olderDueJobs(
+                db, of: owner, model: model, priority: job.options.priority, key: job.key, limit: limit)
         }
     }
 
@@ -108,37 +120,27 @@ extension JobStore {
         _ db: Database,
         _ filter: JobFilter,
         _ span: SQL.Span,
-        _ names: ModelNames
+        _ names: StoredNames
     ) throws -> [Job] {
-        guard filter.model != nil || !filter.statuses.isEmpty else { return try SQL.listedJobs(db, span, names) }
+        guard filter.model != nil || filter.client != nil || !filter.statuses.isEmpty else {
+            return try SQL.listedJobs(db, span, names)
+        }
+        let client = filter.client.map(names.clients.id)
+        // One that has had no job.
+        if case .some(nil) = client { return [] }
         let statuses = filter.statuses.isEmpty ? Set(Status.allCases) : filter.statuses
         var keys: [JobKey] = []
-        for model in names.all where filter.model == nil || model.name == filter.model {
+        for model in names.models.all where filter.model == nil || model.name == filter.model {
             for phase in statuses.flatMap(SQL.phases(of:)) {
-                keys += try SQL.listedKeys(db, model: model.id, phase: phase, span)
+                keys += try SQL.listedKeys(db, model: model.id, client: client ?? nil, phase: phase, span)
             }
         }
         return try keys.sorted(by: >).prefix(span.limit).compactMap { try SQL.selectJob(db, $0, names) }
     }
 
-    /// The best due jobs of a model.
-    package func dueJobs(_ model: String, limit: Int) async throws -> [Candidate] {
-        guard let id = names.id(of: model) else { return [] }
-        return try await scan { db in try SQL.dueJobs(db, model: id, limit: limit) }
-    }
-
     /// How long it is until a job becomes due or expires; nil when none will.
     package func nextDeadline(from now: Moment) async throws -> Duration? {
         try await scan { db in try SQL.nextDeadline(db, from: now) }
-    }
-
-    /// Pending jobs by model and priority.
-    package func pendingCounts() throws -> [(model: String, priority: Int, isDue: Bool, count: Int)] {
-        try readAtStart { [names] db in
-            try SQL.pendingCounts(db).compactMap { row in
-                names.name(of: row.model).map { ($0, row.priority, row.isDue, row.count) }
-            }
-        }
     }
 
     /// A read that may take long, so that it holds no short one up.
@@ -176,6 +178,7 @@ extension JobStore {
                 payload.digest.map({ $0.elementsEqual(SHA256.hash(data: bytes)) }) ?? true
             else { throw StoreError.damaged(reason: "the file of a body is not as it was written") }
             return bytes
+        case .pieces(let run): return try await bytes(of: run, byteCount: payload.byteCount)
         case .unread: return nil
         }
     }

@@ -36,27 +36,25 @@ extension SQL {
     /// Removes a job that a client deletes, with its events and its key, and remembers that it was there.
     static func deleteJob(_ db: Database, _ job: Job, at now: Elapsed) throws {
         try db.cachedStatement(sql: "DELETE FROM idempotency WHERE job = ?").execute(arguments: [job.key.value])
-        _ = try remove(db, job.key, id: job.id.data, eventID: job.eventID.data, at: now)
+        _ = try remove(db, job.key, at: now)
     }
 
     /// Removes a row, its first events and its keys as far as they are old enough.
     ///
     /// - Returns: how many rows that were.
-    private static func remove(
-        _ db: Database,
-        _ key: JobKey,
-        id: Data,
-        eventID: Data,
-        at now: Elapsed
-    ) throws -> Int {
+    private static func remove(_ db: Database, _ key: JobKey, at now: Elapsed) throws -> Int {
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO tombstone (job, id, event_id, client, at) \
+                SELECT key, id, event_id, client, ? FROM job WHERE key = ?
+                """
+        ).execute(arguments: [now.milliseconds, key.value])
         try db.cachedStatement(sql: "DELETE FROM job WHERE key = ?").execute(arguments: [key.value])
-        try db.cachedStatement(sql: "INSERT INTO tombstone (job, id, event_id, at) VALUES (?, ?, ?, ?)")
-            .execute(arguments: [key.value, id, eventID, now.milliseconds])
         // The last million is kept. One more comes, so at most one goes.
         try db.cachedStatement(sql: "DELETE FROM tombstone WHERE number <= ? - 1000000")
             .execute(arguments: [db.lastInsertedRowID])
         let events = try deleteEvents(db, of: key, limit: eventsAtOnce)
-        let due = events == eventsAtOnce ? now : try deleteKeys(db, of: key, at: now)
+        let due = events >= eventsAtOnce ? now : try deleteKeys(db, of: key, at: now)
         if let due {
             try db.cachedStatement(sql: "INSERT INTO leftover (job, due) VALUES (?, ?)")
                 .execute(arguments: [key.value, due.milliseconds])
@@ -64,11 +62,21 @@ extension SQL {
         return events + 2
     }
 
+    /// Pieces that are deleted in one step: of the largest ones, that is 5 MiB.
+    private static let piecesAtOnce = 128
+
+    /// Deletes events and pieces.
+    ///
+    /// - Returns: how many rows went; fewer than `limit`: all have gone.
     private static func deleteEvents(_ db: Database, of key: JobKey, limit: Int) throws -> Int {
         try db.cachedStatement(
             sql: "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE job = ? ORDER BY id LIMIT ?)"
         ).execute(arguments: [key.value, limit])
-        return db.changesCount
+        let events = db.changesCount
+        guard events < limit else { return events }
+        let room = min(limit - events, piecesAtOnce)
+        let pieces = try deletePieces(db, of: key, limit: room)
+        return pieces == room ? limit : events + pieces
     }
 
     /// Frees the keys of a job that is gone, as far as they are old enough.
@@ -86,11 +94,16 @@ extension SQL {
     }
 
     /// Whether a job with this `id` or `event_id` was deleted.
-    static func isDeleted(_ db: Database, _ id: UUIDv7) throws -> Bool {
+    ///
+    /// - Parameter client: whose it must have been; nil: anybody's.
+    static func isDeleted(_ db: Database, _ id: UUIDv7, of client: Int64? = nil) throws -> Bool {
         let statement = try db.cachedStatement(
-            sql: "SELECT EXISTS (SELECT 1 FROM tombstone WHERE job = ?1 AND (id = ?2 OR event_id = ?2))"
+            sql: """
+                SELECT EXISTS (SELECT 1 FROM tombstone \
+                WHERE job = ?1 AND (id = ?2 OR event_id = ?2) AND (?3 IS NULL OR client = ?3))
+                """
         )
-        return try Bool.fetchOne(statement, arguments: [id.key.value, id.data]) ?? false
+        return try Bool.fetchOne(statement, arguments: [id.key.value, id.data, client]) ?? false
     }
 }
 
@@ -111,22 +124,21 @@ extension SQL {
         var total = try endedTotal(db).bytes
         let jobs = try db.cachedStatement(
             sql: """
-                SELECT key, id, event_id, ended, input_file, output_file, \(Schema.size("job")) \
+                SELECT key, ended, input_file, output_file, \(Schema.size("job")) \
                 FROM job INDEXED BY job_by_end WHERE ended IS NOT NULL ORDER BY ended LIMIT ?
                 """
         )
         let first = try Row.fetchCursor(jobs, arguments: [max(room, 1) / 2]).array { row in
             (
-                key: JobKey(value: row[0]), id: row[1] as Data, eventID: row[2] as Data,
-                ended: Elapsed(milliseconds: row[3]),
-                files: [row[4] as String?, row[5] as String?].compactMap { $0.map(BlobName.init(text:)) },
-                size: row[6] as Int
+                key: JobKey(value: row[0]), ended: Elapsed(milliseconds: row[1]),
+                files: [row[2] as String?, row[3] as String?].compactMap { $0.map(BlobName.init(text:)) },
+                size: row[4] as Int
             )
         }
         for job in first {
             let isDue = rule.before.map { job.ended < $0 } ?? false || total > rule.maxBytes
             guard isDue, room > 0, step.bytes < bytesOfStep else { break }
-            room -= try remove(db, job.key, id: job.id, eventID: job.eventID, at: now)
+            room -= try remove(db, job.key, at: now)
             total -= job.size
             step.jobs += 1
             step.bytes += job.size

@@ -8,12 +8,13 @@ enum SQL {}
 /// The columns of a job, in the order that they are read in.
 enum JobColumn: CInt, NamedColumn {
     // What a submission says, and what follows from it.
-    case key, id, eventID, model, phase, createdAt, runAt, due, expiresAt, expiry, maxAttempts, lastEvent
+    case key, id, eventID, model, client, phase, createdAt, runAt, due, expiresAt, expiry, maxAttempts, lastEvent
     case priority, timeout, retryOf, traceparent, metadata, call
     case inputType, inputSize, inputJSON, inputDigest, inputFile
     // What an attempt changes.
     case attempt, failures, lease, crashes, startedAt, finishedAt, error, reports
     case outputType, outputSize, outputForm, outputDigest, outputFile, outputEncoding, outputNote, outputHead
+    case outputAttempt, streamed
     case layersFrom, layersTo, layers
     // Bodies, which most readers leave out.
     case input, output
@@ -37,24 +38,26 @@ extension SQL {
 
     private static let update = updating([
         .phase, .runAt, .due, .attempt, .failures, .lease, .crashes, .startedAt, .finishedAt, .ended, .lastEvent,
-        .error, .layers, .reports,
+        .error, .layers, .reports, .streamed,
     ])
 
     private static let completion = updating([
         .phase, .failures, .crashes, .finishedAt, .ended, .lastEvent, .error, .outputType, .outputSize, .outputForm,
-        .outputDigest, .outputFile, .output, .outputEncoding, .outputNote, .outputHead, .layersFrom, .layersTo, .layers,
+        .outputDigest, .outputFile, .output, .outputEncoding, .outputNote, .outputHead, .outputAttempt,
+        .streamed, .layersFrom, .layersTo, .layers,
     ])
 
     private static func updating(_ columns: [JobColumn]) -> SQLText<JobColumn> {
         SQLText("UPDATE job SET \(columns.assignments) WHERE \([JobColumn.key].assignments)")
     }
 
-    static func insertJob(_ db: Database, _ job: Job, model: Int64) throws {
+    static func insertJob(_ db: Database, _ job: Job, model: Int64, client: Int64?) throws {
         try db.with(insertion) { row in
             try row.bind(.key, job.key)
             try row.bind(.id, job.id)
             try row.bind(.eventID, job.eventID)
             try row.bind(.model, model)
+            try row.bind(.client, client)
             try row.bind(.phase, phase(job.state))
             try row.bind(.createdAt, job.createdAt)
             try row.bind(.runAt, job.runAt)
@@ -76,7 +79,7 @@ extension SQL {
     }
 
     /// The job with its bodies unread, or nil.
-    static func selectJob(_ db: Database, _ key: JobKey, _ names: ModelNames) throws -> Job? {
+    static func selectJob(_ db: Database, _ key: JobKey, _ names: StoredNames) throws -> Job? {
         try db.with(selection) { row in
             try row.bind(key)
             return try row.step() ? try job(row, names) : nil
@@ -84,7 +87,7 @@ extension SQL {
     }
 
     /// The job with its input, and its output if it has one, or nil.
-    static func selectWholeJob(_ db: Database, _ key: JobKey, _ names: ModelNames) throws -> Job? {
+    static func selectWholeJob(_ db: Database, _ key: JobKey, _ names: StoredNames) throws -> Job? {
         try db.with(wholeSelection) { row in
             try row.bind(key)
             guard try row.step() else { return nil }
@@ -113,6 +116,7 @@ extension SQL {
             try row.bind(.error, job.error?.json)
             try row.bind(.layers, columns(job.layers).early)
             try row.bind(.reports, job.reports)
+            try row.bind(.streamed, job.streamed)
             try row.run()
         }
     }
@@ -138,6 +142,8 @@ extension SQL {
             try row.bind(.outputEncoding, output.contentEncoding)
             try row.bind(.outputNote, output.note)
             try row.bind(.outputHead, output.head?.json)
+            try row.bind(.outputAttempt, attempt(output))
+            try row.bind(.streamed, job.streamed)
             let layers = columns(job.layers)
             try row.bind(.layersFrom, layers.from)
             try row.bind(.layersTo, layers.to)
@@ -180,7 +186,7 @@ extension SQL {
         try row.bind(.call, options.call?.json)
     }
 
-    private static func options(_ row: PreparedStatement<JobColumn>) throws -> Job.Options {
+    private static func options(_ row: PreparedStatement<JobColumn>, _ names: StoredNames) throws -> Job.Options {
         var options = Job.Options()
         options.priority = try row.int(.priority)
         options.timeout = try row.optionalInt64(.timeout).map { .milliseconds($0) }
@@ -188,6 +194,7 @@ extension SQL {
         options.traceparent = try row.text(.traceparent)
         options.metadata = try row.bytes(.metadata) ?? []
         options.call = try row.bytes(.call).flatMap(Call.init(json:))
+        options.client = try row.optionalInt64(.client).flatMap(names.clients.name)
         return options
     }
 }
@@ -209,8 +216,12 @@ extension SQL {
         switch payload.content {
         case .inline(let bytes): (bytes, nil)
         case .file(let name): (nil, name.text)
-        case .unread: (nil, nil)
+        case .pieces, .unread: (nil, nil)
         }
+    }
+
+    private static func attempt(_ payload: Payload) -> Int? {
+        if case .pieces(let run) = payload.content { run.attempt } else { nil }
     }
 
     private static func columns(_ layers: Job.Layers) -> (from: Int?, to: Int?, early: [UInt8]?) {
@@ -223,17 +234,17 @@ extension SQL {
         }
     }
 
-    static func job(_ row: PreparedStatement<JobColumn>, _ names: ModelNames) throws -> Job {
+    static func job(_ row: PreparedStatement<JobColumn>, _ names: StoredNames) throws -> Job {
         let key = JobKey(value: try row.int64(.key))
         guard let id = try row.uuid(.id), let eventID = try row.uuid(.eventID),
-            let model = names.name(of: try row.int64(.model))
+            let model = names.models.name(of: try row.int64(.model))
         else { throw StoreError.corrupt(path: "job \(key.value)", reason: "an identifier is malformed") }
         let lease = Job.Lease(number: try row.int64(.lease))
         var job = Job(
             id: id,
             eventID: eventID,
             model: model,
-            options: try options(row),
+            options: try options(row, names),
             maxAttempts: try row.int(.maxAttempts),
             expiry: try expiry(row),
             createdAt: Timestamp(milliseconds: try row.int64(.createdAt)),
@@ -256,8 +267,9 @@ extension SQL {
         job.lastEvent = try row.int64(.lastEvent)
         job.error = try row.bytes(.error).map(Failure.init(json:))
         if !row.isNull(.outputSize) {
+            let run = try row.optionalInt(.outputAttempt).map { PieceRun(job: key, attempt: $0) }
             job.output = Payload(
-                content: content(file: try row.text(.outputFile)),
+                content: try run.map { .pieces($0) } ?? content(file: try row.text(.outputFile)),
                 byteCount: try row.int(.outputSize),
                 contentType: try row.text(.outputType),
                 form: Payload.Form(rawValue: try row.int64(.outputForm)) ?? .bytes,
@@ -269,6 +281,7 @@ extension SQL {
         }
         job.layers = try layers(row)
         job.reports = try row.int(.reports)
+        job.streamed = try row.int(.streamed)
         return job
     }
 

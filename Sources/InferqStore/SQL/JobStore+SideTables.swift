@@ -7,10 +7,10 @@ import InferqCore
 // MARK: Idempotency keys
 
 extension SQL {
-    /// The job that a key belongs to, if need be one that the retention has removed.
+    /// The job that a key of a client belongs to, if need be one that the retention has removed.
     ///
     /// - Throws: ``KeyReused`` when it belongs to another request.
-    static func jobOf(_ db: Database, _ key: IdempotencyKey) throws -> UUIDv7? {
+    static func jobOf(_ db: Database, _ key: IdempotencyKey, client: Int64?) throws -> UUIDv7? {
         let statement = try db.cachedStatement(
             sql: """
                 SELECT idempotency.digest, ifnull(job.id, tombstone.id) FROM idempotency \
@@ -18,22 +18,39 @@ extension SQL {
                 WHERE idempotency.key = ? AND (job.key IS NOT NULL OR tombstone.job IS NOT NULL)
                 """
         )
-        return try Row.fetchCursor(statement, arguments: [key.text]).first { row in
+        return try Row.fetchCursor(statement, arguments: [text(key, client)]).first { row in
             guard row[0] as Data == Data(key.digest) else { throw KeyReused() }
             return UUIDv7(data: row[1])
         } ?? nil
     }
 
-    static func insertKey(_ db: Database, _ key: IdempotencyKey, of job: JobKey, at now: Moment) throws {
-        // Replaces the key of a job that is not even remembered any more: see ``jobOf(_:_:)``.
+    static func insertKey(
+        _ db: Database, _ key: IdempotencyKey, client: Int64?, of job: JobKey, at now: Moment
+    ) throws {
+        // Replaces the key of a job that is not even remembered any more: see ``jobOf(_:_:client:)``.
         try db.cachedStatement(sql: "INSERT OR REPLACE INTO idempotency (key, digest, job, at) VALUES (?, ?, ?, ?)")
-            .execute(arguments: [key.text, Data(key.digest), job.value, now.certain.milliseconds])
+            .execute(arguments: [text(key, client), Data(key.digest), job.value, now.certain.milliseconds])
+    }
+
+    /// As it is stored: the keys of two clients never meet.
+    private static func text(_ key: IdempotencyKey, _ client: Int64?) -> String {
+        guard let client, client != ClientNames.anonymous else { return key.text }
+        return "\(client) \(key.text)"
     }
 }
 
-// MARK: Models and meta data
+// MARK: Models, clients and meta data
 
 extension SQL {
+    static func clients(_ db: Database) throws -> [(id: Int64, name: String)] {
+        try Row.fetchCursor(db, sql: "SELECT id, name FROM client").array { ($0[0], $0[1]) }
+    }
+
+    static func insertClient(_ db: Database, _ client: ClientNames.Entry) throws {
+        try db.cachedStatement(sql: "INSERT OR IGNORE INTO client (id, name) VALUES (?, ?)")
+            .execute(arguments: [client.id, client.name])
+    }
+
     static func insertModel(_ db: Database, _ name: String) throws {
         try db.execute(sql: "INSERT OR IGNORE INTO model (name) VALUES (?)", arguments: [name])
     }
@@ -47,15 +64,21 @@ extension SQL {
     }
 
     /// When the oldest pending job of a model was submitted.
-    static func oldestPending(_ db: Database, model: Int64) throws -> Elapsed? {
+    ///
+    /// - Parameter client: whose job; nil: everybody's.
+    static func oldestPending(_ db: Database, model: Int64, of client: Int64? = nil) throws -> Elapsed? {
+        let keys = [0, 1].map { phase in
+            "SELECT min(key) AS key FROM \(jobs(of: client)) AND model = ? AND phase = \(phase)"
+        }
         let statement = try db.cachedStatement(
             sql: """
-                SELECT elapsed FROM event WHERE job = (SELECT min(key) FROM ( \
-                SELECT min(key) AS key FROM job WHERE model = ?1 AND phase = 0 \
-                UNION ALL SELECT min(key) FROM job WHERE model = ?1 AND phase = 1)) ORDER BY id LIMIT 1
+                SELECT elapsed FROM event \
+                WHERE job = (SELECT min(key) FROM (\(keys.joined(separator: " UNION ALL ")))) ORDER BY id LIMIT 1
                 """
         )
-        return try Int64.fetchOne(statement, arguments: [model]).map(Elapsed.init(milliseconds:))
+        let owner = [client, model].compactMap { $0 }
+        return try Int64.fetchOne(statement, arguments: StatementArguments(owner + owner))
+            .map(Elapsed.init(milliseconds:))
     }
 
     static func leads(_ db: Database) throws -> [IDLead] {

@@ -49,7 +49,7 @@ package final class JobStore: Sendable {
     let pool: DatabasePool
     let commits: GroupCommit
     let reads: GroupRead
-    let names: ModelNames
+    let names: StoredNames
     package let ids: IDGenerator
     package let clock: StoreClock
     /// Held as long as the store is open.
@@ -97,7 +97,7 @@ package final class JobStore: Sendable {
             blobs = try Blobs(folder: StoreOpening.blobFolder(of: settings.path), onFatal: onFatal)
             // Names that this start or one before it has made: of the store, its log and the folder of blobs.
             try StoreOpening.syncFolder(of: settings.path)
-            names = ModelNames()
+            names = StoredNames()
             let start = try StoreOpening.begin(
                 pool, path: settings.path, models: models, names: names, blobs: blobs, disk: disk, bootID: bootID,
                 remoteAttempts: remoteAttempts, source: source
@@ -163,7 +163,7 @@ package final class JobStore: Sendable {
         case known(UUIDv7)
     }
 
-    /// Stores a new job and its first event, unless its key is known.
+    /// Stores a new job and its first event, unless its client has used its key before.
     ///
     /// - Parameters:
     ///   - leads: what the generator of its id wants to be stored.
@@ -174,38 +174,45 @@ package final class JobStore: Sendable {
         at now: Moment,
         leads: ArraySlice<IDLead> = []
     ) async throws -> Insertion {
-        guard let model = names.id(of: job.model) else {
+        guard let model = names.models.id(of: job.model) else {
             throw StoreError.corrupt(path: job.model, reason: "the model was not announced")
         }
+        let client = job.options.client.map(names.clients.entry)
         return try await commits.perform(
             .submit,
             byteCount: job.inlineByteCount,
-            then: { [ids, observer] insertion in
+            then: { [ids, names, observer] insertion in
                 guard case .inserted(let change) = insertion else { return }
                 if !leads.isEmpty { ids.stored(leads) }
+                if let client { names.clients.stored(client) }
                 observer.tell(change)
             },
             { db in
                 for lead in leads { try SQL.insertLead(db, lead) }
                 if let key {
-                    if let known = try SQL.jobOf(db, key) { return .known(known) }
-                    try SQL.insertKey(db, key, of: job.key, at: now)
+                    if let known = try SQL.jobOf(db, key, client: client?.id) { return .known(known) }
+                    try SQL.insertKey(db, key, client: client?.id, of: job.key, at: now)
                 }
+                if let client, !client.isStored { try SQL.insertClient(db, client) }
                 var job = job
                 let event = try SQL.insertEvent(db, job.key, job.accepted(), at: now)
                 job.lastEvent = event.id
-                try SQL.insertJob(db, job, model: model)
+                try SQL.insertJob(db, job, model: model, client: client?.id)
                 job.input.content = .unread
                 return .inserted(Change(job: job, before: nil, events: [event]))
             }
         )
     }
 
-    /// The job of a key that was used before with the same request; nil when it was not used.
+    /// The job of a key that this client has used before with the same request; nil when it has not.
     ///
+    /// - Parameter client: nil: one of before there were clients, who shares its keys with "anonymous".
     /// - Throws: ``KeyReused``, or ``StoreError``.
-    package func jobOf(_ key: IdempotencyKey) async throws -> UUIDv7? {
-        try await reads.perform { db in try SQL.jobOf(db, key) }
+    package func jobOf(_ key: IdempotencyKey, client: String? = nil) async throws -> UUIDv7? {
+        let id = client.flatMap(names.clients.id)
+        // One that has had no job has used no key.
+        guard client == nil || id != nil else { return nil }
+        return try await reads.perform { db in try SQL.jobOf(db, key, client: id) }
     }
 
     /// Changes one job and appends the events that say so, in one transaction.
@@ -272,7 +279,7 @@ package final class JobStore: Sendable {
         id: UUIDv7? = nil,
         readsInput: Bool,
         _ db: Database,
-        _ names: ModelNames,
+        _ names: StoredNames,
         _ now: Moment
     ) throws -> Change? {
         let found =
@@ -280,26 +287,20 @@ package final class JobStore: Sendable {
         guard var job = found, id == nil || job.id == id else { return nil }
         let before = job
         let drafts = try transition(&job)
-        let events = try drafts.map { try SQL.insertEvent(db, key, $0, at: now) }
-        if let last = events.last { job.lastEvent = last.id }
-        if let output = job.output, before.output == nil {
-            try SQL.completeJob(db, job, output: output, at: now)
-        } else if job != before {
-            try SQL.updateJob(db, job, at: now)
-        }
+        let events = try SQL.write(db, &job, from: before, drafts, at: now)
         return Change(job: job, before: before.state, events: events)
     }
 
     /// Announces models that a reload has added.
     package func add(models: [String]) async throws {
-        let known = Set(names.all.map(\.name))
+        let known = Set(names.models.all.map(\.name))
         let new = models.filter { !known.contains($0) }
         guard !new.isEmpty else { return }
         let rows = try await commits.perform(.change) { db in
             for name in new { try SQL.insertModel(db, name) }
             return try SQL.models(db).map { ($0.id, $0.name) }
         }
-        for (id, name) in rows { names.add(name, id: id) }
+        for (id, name) in rows { names.models.add(name, id: id) }
     }
 
     /// What the writer has done since the start.

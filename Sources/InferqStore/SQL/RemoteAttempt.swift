@@ -25,7 +25,7 @@ extension SQL {
     }
 
     /// All attempts that run at workers on other hosts.
-    static func remoteAttempts(_ db: Database, _ names: ModelNames) throws -> [RemoteAttempt] {
+    static func remoteAttempts(_ db: Database, _ names: StoredNames) throws -> [RemoteAttempt] {
         let rows = try Row.fetchCursor(db, sql: "SELECT job, lease, worker FROM elsewhere ORDER BY job")
             .array { row in (JobKey(value: row[0]), Job.Lease(number: row[1]), row[2] as String) }
         return try rows.compactMap { key, lease, worker in

@@ -7,6 +7,11 @@ enum EventColumn: CInt, NamedColumn {
     case job, elapsed
 }
 
+/// When something was stored.
+private enum MomentColumn: CInt, NamedColumn {
+    case at, elapsed
+}
+
 extension SQL {
     private static let insertion = SQLText<EventColumn>(
         """
@@ -22,8 +27,11 @@ extension SQL {
         """
     )
 
-    private static let newestEntry = SQLText<EventColumn>(
-        "SELECT \(EventColumn.allCases.names) FROM event ORDER BY id DESC LIMIT 1"
+    private static let newestEntry = SQLText<MomentColumn>(
+        """
+        SELECT at, elapsed FROM (SELECT * FROM (SELECT id, at, elapsed FROM event ORDER BY id DESC LIMIT 1) \
+        UNION ALL SELECT * FROM (SELECT id, at, elapsed FROM piece ORDER BY id DESC LIMIT 1)) ORDER BY id DESC LIMIT 1
+        """
     )
 
     /// Appends an event and returns it with its id.

@@ -1,42 +1,13 @@
 import GRDB
 import InferqCore
 
-private enum DueColumn: CInt, NamedColumn {
-    case key, priority, crashes
-}
-
 /// What is due, and when.
 extension SQL {
-    private static let due = SQLText<DueColumn>(
-        """
-        SELECT \(DueColumn.allCases.names) FROM job WHERE model = ? AND phase = 1 ORDER BY priority DESC, key LIMIT ?
-        """
-    )
-
     private static let olderDue = SQLText<OnlyColumn>(
         """
         SELECT count(*) FROM (SELECT 1 FROM job WHERE model = ? AND phase = 1 AND priority = ? AND key < ? LIMIT ?)
         """
     )
-
-    /// The first due jobs of a model, by priority, then age.
-    static func dueJobs(_ db: Database, model: Int64, limit: Int) throws -> [Candidate] {
-        try db.with(due) { row in
-            try row.bind(model)
-            try row.bind(limit)
-            var candidates: [Candidate] = []
-            while try row.step() {
-                candidates.append(
-                    Candidate(
-                        key: JobKey(value: try row.int64(.key)),
-                        priority: try row.int(.priority),
-                        isSuspect: try row.int(.crashes) >= Job.crashesOfSuspect
-                    )
-                )
-            }
-            return candidates
-        }
-    }
 
     /// Jobs whose pause is over (by a millisecond: both ends of it were cut off to one) or whose `run_at` has come, the
     /// earliest first; at most `limit` of each.
@@ -86,30 +57,31 @@ extension SQL {
         return try Int64.fetchAll(statement).map(JobKey.init(value:))
     }
 
-    /// How many jobs of each model and priority are pending: read once, at the start, from the index alone.
-    static func pendingCounts(_ db: Database) throws -> [(model: Int64, priority: Int, isDue: Bool, count: Int)] {
-        let due = try db.cachedStatement(
-            sql: "SELECT model, priority, count(*) FROM job INDEXED BY job_due WHERE phase = 1 GROUP BY 1, 2"
-        )
-        // One index each.
-        let waiting = try ["IS NULL", "IS NOT NULL"].map { kind in
-            try db.cachedStatement(
-                sql: "SELECT model, priority, count(*) FROM job WHERE phase = 0 AND due \(kind) GROUP BY 1, 2"
-            )
-        }
-        return try Row.fetchCursor(due).array { ($0[0], $0[1], true, $0[2]) }
-            + waiting.flatMap { try Row.fetchCursor($0).array { ($0[0], $0[1], false, $0[2]) } }
-    }
-
-    /// How many due jobs of the same model and priority are older, counted up to `limit`.
-    static func olderDueJobs(_ db: Database, model: Int64, priority: Int, key: JobKey, limit: Int) throws -> Int {
-        try db.with(olderDue) { row in
+    /// How many due jobs of the same model and priority are older; nil when there are `limit` or more.
+    static func olderDueJobs(_ db: Database, model: Int64, priority: Int, key: JobKey, limit: Int) throws -> Int? {
+        let count = try db.with(olderDue) { row in
             try row.bind(model)
             try row.bind(priority)
             try row.bind(key)
             try row.bind(limit)
             return try row.step() ? try row.int(.value) : 0
         }
+        return count < limit ? count : nil
+    }
+
+    /// The same of one client's jobs; nil when `limit` or more are older, whatever their priority: the index has them by age.
+    static func olderDueJobs(
+        _ db: Database, of client: Int64, model: Int64, priority: Int, key: JobKey, limit: Int
+    ) throws -> Int? {
+        let statement = try db.cachedStatement(
+            sql: """
+                SELECT count(*), ifnull(sum(priority = ?), 0) FROM (SELECT priority FROM \(jobs(of: client)) \
+                AND model = ? AND phase = 1 AND key < ? ORDER BY key LIMIT ?)
+                """
+        )
+        let found = try Row.fetchCursor(statement, arguments: [priority, client, model, key.value, limit])
+            .first { row in (seen: row[0] as Int, count: row[1] as Int) }
+        return found.flatMap { $0.seen < limit ? $0.count : nil }
     }
 }
 
@@ -138,11 +110,19 @@ extension SQL {
     }
 
     /// A run of one model's jobs in one phase, newest first.
-    static func listedKeys(_ db: Database, model: Int64, phase: Int, _ span: Span) throws -> [JobKey] {
+    ///
+    /// - Parameter client: whose jobs; nil: everybody's.
+    static func listedKeys(
+        _ db: Database, model: Int64, client: Int64? = nil, phase: Int, _ span: Span
+    ) throws -> [JobKey] {
         let sql = SQLText<OnlyColumn>(
-            "SELECT key FROM job WHERE model = ? AND phase = ? AND \(span.condition) ORDER BY key DESC LIMIT ?"
+            """
+            SELECT key FROM \(jobs(of: client)) AND model = ? AND phase = ? AND \(span.condition) \
+            ORDER BY key DESC LIMIT ?
+            """
         )
         return try db.with(sql) { row in
+            if let client { try row.bind(client) }
             try row.bind(model)
             try row.bind(phase)
             try span.bind(&row)
@@ -152,8 +132,19 @@ extension SQL {
         }
     }
 
+    /// The table and the first condition of a question for one client's jobs, or for everybody's.
+    ///
+    /// The index has no jobs of "anonymous": for those, the rows of all are looked at.
+    static func jobs(of client: Int64?) -> String {
+        switch client {
+        case nil: "job WHERE TRUE"
+        case ClientNames.anonymous: "job WHERE client = ?"
+        default: "job INDEXED BY job_of_client WHERE client = ? AND client > \(ClientNames.anonymous)"
+        }
+    }
+
     /// All jobs, newest first.
-    static func listedJobs(_ db: Database, _ span: Span, _ names: ModelNames) throws -> [Job] {
+    static func listedJobs(_ db: Database, _ span: Span, _ names: StoredNames) throws -> [Job] {
         let sql = SQLText<JobColumn>("SELECT \(head) FROM job WHERE \(span.condition) ORDER BY key DESC LIMIT ?")
         return try db.with(sql) { row in
             try span.bind(&row)

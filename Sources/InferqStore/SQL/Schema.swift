@@ -1,4 +1,5 @@
 import GRDB
+import InferqCore
 
 /// The tables, and how an older store becomes a current one. A released migration is never edited.
 enum Schema {
@@ -8,7 +9,7 @@ enum Schema {
 
     /// The n-th one makes a store of schema n one of schema n + 1, in a transaction of ``StoreUpgrade``; ``create(_:)``
     /// makes a new store as they would leave it.
-    static let migrations: [Migration] = [addCalls]
+    static let migrations: [Migration] = [addCalls, addStreams, addClients]
     /// Grows with every migration; a store with a larger one was written by a newer program.
     static var version: Int32 { 1 + Int32(migrations.count) }
 
@@ -26,12 +27,16 @@ enum Schema {
                     paused INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1))
                 ) STRICT;
 
+                \(clients)
+
                 -- phase: 0 waits for run_at, 1 due, 2 running, 3 completed, 4 failed, 5 cancelled
                 CREATE TABLE job (
                     key INTEGER PRIMARY KEY,
                     id BLOB NOT NULL CHECK (length(id) = 16),
                     event_id BLOB NOT NULL CHECK (length(event_id) = 16),
                     model INTEGER NOT NULL REFERENCES model (id),
+                    -- null: of before there were clients
+                    client INTEGER REFERENCES client (id),
                     phase INTEGER NOT NULL CHECK (phase BETWEEN 0 AND 5),
                     priority INTEGER NOT NULL CHECK (priority BETWEEN -100 AND 100),
                     -- *_at: by the wall clock, as they are shown; due, expiry, ended: by the store's own clock
@@ -69,6 +74,10 @@ enum Schema {
                     output_note TEXT,
                     -- JSON: status and header fields of the answer to a call
                     output_head BLOB,
+                    -- the output is the pieces of this attempt
+                    output_attempt INTEGER,
+                    -- bytes that pieces take
+                    streamed INTEGER NOT NULL DEFAULT 0,
                     output_digest BLOB,
                     output_file TEXT,
                     layers_from INTEGER,
@@ -80,14 +89,14 @@ enum Schema {
                     CHECK (phase < 3 OR phase = 4 OR error IS NULL)
                 ) STRICT;
 
-                -- the scheduler's question: the next due job of a model, by priority, then age
-                CREATE INDEX job_due ON job (model, priority DESC, key) WHERE phase = 1;
+                \(dueIndex)
                 CREATE INDEX job_waiting ON job (run_at) WHERE phase = 0 AND due IS NULL;
                 CREATE INDEX job_pausing ON job (due) WHERE phase = 0 AND due IS NOT NULL;
                 CREATE INDEX job_expiring ON job (expiry)
                     WHERE expiry IS NOT NULL AND attempt = 0 AND phase < 2;
                 -- every list is a merge of runs of this one
                 CREATE INDEX job_listed ON job (model, phase, key);
+                \(clientIndex)
                 \(openCallsIndex)
                 -- the sweep for orphans at the start asks for each file that there is
                 CREATE INDEX job_input_file ON job (input_file) WHERE input_file IS NOT NULL;
@@ -109,7 +118,10 @@ enum Schema {
 
                 CREATE INDEX event_of_job ON event (job);
 
-                -- a key lives as long as its job, and for a day at least unless a client deletes the job
+                \(pieces)
+
+                -- a key lives as long as its job, and for a day at least unless a client deletes the job; before one
+                -- of a client other than "anonymous" stand the client's number and a space, which no key has
                 CREATE TABLE idempotency (
                     key TEXT PRIMARY KEY,
                     digest BLOB NOT NULL CHECK (length(digest) = 32),
@@ -123,6 +135,7 @@ enum Schema {
                     job INTEGER NOT NULL UNIQUE,
                     id BLOB NOT NULL,
                     event_id BLOB NOT NULL,
+                    client INTEGER REFERENCES client (id),
                     at INTEGER NOT NULL
                 ) STRICT;
 
@@ -173,6 +186,46 @@ enum Schema {
     /// The start's question: whose clients went away with the process before.
     private static let openCallsIndex = "CREATE INDEX job_open_call ON job (key) WHERE call IS NOT NULL AND phase < 3;"
 
+    /// Whose jobs they are. A client gets its row along with its first job.
+    private static let clients = """
+        CREATE TABLE client (
+            id INTEGER PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE
+        ) STRICT;
+
+        INSERT INTO client (id, name) VALUES (\(ClientNames.anonymous), '\(ClientName.anonymous)');
+        """
+
+    /// The scheduler's question: the next due job of a model, by priority, then age, and of which clients.
+    private static let dueIndex = "CREATE INDEX job_due ON job (model, priority DESC, key, client) WHERE phase = 1;"
+
+    /// Every list of one client's jobs is a merge of runs of this one. Where all jobs are everybody's, it is empty. With the
+    /// priority it tells the client's due jobs in their order as well.
+    private static let clientIndex = """
+        CREATE INDEX job_of_client ON job (client, model, phase, key, priority) WHERE client > \(ClientNames.anonymous);
+        """
+
+    /// Answers as they come. Their ids are of the one sequence of events, so that listeners who ask for both have one order;
+    /// a table of their own keeps those who do not ask from wading through them.
+    private static let pieces = """
+        CREATE TABLE piece (
+            id INTEGER PRIMARY KEY,
+            job INTEGER NOT NULL,
+            attempt INTEGER NOT NULL,
+            -- of the attempt: the first is 1
+            number INTEGER NOT NULL,
+            -- bytes of the attempt's answer before it
+            start INTEGER NOT NULL,
+            at INTEGER NOT NULL,
+            elapsed INTEGER NOT NULL,
+            -- JSON, of the first piece: what the answer's head says
+            head BLOB,
+            bytes BLOB NOT NULL
+        ) STRICT;
+
+        CREATE INDEX piece_of_job ON piece (job);
+        """
+
     private static let countingTriggers = """
         CREATE TRIGGER count_ended AFTER UPDATE OF phase ON job WHEN NEW.phase >= 3 AND OLD.phase < 3 BEGIN
             UPDATE ended SET jobs = jobs + 1, bytes = bytes + \(size("NEW")) WHERE one = 1;
@@ -207,13 +260,43 @@ enum Schema {
         )
     }
 
+    /// Streams: answers are stored as they come.
+    private static func addStreams(_ db: Database) throws {
+        try db.execute(
+            sql: """
+                ALTER TABLE job ADD COLUMN output_attempt INTEGER;
+                ALTER TABLE job ADD COLUMN streamed INTEGER NOT NULL DEFAULT 0;
+                \(pieces)
+                DROP TRIGGER count_ended;
+                DROP TRIGGER count_removed;
+                \(countingTriggers)
+                """
+        )
+    }
+
+    /// Clients: each job belongs to one; those of before belong to none.
+    private static func addClients(_ db: Database) throws {
+        try db.execute(
+            sql: """
+                \(clients)
+                ALTER TABLE job ADD COLUMN client INTEGER REFERENCES client (id);
+                ALTER TABLE tombstone ADD COLUMN client INTEGER REFERENCES client (id);
+                \(clientIndex)
+                DROP INDEX job_due;
+                \(dueIndex)
+                """
+        )
+    }
+
     /// What a job takes in the store, in bytes: its bodies, wherever they lie, and what its events carry.
     ///
     /// The same before and after the job has ended: its final event does not count. The first term stands for the row,
     /// its entries in the indexes and three small events, as measured with a million jobs.
     static func size(_ job: String) -> String {
         """
-        (1024 + \(job).input_size + ifnull(\(job).output_size, 0) + ifnull(length(\(job).metadata), 0) \
+        (1024 + \(job).input_size + \(job).streamed \
+        + CASE WHEN \(job).output_attempt IS NULL THEN ifnull(\(job).output_size, 0) ELSE 0 END \
+        + ifnull(length(\(job).metadata), 0) \
         + ifnull(length(\(job).call), 0) + ifnull(length(\(job).layers), 0) + ifnull(length(\(job).error), 0) \
         + CASE WHEN \(job).reports + \(job).failures = 0 THEN 0 ELSE (SELECT \
         ifnull(sum(64 + ifnull(length(detail), 0) + ifnull(length(error), 0)), 0) \

@@ -15,6 +15,8 @@ struct ClientError: Error, Sendable {
         case refused(status: Int, retryAfter: Duration?)
         /// The job ended in ERROR or was cancelled.
         case jobEnded
+        /// A file cannot be made or changed.
+        case cannotCreate
         /// This host does not give what the command needs.
         case host
         /// What was to be printed could not be.
@@ -40,6 +42,7 @@ struct ClientError: Error, Sendable {
         case .unreachable, .broken, .unreadable: ExitCode(69)
         case .refused(let status, _): isTemporary || status >= 500 ? ExitCode(69) : ExitCode(64)
         case .jobEnded: ExitCode(1)
+        case .cannotCreate: Exit.cannotCreate
         case .host: Exit.host
         case .output: ExitCode(74)
         // What a shell shows for a program that SIGPIPE ended: 128 and the signal's number.
@@ -59,7 +62,7 @@ struct ClientError: Error, Sendable {
         switch cause {
         case .unreachable, .broken: true
         case .refused(let status, _): [408, 429, 500, 502, 503, 504, 507].contains(status)
-        case .usage, .unreadable, .jobEnded, .host, .output, .readerGone: false
+        case .usage, .unreadable, .jobEnded, .cannotCreate, .host, .output, .readerGone: false
         }
     }
 

@@ -19,6 +19,11 @@ struct ConnectionFailure {
         self.advice = advice
     }
 
+    private static let untrusted = "its certificate is not trusted here"
+
+    /// Whether nobody who is trusted here has signed the server's certificate.
+    var isUntrusted: Bool { reason == Self.untrusted }
+
     init(_ error: any Error) {
         self =
             switch error {
@@ -58,6 +63,8 @@ struct ConnectionFailure {
         case .silent: Self(.broken, "nothing came for too long")
         case .answerTooLong: Self(.broken, "its answer is too long")
         case .bodyLengthChanged: Self(.broken, "what was to be sent changed its length meanwhile")
+        case .unreadableCA(""): Self(.broken, "the certificates that this host trusts cannot be read")
+        case .unreadableCA(let file): Self(.broken, "\(file.quoted()) cannot be read, or holds no certificate in PEM")
         case .closedEarly, .cutOff, .shutDown, .unreadableURL: Self(.broken, "it was closed")
         case .headTooLarge, .notHTTP:
             Self(
@@ -75,8 +82,8 @@ struct ConnectionFailure {
             return Self(.unreadable, "it does not speak TLS", advice: "write http://, or name another with --url")
         }
         if text.contains("CERTIFICATE_VERIFY_FAILED") || text.contains("unableToValidateCertificate") {
-            let advice = "add who has signed it to the certificates that this host trusts"
-            return Self(.unreadable, "its certificate is not trusted here", advice: advice)
+            let advice = "name a file with who has signed it with --ca, or add it to those that this host trusts"
+            return Self(.unreadable, untrusted, advice: advice)
         }
         if case .handshakeFailed(.sslError) = error, !text.contains("EOF") {
             return Self(.unreadable, "the TLS handshake failed", advice: "look at its log, or name another with --url")

@@ -1,3 +1,5 @@
+import Glibc
+
 /// Where a gateway is reached.
 enum GatewayAddress: Sendable, Equatable, CustomStringConvertible {
     /// `base` is a URL without a slash at its end; `host` is what to send as Host.
@@ -6,10 +8,15 @@ enum GatewayAddress: Sendable, Equatable, CustomStringConvertible {
     case unix(path: String)
 
     /// Where the packaged and the bare gateway listen, in the order in which they are tried.
-    static let usual: [GatewayAddress] = [
-        .unix(path: "/run/inferq/inferq.sock"),
-        .web(base: "http://127.0.0.1:8484", host: "127.0.0.1:8484"),
-    ]
+    ///
+    /// - Parameter isRoot: whether root asks.
+    static func usual(isRoot: Bool = geteuid() == 0) -> [GatewayAddress] {
+        let all: [GatewayAddress] = [
+            .unix(path: "/run/inferq/inferq.sock"), .web(base: "http://127.0.0.1:8484", host: "127.0.0.1:8484"),
+        ]
+        // For root alone, who has every right there.
+        return isRoot ? [.unix(path: "/run/inferq/inferq-admin.sock")] + all : all
+    }
 
     /// Reads `http://host:port`, with `https` and a path before the gateway's own too, or `unix:/path`.
     init(_ text: String) throws(Refusal) {
@@ -42,7 +49,7 @@ enum GatewayAddress: Sendable, Equatable, CustomStringConvertible {
     /// The addresses to try: the flag's, or else the variable's, or else the usual ones.
     static func candidates(flag: String?, variable: String?) throws(ClientError) -> [GatewayAddress] {
         let given = flag.map { ($0, "--url") } ?? variable.flatMap { $0.isEmpty ? nil : ($0, "INFERQ_URL") }
-        guard let (text, source) = given else { return usual }
+        guard let (text, source) = given else { return usual() }
         do {
             return [try GatewayAddress(text)]
         } catch {

@@ -1,3 +1,4 @@
+import InferqCore
 import InferqHTTP
 import NIOCore
 import NIOHTTP1
@@ -14,7 +15,16 @@ struct GatewayClient: Sendable {
         var contentType: String { headers.first(name: "Content-Type") ?? "" }
     }
 
+    /// What is shown to a gateway, and who is believed to be one.
+    struct Credentials: Sendable {
+        /// Shown with each request over the network: on a Unix socket the socket decides.
+        var key: AccessKey?
+        /// A PEM file of who has signed the certificate of an `https` gateway; empty: this host decides.
+        var ca = ""
+    }
+
     let address: GatewayAddress
+    private let credentials: Credentials
     private let http: HTTPClient
 
     /// Runs `body` with a client of the first address at which something answers; a single one is not asked first.
@@ -22,21 +32,29 @@ struct GatewayClient: Sendable {
     /// - Parameter silence: how long an answer may stand still.
     static func withClient<Result>(
         of candidates: [GatewayAddress],
+        _ credentials: Credentials,
         // A stream that is silent for longer than six heartbeats has lost its connection without a word.
         silence: Duration = .seconds(90),
         _ body: (GatewayClient) async throws -> Result
     ) async throws -> Result {
         try await HTTPClient.withClient(silence: silence) { http in
-            try await body(find(candidates, http))
+            try await body(find(candidates, credentials, http))
         }
     }
 
-    private static func find(_ candidates: [GatewayAddress], _ http: HTTPClient) async throws -> GatewayClient {
-        if candidates.count == 1 { return GatewayClient(address: candidates[0], http: http) }
+    private static func find(
+        _ candidates: [GatewayAddress],
+        _ credentials: Credentials,
+        _ http: HTTPClient
+    ) async throws -> GatewayClient {
+        if candidates.count == 1 {
+            return GatewayClient(address: candidates[0], credentials: credentials, http: http)
+        }
         var tried: [String] = []
         for address in candidates {
-            let client = GatewayClient(address: address, http: http)
+            let client = GatewayClient(address: address, credentials: credentials, http: http)
             do {
+                // Without the key: nobody knows yet who answers there.
                 _ = try await client.send(.GET, "/livez", headers: [:], body: nil, within: .seconds(5))
                 return client
             } catch let error where !(error is CancellationError) {
@@ -50,6 +68,10 @@ struct GatewayClient: Sendable {
         try await request(.GET, path, headers: headers, body: nil)
     }
 
+    func head(_ path: String) async throws -> Answer {
+        try await request(.HEAD, path, headers: [:], body: nil)
+    }
+
     func post(_ path: String, headers: HTTPHeaders = [:], body: ClientRequest.Body? = nil) async throws -> Answer {
         try await request(.POST, path, headers: headers, body: body)
     }
@@ -61,9 +83,9 @@ struct GatewayClient: Sendable {
     /// Gives the answer's body to `hear`, chunk by chunk, until it ends or `hear` has heard enough.
     ///
     /// - Parameter hear: Returns whether it wants more.
-    func read(_ answer: Answer, _ hear: ([UInt8]) throws -> Bool) async throws {
+    func read(_ answer: Answer, _ hear: ([UInt8]) async throws -> Bool) async throws {
         try await naming(address) {
-            try await answer.answer.read { try hear(Array($0.readableBytesView)) }
+            try await answer.answer.forEachPart { try await hear(Array($0.readableBytesView)) }
         }
     }
 
@@ -90,7 +112,11 @@ struct GatewayClient: Sendable {
         headers: HTTPHeaders,
         body: ClientRequest.Body?
     ) async throws -> Answer {
-        let answer = try await naming(address) {
+        var headers = headers
+        if let key = credentials.key, case .web = address {
+            headers.replaceOrAdd(name: "Authorization", value: "Bearer \(key.text)")
+        }
+        let answer = try await naming(address) { [headers] in
             try await send(method, path, headers: headers, body: body)
         }
         guard answer.status < 300 || answer.status == 304 else { throw await problem(answer) }
@@ -105,9 +131,20 @@ struct GatewayClient: Sendable {
         within limit: Duration? = nil
     ) async throws -> Answer {
         var request = ClientRequest(method, address.url(path), headers: headers, body: body)
+        request.ca = credentials.ca
         request.headers.replaceOrAdd(name: "Host", value: address.host)
         request.headers.replaceOrAdd(name: "User-Agent", value: "inferq")
         return Answer(answer: try await http.send(request, within: limit))
+    }
+
+    /// Why the gateway does not let this client in.
+    private var keyProblem: String {
+        guard credentials.key != nil else {
+            let advice = "put it into INFERQ_KEY, name its file in INFERQ_KEY_FILE, or use the Unix socket"
+            return "the gateway at \(address) asks for a key; \(advice)"
+        }
+        return
+            "the gateway at \(address) does not take this key: it is unknown, was revoked or has expired; ask for another one"
     }
 
     /// The gateway's own sentence if it gave one; a proxy between may answer anything.
@@ -115,6 +152,9 @@ struct GatewayClient: Sendable {
         let seconds = answer.headers.first(name: "Retry-After").flatMap { Int($0) }
         let retryAfter = seconds.flatMap { (0...86_400).contains($0) ? Duration.seconds($0) : nil }
         let cause = ClientError.Cause.refused(status: answer.status, retryAfter: retryAfter)
+        if answer.status == 401, answer.headers.first(name: "WWW-Authenticate")?.hasPrefix("Bearer") == true {
+            return ClientError(cause, keyProblem)
+        }
         // A body that breaks off or is not a problem document leaves the status, which says enough.
         if let bytes = try? await bytes(of: answer, limit: 64 << 10), let sentence = ProblemDocument.sentence(bytes) {
             return ClientError(cause, sentence)

@@ -1,4 +1,5 @@
 import ArgumentParser
+import InferqHTTP
 
 /// How a client command finds the gateway.
 struct GatewayOptions: ParsableArguments {
@@ -13,9 +14,47 @@ struct GatewayOptions: ParsableArguments {
     )
     var url: String?
 
+    @Flag(
+        name: .customLong("key-stdin"),
+        help: ArgumentHelp(
+            "Read the key for the gateway from standard input.",
+            discussion: "Without it INFERQ_KEY, and without that the file named by INFERQ_KEY_FILE."
+        )
+    )
+    var takesKeyFromStandardInput = false
+
+    @Option(
+        help: ArgumentHelp(
+            "A PEM file of who has signed the certificate of an https gateway; else this host decides.",
+            valueName: "file"
+        )
+    )
+    var ca: String?
+
+    /// The key to show, if one is given, and who is believed.
+    func credentials() throws(ClientError) -> GatewayClient.Credentials {
+        let key = takesKeyFromStandardInput ? try ClientKey.fromStandardInput() : try ClientKey.fromEnvironment()
+        return GatewayClient.Credentials(key: key, ca: try authority())
+    }
+
+    /// The file of `--ca`, in which there are certificates; empty without one.
+    private func authority() throws(ClientError) -> String {
+        guard let ca else { return "" }
+        do throws(Refusal) {
+            let bytes = try SettingsFiles.contents(of: ca, largest: SettingsFiles.largest)
+            guard let bytes else { throw Refusal("there is no such file", "correct the path") }
+            guard CertificateFacts(pem: bytes) != nil else {
+                throw Refusal("the file holds no certificate in PEM", "name a file with -----BEGIN CERTIFICATE-----")
+            }
+            return ca
+        } catch {
+            throw ClientError(.usage, "--ca \(ca.quoted()): \(error.what); \(error.advice)")
+        }
+    }
+
     /// Runs `body` with a client of the gateway.
     func withGateway<Result>(_ body: (GatewayClient) async throws -> Result) async throws -> Result {
         let candidates = try GatewayAddress.candidates(flag: url, variable: Environment["INFERQ_URL"])
-        return try await GatewayClient.withClient(of: candidates, body)
+        return try await GatewayClient.withClient(of: candidates, try credentials(), body)
     }
 }

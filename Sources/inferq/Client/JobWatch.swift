@@ -12,6 +12,8 @@ struct JobWatch {
     let client: GatewayClient
     let eventID: String
     let firstContact: FirstContact
+    /// Whether the events that bring parts of the answer are given, too.
+    var withOutput = false
 
     /// Gives every event to `hear`, once and in order, until the job has ended.
     ///
@@ -19,21 +21,24 @@ struct JobWatch {
     /// - Returns: The final event.
     /// - Throws: ``ClientError``: an answer that no waiting changes (404, 410), a gateway that stays away for
     ///   ``Outage/patience``, or what `hear` threw.
-    func follow(_ hear: (WatchedEvent) throws -> Void, complain: (String) -> Void) async throws -> WatchedEvent {
+    func follow(_ hear: (WatchedEvent) async throws -> Void, complain: (String) -> Void) async throws -> WatchedEvent {
         var stream = EventStream()
         var outage = Outage()
         var isContacted = firstContact == .made
         while true {
             var reason: ClientError?
+            var isHeard = true
             do {
                 let last = try await listen(&stream) { event in
                     outage.end()
-                    try hear(event)
+                    isHeard = false
+                    try await hear(event)
+                    isHeard = true
                 } opened: {
                     isContacted = true
                 }
                 if let last { return last }
-            } catch let error as ClientError where error.isTemporary {
+            } catch let error as ClientError where error.isTemporary && isHeard {
                 if !isContacted, error.status == nil { throw error }
                 reason = error
             }
@@ -59,13 +64,14 @@ struct JobWatch {
     /// One connection: nil if it ended before the job did.
     private func listen(
         _ stream: inout EventStream,
-        _ hear: (WatchedEvent) throws -> Void,
+        _ hear: (WatchedEvent) async throws -> Void,
         opened: () -> Void
     ) async throws -> WatchedEvent? {
         stream.restart()
         var headers: HTTPHeaders = ["Accept": "text/event-stream"]
         if !stream.lastEventID.isEmpty { headers.add(name: "Last-Event-ID", value: stream.lastEventID) }
-        let answer = try await client.get("/v1/async/notify/\(eventID)", headers: headers)
+        let answer = try await client.get(
+            "/v1/async/notify/\(eventID)\(withOutput ? "?output=true" : "")", headers: headers)
         guard answer.status != 204 else {
             throw ClientError(.unreadable, "the job has ended, but the gateway does not give its final event")
         }
@@ -86,7 +92,7 @@ struct JobWatch {
             }
             for event in events {
                 let event = try WatchedEvent(event)
-                try hear(event)
+                try await hear(event)
                 if event.isLast { last = event }
             }
             return last == nil

@@ -1,4 +1,3 @@
-import Foundation
 import InferqHTTP
 
 /// Where a command that needs the Unix socket looks for it, and the configuration that names the store.
@@ -22,26 +21,20 @@ struct LocalGateways {
         let usual = try GatewayAddress.candidates(flag: options.url, variable: Environment["INFERQ_URL"])
         // Another configuration means another gateway: the usual ones are not asked then.
         guard !isNamed, let settings = try? load() else { return usual }
-        let sockets = settings.listen.compactMap { address -> GatewayAddress? in
-            if case .unix(let path) = address { .unix(path: path) } else { nil }
+        // That of root first: in mode keys what is asked here is to be had there alone.
+        let listened = settings.listen.filter { $0.role == .admin } + settings.listen.filter { $0.role != .admin }
+        let sockets = listened.compactMap { address -> GatewayAddress? in
+            if case .unix(let path) = address.place { .unix(path: path) } else { nil }
         }
         if config != nil || !(Environment["INFERQ_CONFIG"] ?? "").isEmpty { return sockets }
         return sockets + usual.filter { !sockets.contains($0) }
     }
 
-    /// - Throws: the exit code of a wrong configuration, after its problems were said.
-    func settings() throws -> Settings {
-        do {
-            return try load()
-        } catch {
-            for problem in error.all { StandardError.write("inferq: \(problem)") }
-            throw Exit.configuration
-        }
-    }
+    /// For a gateway that is not reached by a Unix socket.
+    func credentials() throws(ClientError) -> GatewayClient.Credentials { try options.credentials() }
 
-    func load() throws(SettingsProblems) -> Settings {
-        try Settings.load(
-            environment: ProcessInfo.processInfo.environment, flags: SettingsFlags(config: config, sockets: .given)
-        )
-    }
+    /// - Throws: the exit code of a wrong configuration, after its problems were said.
+    func settings() throws -> Settings { try ConfigurationOptions.settings(config) }
+
+    func load() throws(SettingsProblems) -> Settings { try ConfigurationOptions.load(config) }
 }

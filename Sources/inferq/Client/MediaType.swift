@@ -1,3 +1,5 @@
+import InferqCore
+
 /// Content types, and the names of files that tell them.
 enum MediaType {
     /// By the file's extension, nil if it is not known.
@@ -15,7 +17,17 @@ enum MediaType {
 
     /// What a terminal can show.
     static func isText(_ type: String) -> Bool {
-        isJSON(type) || essence(type).hasPrefix("text/")
+        isJSON(type) || isReadAsItComes(type)
+    }
+
+    /// Text whose beginning is of use to a reader before its end has come.
+    static func isReadAsItComes(_ type: String) -> Bool {
+        framing(of: type) != nil || essence(type).hasPrefix("text/")
+    }
+
+    /// Nil for a type of answers that have no frames.
+    static func framing(of type: String) -> StreamFraming? {
+        StreamFraming(essence: essence(type))
     }
 
     /// Whether the text can stand in a header as a content type.

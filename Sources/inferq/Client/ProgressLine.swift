@@ -37,7 +37,15 @@ final class ProgressLine: Sendable {
 
     private enum State {
         case showing(Content)
+        case hidden(Content)
         case finished
+
+        var content: Content? {
+            switch self {
+            case .showing(let content), .hidden(let content): content
+            case .finished: nil
+            }
+        }
     }
 
     private let terminal: Terminal
@@ -68,24 +76,61 @@ final class ProgressLine: Sendable {
     /// Takes the line away; it does not come back.
     func finish() {
         state.withLock { state in
-            guard case .showing = state else { return }
+            if case .showing = state { erase() }
             state = .finished
-            terminal.write("\r\u{1B}[K")
         }
+    }
+
+    /// Takes the line away until ``reveal()``.
+    func hide() {
+        state.withLock { state in
+            guard case .showing(let content) = state else { return }
+            state = .hidden(content)
+            erase()
+        }
+    }
+
+    func reveal() {
+        state.withLock { state in
+            guard case .hidden(let content) = state else { return }
+            state = .showing(content)
+            draw(content)
+        }
+    }
+
+    /// Writes a line that stays.
+    func write(above text: String) {
+        state.withLock { state in
+            if case .showing = state { erase() }
+            terminal.write(text + "\n")
+            if case .showing(let content) = state { draw(content) }
+        }
+    }
+
+    private func erase() {
+        terminal.write("\r\u{1B}[K")
     }
 
     /// Under the lock as a whole: what is drawn after ``finish()`` would stay on the terminal.
     private func draw(_ change: (inout Content) -> Void) {
         state.withLock { state in
-            guard case .showing(var content) = state else { return }
+            guard var content = state.content else { return }
             change(&content)
-            state = .showing(content)
-            let status = Terminal.padded(content.status)
-            let rest = content.parts(elapsed: .now - began).joined(separator: "  ")
-            // One column stays free: some terminals go to the next line when the last one is written.
-            let text = Self.cut("  " + rest, to: terminal.columns - 1 - status.count)
-            terminal.write("\r" + terminal.status(content.status) + text + "\u{1B}[K")
+            if case .hidden = state {
+                state = .hidden(content)
+            } else {
+                state = .showing(content)
+                draw(content)
+            }
         }
+    }
+
+    private func draw(_ content: Content) {
+        let status = Terminal.padded(content.status)
+        let rest = content.parts(elapsed: .now - began).joined(separator: "  ")
+        // One column stays free: some terminals go to the next line when the last one is written.
+        let text = Self.cut("  " + rest, to: terminal.columns - 1 - status.count)
+        terminal.write("\r" + terminal.status(content.status) + text + "\u{1B}[K")
     }
 
     /// The beginning of the text that fits; from U+1100 on a character may take two columns.

@@ -3,11 +3,23 @@ import InferqCore
 
 /// One event of a job, as a listener gets it.
 struct WatchedEvent: Sendable {
+    /// Bytes of the answer to one attempt.
+    struct Piece: Sendable, Equatable {
+        let attempt: Int
+        /// Bytes of the answer before it.
+        let start: Int
+        let bytes: [UInt8]
+
+        var end: Int { start + bytes.count }
+    }
+
     let id: Int64
     let detailType: String
     let status: String
     /// The event's JSON object as it came, in one line.
     let json: String
+    /// The part of the answer that the event brings, if it does.
+    let piece: Piece?
     private let data: EventData
 
     /// - Throws: ``ClientError`` if the event is not one of a gateway.
@@ -24,6 +36,7 @@ struct WatchedEvent: Sendable {
         status = envelope.status
         data = envelope.data ?? EventData()
         json = event.data
+        piece = detailType == "Inf:Task:Output" ? try data.piece : nil
     }
 
     var isLast: Bool { ["COMPLETED", "ERROR", "CANCELLED"].contains(status) }
@@ -33,6 +46,9 @@ struct WatchedEvent: Sendable {
         let rest = json.dropFirst()
         return "{\"id\":\(id)" + (rest == "}" ? "" : ",") + rest
     }
+
+    /// The job's id, if the event names it.
+    var jobID: String? { data.id }
 
     /// The attempt that the event tells of, if it does.
     var attempt: Int? { data.attempt }
@@ -120,8 +136,20 @@ private struct EventData: Decodable {
     var createdAt: String?
     var finishedAt: String?
     var layers = 0
+    var id: String?
+    var from: Int?
+    var text: String?
+    var base64: String?
 
     init() {}
+
+    var piece: WatchedEvent.Piece {
+        get throws(ClientError) {
+            let bytes = text.map { Array($0.utf8) } ?? base64.flatMap { Data(base64Encoded: $0) }.map { Array($0) }
+            guard let attempt, let from, let bytes else { throw .noEvent }
+            return WatchedEvent.Piece(attempt: attempt, start: from, bytes: bytes)
+        }
+    }
 
     init(from decoder: any Decoder) throws {
         let members = try decoder.container(keyedBy: CodingKeys.self)
@@ -133,10 +161,14 @@ private struct EventData: Decodable {
         createdAt = members.found(String.self, .createdAt)
         finishedAt = members.found(String.self, .finishedAt)
         layers = members.found([Anything].self, .layers)?.count ?? 0
+        id = members.found(String.self, .id)
+        from = members.found(Int.self, .from)
+        text = members.found(String.self, .text)
+        base64 = members.found(String.self, .base64)
     }
 
     enum CodingKeys: String, CodingKey {
-        case message, progress, attempt, error
+        case message, progress, attempt, error, id, from, text, base64
         case retryAt = "retry_at"
         case createdAt = "created_at"
         case finishedAt = "finished_at"

@@ -32,7 +32,9 @@ struct BackupCommand: ClientCommand {
         let gateways = LocalGateways(gateway, config: config)
         do {
             // A large store is copied before the first byte comes. A gateway that dies closes its socket at once.
-            try await GatewayClient.withClient(of: try gateways.candidates(), silence: .seconds(24 * 3600)) { client in
+            try await GatewayClient.withClient(
+                of: try gateways.candidates(), try gateways.credentials(), silence: .seconds(24 * 3600)
+            ) { client in
                 try await fetch(from: client, to: target)
             }
         } catch let error as ClientError where error.cause == .unreachable && !gateways.isNamed {

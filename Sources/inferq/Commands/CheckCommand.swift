@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Glibc
 
 /// `inferq check`: reads the configuration and says every problem, or what it understood.
 struct CheckCommand: ParsableCommand {
@@ -16,16 +17,27 @@ struct CheckCommand: ParsableCommand {
         do {
             let settings = try Settings.load(
                 environment: ProcessInfo.processInfo.environment,
-                flags: SettingsFlags(config: config, sockets: .given)
+                flags: SettingsFlags(config: config, sockets: .either)
             )
+            let identity = try settings.identity()
             print(settings.summary())
             if settings.listen.isEmpty {
                 StandardError.write("warning: listen is empty, so serve starts only with sockets from systemd")
             }
             for warning in settings.warnings { StandardError.write("warning: \(warning)") }
+            for problem in Self.unusedKeys(settings) { StandardError.write("warning: \(problem)") }
+            if let trouble = identity?.certificate.trouble(at: .now) { StandardError.write("warning: \(trouble)") }
         } catch {
             for problem in error.all { StandardError.write("\(problem)") }
             throw Exit.configuration
         }
+    }
+
+    /// What is wrong with the files of keys while nobody asks for any; nothing where this user may not read them.
+    private static func unusedKeys(_ settings: Settings) -> [SettingsProblem] {
+        guard settings.access.mode == .open, access(settings.access.keys, R_OK) == 0 else { return [] }
+        let problems = ProblemList()
+        _ = KeyFolder(settings.access.keys).read(problems: problems)
+        return problems.all
     }
 }

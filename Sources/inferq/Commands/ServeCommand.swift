@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import InferqCore
 import InferqHTTP
 import InferqStore
 
@@ -29,19 +30,28 @@ struct ServeCommand: AsyncParsableCommand {
         do {
             let endpoints = Systemd.endpoints(complain: logs.say)
             let flags = SettingsFlags(
-                config: config, listen: listen, sockets: endpoints.isEmpty ? .own : .given
+                config: config, listen: listen, sockets: endpoints.isEmpty ? .own : .given, listening: endpoints
             )
+            let identity = Live<TLSIdentity?>(nil)
+            let rules = Live<AccessPolicy?>(nil)
             let prepare: @Sendable () async throws -> PreparedGateway = {
-                let settings = try Settings.load(environment: environment, flags: flags)
+                let settings = try Settings.load(environment: environment, flags: flags) { broken in
+                    // A stranger hears nothing of a broken configuration, so far as it says that there are strangers.
+                    if broken.access.mode == .keys { rules.current = AccessPolicy(broken.access, broken.keys) }
+                }
+                rules.current = AccessPolicy(settings.access, settings.keys)
+                identity.current = try settings.identity()
                 let serve = Serve(
-                    settings: settings, flags: flags, environment: environment, inherited: endpoints, logs: logs
+                    settings: settings, flags: flags, environment: environment, inherited: endpoints,
+                    identity: identity, logs: logs
                 )
                 return PreparedGateway(serve: serve, queue: try await serve.open())
             }
             let prepared =
                 endpoints.isEmpty
                 ? try await prepare()
-                : try await Degraded.untilPrepared(endpoints: endpoints, logs: logs, prepare)
+                : try await Degraded.untilPrepared(
+                    endpoints: endpoints, identity: identity, rules: rules, logs: logs, prepare)
             if let prepared { try await prepared.serve.run(prepared.queue) }
         } catch let problems as SettingsProblems {
             for problem in problems.all { logs.say("inferq: \(problem)") }

@@ -1,15 +1,13 @@
 import ArgumentParser
-import Glibc
-import InferqCore
 
 struct SubmitCommand: ClientCommand {
     static let configuration = CommandConfiguration(
         commandName: "submit",
         abstract: "Submit a job.",
         discussion: """
-            Prints the job's id. With --watch it prints the output instead, when the job has COMPLETED, and exits with \
-            1 if the job ended otherwise. What the model server gets as its body is the input, byte for byte. With \
-            --path it is sent there, as the model server's own clients would.
+            Prints the job's id. With --watch it prints the output instead, a text as it comes and anything else when \
+            the job has COMPLETED, and exits with 1 if the job ended otherwise. What the model server gets as its body \
+            is the input, byte for byte. With --path it is sent there, as the model server's own clients would.
             """
     )
 
@@ -21,6 +19,9 @@ struct SubmitCommand: ClientCommand {
 
     @Flag(help: "Follow the job to its end and print its output.")
     var watch = false
+
+    @Flag(help: "With --watch: print the bytes of the output as they come, not the text of a stream.")
+    var raw = false
 
     @Option(
         parsing: .unconditional,
@@ -44,10 +45,17 @@ struct SubmitCommand: ClientCommand {
     @OptionGroup
     var gateway: GatewayOptions
 
+    func validate() throws {
+        if raw, !watch { throw ValidationError("--raw needs --watch") }
+    }
+
     func perform() async throws {
         if let path, !path.hasPrefix("/") || path.utf8.contains(where: { !(0x21...0x7E).contains($0) }) {
             let advice = "write for example /v1/chat/completions"
             throw ClientError(.usage, "--path \(path.quoted()) is no path of a server; \(advice)")
+        }
+        if gateway.takesKeyFromStandardInput, input == nil || input == "-" {
+            throw ClientError(.usage, "standard input holds the key, and so cannot be the input; name a file")
         }
         let options = try SubmitOptions(priority: priority, timeout: timeout, key: key)
         let input = try await JobInput.read(input, type: type)
@@ -77,63 +85,9 @@ struct SubmitCommand: ClientCommand {
 
     private func follow(_ record: JobRecord, _ client: GatewayClient) async throws {
         let flag = gateway.url.map { " --url \($0)" } ?? ""
-        StandardError.write("job \(record.id) accepted; watch it again with: inferq watch \(record.eventID)\(flag)")
-        let watch = JobWatch(client: client, eventID: record.eventID, firstContact: .made)
-        let last: WatchedEvent
-        if let terminal = Terminal(STDERR_FILENO) {
-            last = try await watch.follow(on: terminal)
-        } else {
-            last = try await watch.follow { event in
-                let status = Terminal.padded(event.status)
-                StandardError.write("\(Timestamp.now.rfc3339) \(status) \(event.text)")
-            } complain: { complaint in
-                StandardError.write("inferq: \(complaint.visible())")
-            }
-        }
-        switch last.status {
-        case "COMPLETED":
-            try await printOutput(of: record, watch)
-        case "CANCELLED":
-            throw ClientError(.jobEnded, "job \(record.id) was cancelled")
-        default:
-            throw ClientError(.jobEnded, "job \(record.id) failed (\(last.error ?? "no reason is known"))")
-        }
-    }
-
-    private func printOutput(of record: JobRecord, _ watch: JobWatch) async throws {
-        let path = "/v1/inference/\(record.id)/output"
-        let answer = try await watch.patiently { complaint in
-            StandardError.write("inferq: \(complaint.visible())")
-        } _: {
-            try await watch.client.get(path)
-        }
-        var count = 0
-        do {
-            guard !StandardOutput.isTerminal else {
-                if let problem = try await OutputText.show(answer, watch.client) {
-                    StandardError.write("\(problem); write it to a file with: inferq jobs output \(record.id) >FILE")
-                }
-                return
-            }
-            try await watch.client.read(answer) { bytes in
-                count += bytes.count
-                try StandardOutput.write(bytes)
-                return true
-            }
-        } catch let error as ClientError where error.cause == .broken {
-            let place = watch.client.address.url(path)
-            throw ClientError(.broken, "the output broke off after \(count) bytes; read it again at \(place)")
-        }
-    }
-}
-
-extension JobWatch {
-    /// Follows the job with a progress line, which is gone when this returns.
-    fileprivate func follow(on terminal: Terminal) async throws -> WatchedEvent {
-        let line = ProgressLine(on: terminal)
-        defer { line.finish() }
-        // Cancelled and awaited when this function returns.
-        async let _ = line.run()
-        return try await follow(line.show(_:), complain: line.show(note:))
+        let command = "inferq watch --output \(record.eventID)\(flag)"
+        StandardError.write("job \(record.id) accepted; watch it again with: \(command)")
+        let watch = JobWatch(client: client, eventID: record.eventID, firstContact: .made, withOutput: true)
+        try await OutputWatch.follow(watch, raw ? .raw : .text)
     }
 }

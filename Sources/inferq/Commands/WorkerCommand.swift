@@ -25,7 +25,7 @@ struct WorkerCommand: AsyncParsableCommand {
         let environment = ProcessInfo.processInfo.environment
         let logs = LogSetup(environment: environment)
         defer { logs.writer.flush() }
-        let flags = SettingsFlags(config: config, sockets: .given)
+        let flags = SettingsFlags(config: config, sockets: .unneeded)
         let settings: Settings
         do {
             settings = try Settings.load(environment: environment, flags: flags)
@@ -67,7 +67,7 @@ struct WorkerCommand: AsyncParsableCommand {
         let link = RedisLink(
             redis, settings.redis, id: id, outage: .noJobsCome, patienceWhenFull: Self.patienceWhenFull, logger: logger)
         let wheel = TimerWheel()
-        let server = ModelServer(wheel: wheel)
+        let server = ModelServer(wheel: wheel, stream: { settings.stream })
         let settingsOf = Dictionary(uniqueKeysWithValues: models.map { ($0.name, $0) })
         let http = HTTPClient(connect: .seconds(10))
         let bodies = GatewayBodies(http: http, wheel: wheel, logger: logger)

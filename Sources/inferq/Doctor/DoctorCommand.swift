@@ -6,7 +6,7 @@ import InferqCore
 struct DoctorCommand: ClientCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor",
-        abstract: "Check configuration, store, permissions, disk, Redis and model servers.",
+        abstract: "Check configuration, keys, certificate, store, permissions, disk, Redis and model servers.",
         discussion: """
             The store is checked through the gateway if one runs, else under its lock; either reads all of it. Changes \
             nothing. Exit codes: 0 nothing is wrong, 1 something is.
@@ -29,15 +29,21 @@ struct DoctorCommand: ClientCommand {
             if finding.verdict == .wrong { isWrong = true }
             try write(finding)
         }
-        let settings: Settings
+        var settings: Settings
+        let access: AccessExamination
         do {
             settings = try gateways.load()
+            access = AccessExamination(settings)
+            if settings.access.mode == .keys, let keys = access.keys { settings.keys = keys }
             try tell(.ok("configuration", settings.models.count == 1 ? "1 model" : "\(settings.models.count) models"))
-            for warning in settings.warnings { try tell(.note("configuration", warning)) }
+            let warnings = settings.warningsOfFiles + (access.keys == nil ? [] : settings.warningsOfKeys)
+            for warning in warnings { try tell(.note("configuration", warning)) }
         } catch let problems as SettingsProblems {
             for problem in problems.all { try tell(.wrong("configuration", "\(problem)")) }
             throw ExitCode(1)
         }
+        for finding in access.findings { try tell(finding) }
+        for finding in CertificateExamination.findings(settings, now: .now) { try tell(finding) }
         for finding in StoreExamination.files(settings.store) { try tell(finding) }
         for finding in try await StoreExamination.content(settings.store, gateways) { try tell(finding) }
         if let finding = NeighbourExamination.redis(settings) { try tell(finding) }

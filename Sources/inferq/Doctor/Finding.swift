@@ -23,6 +23,9 @@ struct Finding: Sendable, Equatable {
     /// One sentence without a full stop; of something wrong it says what to do.
     var sentence: String
 
+    /// So long before a key or a certificate ends it is named: whoever renews by themselves does it a month before.
+    static let notice: Duration = .seconds(21 * 86_400)
+
     static func ok(_ subject: String, _ sentence: String) -> Finding {
         Finding(verdict: .ok, subject: subject, sentence: sentence)
     }

@@ -88,6 +88,10 @@ enum NeighbourExamination {
             if failure.cause != .unreadable {
                 return .note(subject, sentence + "; look at its log if jobs have none either")
             }
+            if failure.isUntrusted {
+                let advice = "name a file with who has signed it in \(key).ca, or add it to those that this host trusts"
+                return .wrong(subject, "\(sentence); \(advice)")
+            }
             return .wrong(subject, sentence + "; correct \(key).url")
         }
     }
@@ -116,6 +120,7 @@ enum NeighbourExamination {
     ) {
         try await HTTPClient.withClient { http in
             var request = ClientRequest(method, url)
+            request.ca = model.ca
             for header in model.headers { request.headers.add(name: header.name, value: header.value) }
             let answer = try await http.send(request, within: .seconds(5))
             guard [301, 302, 303, 307, 308].contains(answer.status) else { return (answer.status, nil) }

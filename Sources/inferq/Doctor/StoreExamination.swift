@@ -72,8 +72,9 @@ enum StoreExamination {
     /// Through the gateway if one runs, else under the store's lock.
     static func content(_ store: StoreSettings, _ gateways: LocalGateways) async throws -> [Finding] {
         do {
-            return try await GatewayClient.withClient(of: try gateways.candidates(), silence: .seconds(24 * 3600)) {
-                client in
+            return try await GatewayClient.withClient(
+                of: try gateways.candidates(), try gateways.credentials(), silence: .seconds(24 * 3600)
+            ) { client in
                 let (check, _) = try await client.decoded(Check.self, client.get("/v1/store/check"))
                 return [.ok("gateway", "it answers at \(client.address)")] + check.findings
             }

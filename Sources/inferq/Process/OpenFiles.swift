@@ -18,7 +18,7 @@ enum OpenFiles {
     static func prepare(for command: String) {
         raiseLimit()
         // Nothing but the runtime's own.
-        let isAlone = ["check", "--help", "-h", "help", "--version", ""].contains(command)
+        let isAlone = ["check", "key", "--help", "-h", "help", "--version", ""].contains(command)
         let serves = ["serve", "worker"].contains(command)
         // A client waits for one answer at a time.
         if !serves { NIOSingletons.groupLoopCountSuggestion = 1 }

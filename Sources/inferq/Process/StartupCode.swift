@@ -1,4 +1,5 @@
-import Foundation
+import Glibc
+import InferqCore
 
 /// The code that only the start needs: most of what a linked-in runtime touches is never called again.
 enum StartupCode {
@@ -7,7 +8,7 @@ enum StartupCode {
     ///
     /// Code is never written, so its pages are as they are in the file.
     static func release() {
-        guard let maps = try? String(contentsOfFile: "/proc/self/maps", encoding: .utf8) else { return }
+        guard let maps = KernelFile.text("/proc/self/maps") else { return }
         for line in maps.split(separator: "\n") {
             // "start-end permissions offset device inode path", proc(5).
             let fields = line.split(separator: " ", maxSplits: 5, omittingEmptySubsequences: true)

@@ -1,3 +1,5 @@
+import InferqCore
+
 extension String {
     /// The text with everything escaped that could move the cursor, cut the line or turn the direction of writing, so
     /// that what a stranger wrote cannot forge a line of a log or of an error message.
@@ -23,6 +25,31 @@ extension String {
     /// ``visible(limit:)`` between quotation marks.
     func quoted(limit: Int = 60) -> String {
         "\"" + visible(limit: limit).replacing("\"", with: "\\\"") + "\""
+    }
+
+    /// The text with what looks like a client's key, or like the hash of one, cut short: neither belongs in a log.
+    func withoutKeys() -> String {
+        var result = ""
+        var word = ""
+        for scalar in unicodeScalars {
+            if scalar.isASCII && (UInt8(ascii: scalar).isLetterOrDigit || scalar == "_") {
+                word.unicodeScalars.append(scalar)
+            } else {
+                result += word.withoutKey
+                word = ""
+                result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + word.withoutKey
+    }
+
+    /// Of one word.
+    private var withoutKey: String {
+        if let prefix = firstRange(of: AccessKey.prefix), self[prefix.upperBound...].utf8.count >= 8 {
+            return self[..<prefix.upperBound] + "***"
+        }
+        let isHash = utf8.count >= 32 && utf8.allSatisfy { "0123456789abcdef".utf8.contains($0) }
+        return isHash ? prefix(8) + "***" : self
     }
 }
 

@@ -46,18 +46,40 @@ struct GatewayBodies: Sendable {
             case .failed(let reply): return .reply(reply)
             }
         }
-        let attempt = Attempt(
+        var attempt = Attempt(
             job: offer.job, eventID: offer.eventID, number: offer.attempt, body: .bytes(body ?? []),
             contentType: offer.contentType, call: offer.call, traceparent: offer.traceparent, timeout: offer.timeout,
             gatewayURL: offer.gatewayURL, token: offer.token, stop: stop, sent: sent
         )
-        let reply = await server.answer(to: attempt, model)
+        let courier = PieceCourier()
+        let hand: PieceCourier.Hand = { try await self.hand($0, of: offer, stop, patience: $1) }
+        if !offer.gatewayURL.isEmpty { attempt.pieces = PieceSink { try await courier.take($0, hand) } }
+        let reply = await courier.completed(await server.answer(to: attempt, model), hand)
         guard stop.reason == nil, case .answered(let answer) = reply, answer.bytes.count > Payload.inlineLimit
         else { return .reply(Self.carried(reply)) }
         let request = output(answer, of: offer)
         switch await exchange(offer, stop, "the answer could not be handed in at", request: request, success: 204) {
         case .answered, .over: return .delivered
         case .failed(let reply): return .reply(reply)
+        }
+    }
+
+    /// Brings a piece to the gateway, which has it on disk when this returns.
+    ///
+    /// - Returns: false when the gateway cannot be reached; then it does not have the piece.
+    private func hand(
+        _ piece: Piece, of offer: JobOffer, _ stop: StopSignal, patience: Duration
+    ) async throws -> Bool {
+        let target = "\(offer.gatewayURL)/v1/inference/\(offer.job)/output?piece=\(piece.number)&from=\(piece.start)"
+        var request = ClientRequest(.POST, target)
+        request.headers.add(name: "X-Notify-Token", value: offer.token)
+        if let head = piece.head { request.describe(head) }
+        request.body = .bytes(ByteBuffer(bytes: piece.bytes))
+        let trouble = "a piece of the answer could not be handed in at"
+        switch await exchange(offer, stop, trouble, request: request, success: 204, patience: patience) {
+        case .answered: return true
+        case .over: throw PieceRefusal.attemptOver
+        case .failed: return false
         }
     }
 
@@ -81,11 +103,7 @@ struct GatewayBodies: Sendable {
     private func output(_ answer: Reply.Answer, of offer: JobOffer) -> ClientRequest {
         var request = ClientRequest(.PUT, "\(offer.gatewayURL)/v1/inference/\(offer.job)/output")
         request.headers.add(name: "X-Notify-Token", value: offer.token)
-        if let type = answer.contentType { request.headers.add(name: "Content-Type", value: type) }
-        if let encoding = answer.contentEncoding { request.headers.add(name: "Content-Encoding", value: encoding) }
-        if let head = answer.head {
-            request.headers.add(name: "X-Answer-Head", value: String(decoding: head.json, as: UTF8.self))
-        }
+        request.describe(answer.streamHead)
         request.body = .bytes(ByteBuffer(bytes: answer.bytes))
         return request
     }
@@ -115,21 +133,22 @@ struct GatewayBodies: Sendable {
     /// Tries until the gateway answers, the attempt must stop, or the patience is at its end: then the attempt has failed,
     /// and that counts.
     private func exchange(
-        _ offer: JobOffer, _ stop: StopSignal, _ trouble: String, request: ClientRequest, success: Int
+        _ offer: JobOffer, _ stop: StopSignal, _ trouble: String, request: ClientRequest, success: Int,
+        patience limit: Duration = Self.patience
     ) async -> Result {
         guard !offer.gatewayURL.isEmpty else {
             return .failed(Self.failed("\(trouble) the gateway: it has no public_url; set it there"))
         }
         let begin = ContinuousClock.now
         while stop.reason == nil {
-            var patience = Self.patience
+            var patience = limit
             let reason: String
-            switch await step(offer, stop, request, success) {
+            switch await step(offer, stop, request, success, within: limit - (.now - begin)) {
             case .done(let result): return result
             case .again(let text): reason = text
             case .refused(let text):
                 reason = text
-                patience = Self.refusalPatience
+                patience = min(Self.refusalPatience, limit)
             }
             let metadata: Logger.Metadata = [
                 "job_id": "\(offer.job)", "gateway": "\(offer.gatewayURL)", "reason": "\(reason)",
@@ -149,19 +168,22 @@ struct GatewayBodies: Sendable {
             )
             let bell = Bell()
             let deadline = wheel.ring(bell, after: Self.pause)
-            stop.whenStopped { bell.ring(.stop) }
+            stop.ring(bell)
             _ = await bell.wait()
-            stop.whenStopped(nil)
+            stop.leave(bell)
             wheel.cancel(deadline)
         }
         return .over
     }
 
     private func step(
-        _ offer: JobOffer, _ stop: StopSignal, _ request: ClientRequest, _ success: Int
+        _ offer: JobOffer, _ stop: StopSignal, _ request: ClientRequest, _ success: Int, within limit: Duration
     ) async -> Step {
         do {
-            guard let (status, bytes) = try await execute(request, upTo: max(offer.byteCount, 1 << 20), stop) else {
+            guard
+                let (status, bytes) = try await execute(
+                    request, upTo: max(offer.byteCount, 1 << 20), stop, within: limit)
+            else {
                 return .done(.over)
             }
             switch status {
@@ -180,14 +202,14 @@ struct GatewayBodies: Sendable {
 
     /// - Returns: nil when the attempt was told to stop meanwhile.
     private func execute(
-        _ request: ClientRequest, upTo limit: Int, _ stop: StopSignal
+        _ request: ClientRequest, upTo limit: Int, _ stop: StopSignal, within time: Duration
     ) async throws -> (status: Int, bytes: [UInt8])? {
         let bell = Bell()
-        stop.whenStopped { bell.ring(.stop) }
-        defer { stop.whenStopped(nil) }
+        stop.ring(bell)
+        defer { stop.leave(bell) }
         return try await withThrowingTaskGroup(of: (Int, [UInt8])?.self) { group in
             group.addTask {
-                let answer = try await http.send(request, within: Self.patience)
+                let answer = try await http.send(request, within: time)
                 return (answer.status, try await answer.bytes(upTo: limit))
             }
             group.addTask {
@@ -196,6 +218,17 @@ struct GatewayBodies: Sendable {
             }
             defer { group.cancelAll() }
             return try await group.next() ?? nil
+        }
+    }
+}
+
+extension ClientRequest {
+    /// Says of a body what the head of the model server's answer said.
+    fileprivate mutating func describe(_ head: StreamHead) {
+        if let type = head.contentType { headers.add(name: "Content-Type", value: type) }
+        if let encoding = head.contentEncoding { headers.add(name: "Content-Encoding", value: encoding) }
+        if let answer = head.answer {
+            headers.add(name: "X-Answer-Head", value: String(decoding: answer.json, as: UTF8.self))
         }
     }
 }

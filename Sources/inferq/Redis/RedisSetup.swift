@@ -27,7 +27,7 @@ extension RedisService {
         let keeper = AnswerKeeper(store: queue.store)
         self.init(
             broker: broker, queue: queue, peers: peers, wheel: wheel, bootID: KernelBoot.id, logger: logger,
-            keep: { answer, model in try await keeper.outcome(answer, model) },
+            keep: { answer, model, run in try await keeper.outcome(answer, model, run) },
             render: { entry in try await PublishedEvent.bytes(entry, queue.store) }
         )
     }

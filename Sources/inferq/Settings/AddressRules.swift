@@ -16,8 +16,28 @@ enum AddressRules {
         example: "redis://127.0.0.1:6379/0", write: { "\"\($0?.description ?? "")\"" }, read: redisAddress
     )
 
-    /// Reads `"127.0.0.1:8484"`, `"[::1]:8484"`, `"localhost:8484"` or `"unix:/path"`.
+    /// Reads an address, with `tls://` or `admin+` before it where it is one of those.
     static func endpoint(_ text: String) throws(Refusal) -> Endpoint {
+        if text.hasPrefix("tls://") {
+            let endpoint = try plainEndpoint(String(text.dropFirst(6)))
+            guard case .tcp = endpoint.place else {
+                throw Refusal("\(text.quoted()) is no TCP address", "write for example \"tls://0.0.0.0:8443\"")
+            }
+            return Endpoint(endpoint.place, .tls)
+        }
+        if text.hasPrefix("admin+") {
+            let endpoint = try plainEndpoint(String(text.dropFirst(6)))
+            guard case .unix = endpoint.place else {
+                let advice = "write for example \"admin+unix:/run/inferq/inferq-admin.sock\""
+                throw Refusal("\(text.quoted()) is no Unix socket", advice)
+            }
+            return Endpoint(endpoint.place, .admin)
+        }
+        return try plainEndpoint(text)
+    }
+
+    /// Reads `"127.0.0.1:8484"`, `"[::1]:8484"`, `"localhost:8484"` or `"unix:/path"`.
+    private static func plainEndpoint(_ text: String) throws(Refusal) -> Endpoint {
         let example = "write for example \"127.0.0.1:8484\", \"[::1]:8484\" or \"unix:/run/inferq/inferq.sock\""
         if text.hasPrefix("unix:") {
             let path = String(text.dropFirst(5))
@@ -153,6 +173,15 @@ enum AddressRules {
             throw Refusal("\(text.quoted()) is more than an origin", advice + ", without a path")
         }
         return address.origin
+    }
+
+    /// The path of a file, from the root on: a service's working directory is no place for one. Or empty.
+    static func filePath(_ text: String) throws(Refusal) -> String {
+        guard text.isEmpty || (text.hasPrefix("/") && !text.hasSuffix("/")) else {
+            let advice = "write all of it, for example \"/etc/inferq/tls/cert.pem\""
+            throw Refusal("\(text.quoted()) is not the path of a file from the root on", advice)
+        }
+        return text
     }
 
     /// A name that clients may send as Host, in lower case.

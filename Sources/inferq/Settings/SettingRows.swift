@@ -6,7 +6,7 @@ import Logging
 
 extension Settings {
     /// Every setting but those of a model, in the order of packaging/inferq.toml.
-    static let rows = top + limits + storing + brokering + working
+    static let rows = top + limits + tls + access + streaming + storing + brokering + working
 
     static let listenRow = SettingRow<Settings>(
         "listen", \.listen, .list(of: AddressRules.listen), .restart, variable: "INFERQ_LISTEN")
@@ -45,6 +45,29 @@ extension Settings {
         SettingRow("limits.events_per_job", \.http.eventsPerJob, .count(in: 1...1_000_000)),
     ]
 
+    private static let tls: [SettingRow<Settings>] = [
+        SettingRow(
+            "tls.certificate", \.tls.certificate,
+            .text(example: "/etc/inferq/tls/cert.pem", check: AddressRules.filePath)),
+        SettingRow("tls.key", \.tls.key, .text(example: "/etc/inferq/tls/key.pem", check: AddressRules.filePath)),
+        SettingRow(
+            "tls.client_ca", \.tls.clientCA, .text(example: "/etc/inferq/tls/clients.pem", check: AddressRules.filePath)
+        ),
+        SettingRow("tls.min_version", \.tls.minVersion, .word),
+    ]
+
+    private static let access: [SettingRow<Settings>] = [
+        SettingRow("access.mode", \.access.mode, .word),
+        SettingRow("access.open_network", \.access.openNetwork, .flag),
+        SettingRow("access.keys", \.access.keys, .text(check: keysFolder)),
+        SettingRow("access.failures", \.access.failures, .rate),
+        SettingRow("access.session", \.access.session, .duration(in: .seconds(60)...month)),
+    ]
+
+    private static let streaming: [SettingRow<Settings>] = [
+        SettingRow("stream.flush", \.stream.flush, .duration(in: .zero ... .seconds(10)))
+    ]
+
     private static let storing: [SettingRow<Settings>] = [
         SettingRow("store.path", \.store.path, .text(check: storePath), .restart),
         SettingRow("store.synchronous", \.store.synchronous, .word, .restart),
@@ -59,6 +82,7 @@ extension Settings {
     private static let brokering: [SettingRow<Settings>] = [
         SettingRow("broker.kind", \.broker.kind, .word, .restart),
         redisRow,
+        SettingRow("broker.trusted", \.broker.trusted, .flag),
         SettingRow("broker.ring_capacity", \.broker.ringCapacity, .count(in: 1...1_048_576), .restart),
         SettingRow("broker.prefix", \.redis.prefix, .text(check: prefix), .restart),
         SettingRow("broker.connect_timeout", \.redis.connectTimeout, .duration(in: patience), .restart),
@@ -75,6 +99,14 @@ extension Settings {
 
     private static let moment: Duration = .milliseconds(10)
     private static let patience: ClosedRange<Duration> = .milliseconds(50) ... .seconds(60)
+
+    private static func keysFolder(_ text: String) throws(Refusal) -> String {
+        guard text.hasPrefix("/"), text.utf8.count > 1 else {
+            let advice = "write for example \"\(AccessSettings().keys)\""
+            throw Refusal("\(text.quoted()) is not the path of a folder", advice)
+        }
+        return text
+    }
 
     private static func storePath(_ text: String) throws(Refusal) -> String {
         guard !text.isEmpty, !text.hasSuffix("/"), !text.hasPrefix(":"), !text.hasPrefix("file:") else {
@@ -105,9 +137,13 @@ extension ModelSettings {
     /// Every setting of `[models.NAME]`, in the order of packaging/inferq.toml.
     static let rows: [SettingRow<ModelSettings>] = [
         SettingRow("url", \.url, .text(example: "http://127.0.0.1:9001/predict", check: AddressRules.modelURL)),
+        SettingRow("ca", \.ca, .text(example: "/etc/ssl/site-ca.pem", check: AddressRules.filePath)),
         SettingRow("concurrency", \.concurrency, .count(in: 1...4096)),
         SettingRow("queue_limit", \.queueLimit, .count(in: 1...1_000_000_000)),
         SettingRow("timeout", \.timeout, .duration(in: .milliseconds(1)...month)),
+        SettingRow("first_byte_timeout", \.firstByteTimeout, .duration(in: .milliseconds(1)...month)),
+        SettingRow("idle_timeout", \.idleTimeout, .duration(in: .milliseconds(1)...month)),
+        SettingRow("after_output", \.afterOutput, .word),
         SettingRow("ready_timeout", \.readyTimeout, .duration(in: .zero...month)),
         SettingRow("max_attempts", \.maxAttempts, .count(in: 1...25)),
         SettingRow("max_answer", \.maxAnswer, .size(in: 1...16 * gibibyte)),

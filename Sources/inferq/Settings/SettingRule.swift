@@ -127,6 +127,18 @@ extension SettingRule where Value == Duration? {
     }
 }
 
+extension SettingRule where Value == Rate {
+    static var rate: Self {
+        Self(write: { "\"\($0.text)\"" }) { value, context throws(Refusal) in
+            guard case .text(let text) = value, let rate = Rate(text) else {
+                let advice = "write for example \(context.example): so many in so long"
+                throw Refusal("expected a number and a duration, found \(value.found)", advice)
+            }
+            return rate
+        }
+    }
+}
+
 extension SettingRule where Value == Bool {
     static var flag: Self {
         Self(range: "true, false", write: { "\($0)" }) { value, context throws(Refusal) in

@@ -1,11 +1,17 @@
+import InferqHTTP
+
 /// What the command line, and whoever started the process, say about the configuration.
 struct SettingsFlags: Sendable, Equatable {
     /// Where the process gets its listening sockets.
     enum Sockets: Sendable {
         /// It opens them, so it needs addresses.
         case own
-        /// It was given them, or needs none.
+        /// It was given them.
         case given
+        /// It reads the configuration of a gateway that may have either.
+        case either
+        /// It listens nowhere, and nobody shows it a key.
+        case unneeded
     }
 
     /// `--config`: the one file to read.
@@ -13,6 +19,8 @@ struct SettingsFlags: Sendable, Equatable {
     /// `--listen`, as often as it was given; replaces the list of the file.
     var listen: [String] = []
     var sockets = Sockets.own
+    /// What it listens on already, whatever the files say.
+    var listening: [Endpoint] = []
 }
 
 extension Settings {
@@ -23,14 +31,21 @@ extension Settings {
     static func load(
         files: SettingsFiles = SettingsFiles(),
         environment: [String: String],
-        flags: SettingsFlags = SettingsFlags()
+        flags: SettingsFlags = SettingsFlags(),
+        whenBroken: (Settings) -> Void = { _ in }
     ) throws(SettingsProblems) -> Settings {
         let problems = ProblemList()
         let set = environment.filter { !$0.value.isEmpty }
         let tree = files.read(only: flags.config ?? set["INFERQ_CONFIG"], problems: problems)
         let reader = SettingsReader(tree: tree, credentials: Credentials(folder: set["CREDENTIALS_DIRECTORY"]))
-        let settings = reader.read(environment: set, flags: flags, problems: problems)
-        guard problems.all.isEmpty else { throw SettingsProblems(all: problems.all) }
+        var settings = reader.read(environment: set, flags: flags, problems: problems)
+        if settings.access.mode == .keys && flags.sockets != .unneeded {
+            settings.keys = KeyFolder(settings.access.keys).read(problems: problems)
+        }
+        guard problems.all.isEmpty else {
+            whenBroken(settings)
+            throw SettingsProblems(all: problems.all)
+        }
         return settings
     }
 }

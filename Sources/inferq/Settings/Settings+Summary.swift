@@ -11,7 +11,12 @@ extension Settings {
         ]
         if !http.hosts.isEmpty { lines.append(("hosts", http.hosts.joined(separator: ", "))) }
         if !http.origins.isEmpty { lines.append(("origins", http.origins.joined(separator: ", "))) }
+        if tls.isConfigured {
+            let clients = tls.clientCA.isEmpty ? "" : ", clients' certificates from \(tls.clientCA)"
+            lines.append(("tls", "\(tls.certificate), TLS \(tls.minVersion.rawValue) and newer\(clients)"))
+        }
         lines += [
+            ("access", accessLine),
             ("limits", "\(http.connections) connections, \(bodies)"),
             ("store", storeLine),
             ("broker", brokerLine),
@@ -27,7 +32,10 @@ extension Settings {
     }
 
     /// What is allowed and probably not meant, one sentence each.
-    var warnings: [String] {
+    var warnings: [String] { warningsOfFiles + warningsOfKeys }
+
+    /// Those that ``keys`` have no part in.
+    var warningsOfFiles: [String] {
         var sentences: [String] = []
         if models.isEmpty {
             sentences.append(
@@ -45,6 +53,34 @@ extension Settings {
                 "broker.redis is set and not used, since broker.kind is \"ring\"; choose \"auto\" to use it")
         }
         return sentences
+    }
+
+    /// Those of keys that were read.
+    var warningsOfKeys: [String] {
+        var sentences: [String] = []
+        if access.mode == .keys && keys.clients.isEmpty {
+            sentences.append(
+                "access.mode is \"keys\", and \(access.keys) holds none, so nobody can come in over the network; make one "
+                    + "with inferq key add NAME")
+        }
+        for client in keys.clients {
+            for name in client.limits.models where models[name] == nil {
+                sentences.append("keys.\(client.name).models names \(name), and no model is called so")
+            }
+        }
+        return sentences
+    }
+
+    private var accessLine: String {
+        switch (access.mode, access.openNetwork) {
+        case (.open, false): return "open: whoever reaches it may do everything"
+        case (.open, true): return "open, to other hosts too: whoever reaches it may do everything"
+        case (.keys, _):
+            let count = keys.clients.count
+            let hashes = keys.clients.reduce(0) { $0 + $1.keys.count }
+            let clients = count == 1 ? "1 client" : "\(count) clients"
+            return "keys: \(clients), \(hashes == 1 ? "1 key" : "\(hashes) keys") in \(access.keys)"
+        }
     }
 
     private var bodies: String {

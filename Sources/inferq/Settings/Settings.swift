@@ -17,6 +17,11 @@ struct Settings: Sendable, Equatable {
     var logLevel: Logger.Level = .info
     var logFormat: LogFormat = .auto
     var http = HTTPSettings()
+    var tls = TLSSettings()
+    var access = AccessSettings()
+    /// What the folder `access.keys` holds; in mode `open` nobody asks for it.
+    var keys = KeyRing()
+    var stream = StreamSettings()
     var store = StoreSettings()
     var retention = RetentionSettings()
     var broker = BrokerSettings()
@@ -28,6 +33,13 @@ struct Settings: Sendable, Equatable {
     /// The models, sorted by name.
     var modelList: [ModelSettings] {
         models.values.sorted { $0.name < $1.name }
+    }
+
+    /// How many jobs of each client may run, of those that have a limit.
+    var runningLimits: [String: Int] {
+        guard access.mode == .keys else { return [:] }
+        let limited = keys.clients.filter { $0.limits.maxRunning > 0 }
+        return Dictionary(uniqueKeysWithValues: limited.map { ($0.name, $0.limits.maxRunning) })
     }
 
     /// The Redis through which jobs go while it is there; nil: the ring carries them all.
@@ -52,6 +64,8 @@ struct BrokerSettings: Sendable, Equatable {
 
     var kind = Kind.auto
     var redis: RedisAddress?
+    /// Whether everybody on a Redis on another host may see all events and speak as a worker, in mode `keys` too.
+    var trusted = false
     /// Slots of the ring.
     var ringCapacity = 4096
 }

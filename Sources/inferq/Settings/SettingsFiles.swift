@@ -32,22 +32,27 @@ struct SettingsFiles: Sendable {
     }
 
     private func found(_ problems: ProblemList) -> [String] {
+        [main] + (Self.names(in: folder, problems: problems) ?? []).map { "\(folder)/\($0)" }
+    }
+
+    /// The names of a folder's files that are read, in their order; nil if there is no such folder.
+    static func names(in folder: String, problems: ProblemList) -> [String]? {
         var names: [String] = []
         do {
             names = try FileManager.default.contentsOfDirectory(atPath: folder)
         } catch let error as CocoaError where error.code == .fileReadNoSuchFile {
-            return [main]
+            return nil
         } catch {
             problems.add(SettingsProblem(folder, Refusal("the folder cannot be read", "check its permissions")))
         }
         names = names.filter { $0.hasSuffix(".toml") && !$0.hasPrefix(".") }
         // By bytes, as the C locale sorts: the same order on every host.
         names.sort { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-        return [main] + names.map { "\(folder)/\($0)" }
+        return names
     }
 
-    /// Nil if there is no such file.
-    private static func node(at path: String) throws(SettingsProblem) -> SettingsNode? {
+    /// The settings of one file; nil if there is no such file.
+    static func node(at path: String) throws(SettingsProblem) -> SettingsNode? {
         let bytes: [UInt8]
         do throws(Refusal) {
             guard let content = try contents(of: path, largest: largest) else { return nil }
@@ -66,11 +71,14 @@ struct SettingsFiles: Sendable {
             outcome = .failure(error)
         }
         parsed.withLock { known in
-            if known.count >= 256 { known.removeAll() }
+            if known.count >= mostKnown { known.removeAll() }
             known[path] = (text, outcome)
         }
         return try outcome.get()
     }
+
+    /// More files than anybody has, one for each client among them.
+    private static let mostKnown = 4096
 
     /// TOMLKit never frees a document. A gateway that waits for a mended configuration reads it again every few
     /// seconds; unchanged text is therefore not parsed again.

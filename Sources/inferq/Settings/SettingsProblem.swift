@@ -14,9 +14,9 @@ struct SettingsProblem: Error, Sendable, Equatable, CustomStringConvertible {
         advice = refusal.advice
     }
 
-    /// One line: `FILE: key.path: what; what to do`.
+    /// One line: `FILE: key.path: what; what to do`. A key of a client that stands in the wrong place is not repeated.
     var description: String {
-        "\(source.visible()): \(place.isEmpty ? "" : place + ": ")\(what); \(advice)"
+        "\(source.visible()): \(place.isEmpty ? "" : place + ": ")\(what); \(advice)".withoutKeys()
     }
 }
 

@@ -21,6 +21,8 @@ struct SettingsReader {
             )
             settings.models = reader.read(models)
         }
+        let keysAdvice = "move the table to a file in \(settings.access.keys.visible())"
+        root.refuse("keys", Refusal("the keys of clients have a folder of their own", keysAdvice))
         root.refuseUnknown()
         for table in tables { table.refuseUnknown(elsewhere: root.known) }
         override(&settings, with: flags, environment, problems)
@@ -51,6 +53,36 @@ struct SettingsReader {
         }
     }
 
+    private func checkTLS(
+        _ settings: Settings, _ flags: SettingsFlags,
+        _ report: (_ path: [String], _ what: String, _ advice: String) -> Void
+    ) {
+        let tls = settings.tls
+        let makes = "inferq cert init makes a pair"
+        switch (tls.certificate.isEmpty, tls.key.isEmpty) {
+        case (false, false): break
+        case (false, true): report(["tls", "key"], "missing, and tls.certificate is set", "name the file of its key")
+        case (true, false):
+            report(["tls", "certificate"], "missing, and tls.key is set", "name the file of its certificate")
+        case (true, true):
+            let own = [.own, .either].contains(flags.sockets) ? settings.listen : []
+            if let endpoint = own.first(where: { $0.role == .tls }) {
+                report(
+                    ["tls", "certificate"], "missing, and listen has \(endpoint)",
+                    "set it and tls.key (\(makes)), or remove the address")
+            } else if flags.listening.contains(where: Self.isTLSFromSystemd) {
+                report(
+                    ["tls", "certificate"], "missing, and systemd hands in a socket that is named tls",
+                    "set it and tls.key (\(makes)), or disable the socket's unit")
+            }
+        }
+    }
+
+    /// A listener of the gateway's own that speaks TLS keeps the certificate that it has until the next start.
+    private static func isTLSFromSystemd(_ endpoint: Endpoint) -> Bool {
+        if case .inherited = endpoint.place { endpoint.role == .tls } else { false }
+    }
+
     /// What no key alone can tell.
     private func check(
         _ settings: Settings,
@@ -67,6 +99,7 @@ struct SettingsReader {
                 ["listen"], "the list is empty, and systemd hands no sockets in",
                 "name at least one address, for example \"127.0.0.1:8484\"")
         }
+        if flags.sockets != .unneeded { checkTLS(settings, flags, report) }
         if settings.redis.workerTimeout < settings.redis.heartbeat * 2 {
             let heartbeat = DurationText.format(settings.redis.heartbeat)
             let what = "less than two heartbeats (\(heartbeat) each), so that workers that live would count as dead"
@@ -76,6 +109,9 @@ struct SettingsReader {
             let size = ByteSizeText.format(settings.http.maxBody)
             let what = "less than max_body (\(size)), so that the largest bodies would never be taken"
             report(["limits", "bodies_in_flight"], what, "raise it to \"\(size)\" or lower max_body")
+        }
+        for problem in AccessRules(settings, flags).refusals {
+            report(problem.path, problem.refusal.what, problem.refusal.advice)
         }
         // One that is wrong has been reported already.
         if settings.broker.kind == .redis && !Settings.redisRow.isGiven(in: tree, environment) {

@@ -8,6 +8,8 @@ struct TableReader {
     private let file: String
     private let nodes: [String: SettingsNode]
     private(set) var known: [String] = []
+    /// Those that belong elsewhere, and were reported.
+    private var refused: [String] = []
 
     /// - Parameter node: A table; anything else reads as an empty one.
     init(_ node: SettingsNode, path: [String], problems: ProblemList, credentials: Credentials) {
@@ -43,6 +45,13 @@ struct TableReader {
         return TableReader(node, path: path + [key], problems: problems, credentials: credentials)
     }
 
+    /// Reports `key`, which belongs elsewhere, if it is there.
+    mutating func refuse(_ key: String, _ refusal: Refusal) {
+        guard has(key) else { return }
+        refused.append(key)
+        report(key, refusal)
+    }
+
     func has(_ key: String) -> Bool {
         nodes[key] != nil
     }
@@ -57,7 +66,7 @@ struct TableReader {
     /// - Parameter elsewhere: Names of the top of the file: a setting that was added at the end of a file belongs to
     ///   the table above it, which is rarely what was meant.
     func refuseUnknown(elsewhere: [String] = []) {
-        for key in keys where !known.contains(key) {
+        for key in keys where !known.contains(key) && !refused.contains(key) {
             let advice =
                 if elsewhere.contains(key) {
                     "move it to the top of the file, above the first [table]"
@@ -78,6 +87,9 @@ struct TableReader {
         }
         .joined(separator: ".")
     }
+
+    /// The header of the table at a path.
+    static func header(_ path: [String]) -> String { "[\(text(path))]" }
 }
 
 extension UInt8 {

@@ -32,7 +32,16 @@ enum Systemd {
         }
         let rank = { (name: String) in known.firstIndex(of: name) ?? known.count }
         return sockets.sorted { (rank($0.name), $0.descriptor) < (rank($1.name), $1.descriptor) }
-            .map { .inherited(descriptor: $0.descriptor) }
+            .map { Endpoint(.inherited(descriptor: $0.descriptor), role(ofSocket: $0.name)) }
+    }
+
+    /// By the name that the unit gives it (FileDescriptorName=).
+    private static func role(ofSocket name: String) -> Endpoint.Role {
+        switch name {
+        case "tls": .tls
+        case "admin": .admin
+        default: .plain
+        }
     }
 
     /// Whether somebody listens to what ``notify(_:)`` tells.

@@ -44,7 +44,8 @@ struct HandThroughTests {
             let head = HTTPRequestHead(version: .http1_1, method: method, uri: "/upstream/m" + target, headers: fields)
             let request = try #require(Request(head, .whole(ByteBuffer(string: body))))
             let context = GatewayContext(
-                connection: Connection(channel: channel, isLocal: false), settings: HTTPSettings(),
+                connection: Connection(channel: channel, origin: .network(address: nil)), caller: .anonymous,
+                settings: HTTPSettings(),
                 parameters: PathParameters(),
                 logger: Logger(label: "test")
             )

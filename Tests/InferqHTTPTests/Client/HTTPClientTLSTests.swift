@@ -12,10 +12,11 @@ struct HTTPClientTLSTests {
     private struct Identity {
         let server: NIOSSLContext
         let trust: Trust
+        /// The certificate, as a file.
+        let file: CertificateFile
 
         init() throws {
             let folder = try TemporaryFolder()
-            defer { withExtendedLifetime(folder) {} }
             let key = folder.path + "/key.pem"
             let certificate = folder.path + "/certificate.pem"
             try ChildProcess([
@@ -31,7 +32,13 @@ struct HTTPClientTLSTests {
                 )
             )
             trust = Trust(.certificates(chain))
+            file = CertificateFile(folder: folder, path: certificate)
         }
+    }
+
+    private struct CertificateFile {
+        let folder: TemporaryFolder
+        let path: String
     }
 
     private static let greeting: ScriptedServer.Script = { peer, number in
@@ -84,6 +91,43 @@ struct HTTPClientTLSTests {
                 return #expect(Bool(false), "no failure of the handshake")
             }
         }
+    }
+
+    @Test
+    func aPrivateAuthorityCountsForTheRequestThatNamesIt() async throws {
+        let identity = try Identity()
+        let client = client(Trust())
+        try await ScriptedServer.run(at: .tls(identity.server), Self.greeting) { address in
+            let url = address.replacing("127.0.0.1", with: "https://localhost")
+            var request = ClientRequest(.GET, url)
+            request.ca = identity.file.path
+            let answer = try await client.send(request)
+            #expect(try await answer.bytes(upTo: 99) == Array("hello 1".utf8))
+            // The connection that is kept is not for those who do not trust the server.
+            guard case NIOSSLError.handshakeFailed = try await reason(url, client) else {
+                return #expect(Bool(false), "no failure of the handshake")
+            }
+        }
+        try await client.shutdown()
+    }
+
+    @Test
+    func aFileOfAuthoritiesIsReadAgainWhenItChanges() throws {
+        let (one, other) = (try Identity(), try Identity())
+        let trust = Trust()
+        let first = try trust.context(one.file.path)
+        #expect(try trust.context(one.file.path) === first)
+        try FileManager.default.removeItem(atPath: one.file.path)
+        #expect(throws: HTTPClientError.self) { try trust.context(one.file.path) }
+        try FileManager.default.copyItem(atPath: other.file.path, toPath: one.file.path)
+        #expect(try trust.context(one.file.path) !== first)
+    }
+
+    @Test(arguments: ["", "nonsense"])
+    func aFileWithoutACertificateIsNoAuthority(_ text: String) throws {
+        let identity = try Identity()
+        try text.write(toFile: identity.file.path, atomically: true, encoding: .utf8)
+        #expect(throws: HTTPClientError.self) { try Trust().context(identity.file.path) }
     }
 
     @Test

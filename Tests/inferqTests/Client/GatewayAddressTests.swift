@@ -41,9 +41,16 @@ struct GatewayAddressTests {
         #expect(try GatewayAddress.candidates(flag: flag, variable: variable).map(\.description) == [flag])
         #expect(try GatewayAddress.candidates(flag: nil, variable: variable).map(\.description) == [variable])
         for empty in [nil, ""] {
-            let usual = try GatewayAddress.candidates(flag: nil, variable: empty)
-            #expect(usual.map(\.description) == ["unix:/run/inferq/inferq.sock", "http://127.0.0.1:8484"])
+            #expect(try GatewayAddress.candidates(flag: nil, variable: empty) == GatewayAddress.usual())
         }
+    }
+
+    @Test
+    func rootAsksAtItsOwnSocketFirst() {
+        let all = ["unix:/run/inferq/inferq.sock", "http://127.0.0.1:8484"]
+        #expect(GatewayAddress.usual(isRoot: false).map(\.description) == all)
+        #expect(
+            GatewayAddress.usual(isRoot: true).map(\.description) == ["unix:/run/inferq/inferq-admin.sock"] + all)
     }
 
     @Test

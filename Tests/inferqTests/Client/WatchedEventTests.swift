@@ -72,6 +72,23 @@ struct WatchedEventTests {
     }
 
     @Test
+    func anEventBringsAPartOfTheAnswer() throws {
+        let text = try event("Output", "RUNNING", #"{"attempt":2,"from":7,"to":10,"text":"\u00e9\n"}"#).piece
+        #expect(text == WatchedEvent.Piece(attempt: 2, start: 7, bytes: [0xC3, 0xA9, 0x0A]))
+        #expect(text?.end == 10)
+        let bytes = try event("Output", "RUNNING", #"{"attempt":1,"from":0,"to":2,"base64":"/wA="}"#).piece
+        #expect(bytes == WatchedEvent.Piece(attempt: 1, start: 0, bytes: [0xFF, 0]))
+        #expect(try event("Notify", "RUNNING", #"{"attempt":1,"from":0,"to":2,"text":"ab"}"#).piece == nil)
+    }
+
+    @Test(arguments: [
+        "{}", #"{"attempt":1,"text":"a"}"#, #"{"from":0,"text":"a"}"#, #"{"attempt":1,"from":0,"base64":"!"}"#,
+    ])
+    func aPartHasAPlaceAndBytes(_ data: String) {
+        #expect(throws: ClientError.self) { try event("Output", "RUNNING", data) }
+    }
+
+    @Test
     func theProgressLineForgetsTheProgressOfAnEarlierAttempt() throws {
         var content = ProgressLine.Content()
         content.take(try event("Updated", "RUNNING", #"{"message":"attempt 1 started","attempt":1}"#))

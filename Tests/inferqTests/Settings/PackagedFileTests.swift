@@ -54,6 +54,16 @@ struct PackagedFileTests {
         return nodes.flatMap { leaves(of: $0.value, path + [$0.key]) }
     }
 
+    @Test
+    func theExampleOfAFileOfKeysIsOne() throws {
+        let folder = try SettingsFolder(["keys.d/erp.toml": Self.read("examples/keys/erp.toml")])
+        let problems = ProblemList()
+        let clients = KeyFolder(folder.keys).read(problems: problems).clients
+        #expect(problems.all.isEmpty && clients.map(\.name) == ["erp"] && clients.map(\.keys.count) == [2])
+        let shown = try TOMLDocument.parse(Self.read("examples/keys/erp.toml"), from: "")
+        #expect(Self.leaves(of: shown, []).sorted() == Client.rows.map { "keys.erp.\($0.key)" }.sorted())
+    }
+
     // MARK: docs/limits.md
 
     /// The cells of each line of a table that begins with a key, without the marks around code and texts.
@@ -67,7 +77,9 @@ struct PackagedFileTests {
 
     @Test
     func theTablesNameEverySettingOnceAndNothingElse() {
-        #expect(Self.documented.compactMap(\.first) == Self.keys("NAME"))
+        let documented = Self.documented.compactMap(\.first)
+        #expect(documented.filter { !$0.hasPrefix("keys.") } == Self.keys("NAME"))
+        #expect(documented.filter { $0.hasPrefix("keys.") } == Client.rows.map { "keys.NAME.\($0.key)" })
         #expect(Self.documented.allSatisfy { $0.count == 5 })
     }
 
@@ -81,6 +93,12 @@ struct PackagedFileTests {
     func theTablesSayWhatASettingOfAModelIs(_ key: String) throws {
         let row = try #require(ModelSettings.rows.first { $0.key == key })
         try expect("models.NAME.\(key)", row.text(in: Self.model), row.range, row.effect == .reload)
+    }
+
+    @Test(arguments: Client.rows.map(\.key))
+    func theTablesSayWhatASettingOfAClientIs(_ key: String) throws {
+        let row = try #require(Client.rows.first { $0.key == key })
+        try expect("keys.NAME.\(key)", row.text(in: Client("")), row.range, row.effect == .reload)
     }
 
     /// The default, the range where a rule has one, and what a change needs.

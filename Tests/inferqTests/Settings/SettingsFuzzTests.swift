@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import inferq
@@ -44,7 +45,7 @@ struct SettingsFuzzTests {
 
     @Test
     func twoThousandMutationsNeverTrap() throws {
-        var random = SplitMix(state: 42)
+        var random = SplitMix64(seed: 42)
         let folder = try SettingsFolder(["b": "secret"])
         let environment = ["CREDENTIALS_DIRECTORY": folder.path]
         #expect(try load(Data(Self.good.utf8), folder, environment).isEmpty)
@@ -68,7 +69,7 @@ struct SettingsFuzzTests {
         return folder.problems(environment: environment)
     }
 
-    private func mutate(_ bytes: inout [UInt8], _ random: inout SplitMix) {
+    private func mutate(_ bytes: inout [UInt8], _ random: inout SplitMix64) {
         let start = Int.random(in: 0..<max(1, bytes.count), using: &random)
         let end = min(bytes.count, start + Int.random(in: 0...12, using: &random))
         switch Int.random(in: 0..<5, using: &random) {
@@ -78,18 +79,5 @@ struct SettingsFuzzTests {
         case 3: bytes.insert(contentsOf: bytes[start..<end], at: Int.random(in: 0...bytes.count, using: &random))
         default: if start < bytes.count { bytes[start] = UInt8.random(in: 0...255, using: &random) }
         }
-    }
-}
-
-/// A small generator with a seed, so that a failure can be repeated.
-private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

@@ -107,6 +107,23 @@ struct SettingsProblemTests {
             "[models.a]\nurl = \"http://h/p\"\nmax_attempts = 26",
             "models.a.max_attempts: 26 is out of range; choose 1 to 25"
         ),
+        // TLS.
+        ("[tls]\ncertificate = \"/c\"", "tls.key: missing, and tls.certificate is set; name the file of its key"),
+        ("[tls]\nkey = \"/k\"", "tls.certificate: missing, and tls.key is set; name the file of its certificate"),
+        (
+            "[tls]\nclient_ca = \"ca.pem\"",
+            """
+            tls.client_ca: "ca.pem" is not the path of a file from the root on; write all of it, for example \
+            "/etc/inferq/tls/cert.pem"
+            """
+        ),
+        (
+            "listen = [\"tls://127.0.0.1:8443\"]",
+            """
+            tls.certificate: missing, and listen has tls://127.0.0.1:8443; set it and tls.key (inferq cert init makes a \
+            pair), or remove the address
+            """
+        ),
         // Addresses.
         (
             "listen = [\"8484\"]",
@@ -264,9 +281,9 @@ struct SettingsProblemTests {
                 """,
                 "inferq.toml: store.readers: 0 is out of range; choose 1 to 64",
                 """
-                inferq.toml: x: unknown key; remove it; known here: broker, drain_timeout, heartbeat, hosts, limits, \
-                listen, log_format, log_level, max_body, max_upload, models, origins, public_url, repeat_window, store, \
-                sync_wait, worker
+                inferq.toml: x: unknown key; remove it; known here: access, broker, drain_timeout, heartbeat, hosts, \
+                limits, listen, log_format, log_level, max_body, max_upload, models, origins, public_url, repeat_window, \
+                store, stream, sync_wait, tls, worker
                 """,
             ])
     }

@@ -41,6 +41,16 @@ struct SettingsTests {
             listener_timeout = "10s"
             bodies_in_flight = "128MiB"
 
+            [access]
+            mode = "open"
+            open_network = false
+            keys = "/etc/inferq/keys.d"
+            failures = "30/1m"
+            session = "12h"
+
+            [stream]
+            flush = "25ms"
+
             [store]
             path = "/var/lib/inferq/inferq.db"
             synchronous = "full"
@@ -60,6 +70,9 @@ struct SettingsTests {
             concurrency = 1
             queue_limit = 100000
             timeout = "5m"
+            first_byte_timeout = "10m"
+            idle_timeout = "2m"
+            after_output = "fail"
             ready_timeout = "10m"
             max_attempts = 3
             max_answer = "64MiB"
@@ -110,6 +123,16 @@ struct SettingsTests {
         expected.http.bodiesInFlight = 2000
         expected.http.keepalive = .seconds(6)
         expected.http.eventsPerJob = 7
+        expected.tls.certificate = "/etc/ssl/cert.pem"
+        expected.tls.key = "/etc/ssl/private/key.pem"
+        expected.tls.clientCA = "/etc/ssl/clients.pem"
+        expected.tls.minVersion = .tls13
+        expected.access.mode = .keys
+        expected.access.openNetwork = true
+        expected.access.keys = "/nowhere/inferq/keys.d"
+        expected.access.failures = Rate(count: 5, window: .seconds(10))
+        expected.access.session = .seconds(60)
+        expected.stream.flush = .zero
         expected.store.path = "x.db"
         expected.store.synchronous = .normal
         expected.store.minFree = 0
@@ -121,7 +144,7 @@ struct SettingsTests {
         redis.user = "user"
         redis.password = "p@ss"
         redis.database = 3
-        expected.broker = BrokerSettings(kind: .redis, redis: redis, ringCapacity: 1)
+        expected.broker = BrokerSettings(kind: .redis, redis: redis, trusted: true, ringCapacity: 1)
         expected.redis.prefix = "site:1"
         expected.redis.connectTimeout = .milliseconds(50)
         expected.redis.commandTimeout = .seconds(60)
@@ -131,6 +154,7 @@ struct SettingsTests {
         expected.redis.workerGrace = .zero
         expected.worker.name = "plant-2"
         var model = ModelSettings(name: "a.b:c-1", url: "http+unix://%2Frun%2Focr.sock/predict?x=1")
+        model.ca = "/etc/ssl/site-ca.pem"
         model.concurrency = 4096
         model.queueLimit = 1
         model.timeout = .milliseconds(1)
@@ -148,6 +172,9 @@ struct SettingsTests {
         model.direct = ["DELETE /v1/thing/*"]
         model.queued = ["PUT /v1/other"]
         model.linger = nil
+        model.firstByteTimeout = .milliseconds(2)
+        model.idleTimeout = .milliseconds(3)
+        model.afterOutput = .restart
         model.forwardsAuthorization = true
         model.expiresIn = .seconds(60)
         expected.models = [model.name: model]
@@ -176,6 +203,19 @@ struct SettingsTests {
             bodies_in_flight = "2000"
             keepalive = "6s"
             events_per_job = 7
+            [tls]
+            certificate = "/etc/ssl/cert.pem"
+            key = "/etc/ssl/private/key.pem"
+            client_ca = "/etc/ssl/clients.pem"
+            min_version = "1.3"
+            [access]
+            mode = "keys"
+            open_network = true
+            keys = "/nowhere/inferq/keys.d"
+            failures = "5/10s"
+            session = "1m"
+            [stream]
+            flush = "0s"
             [store]
             path = "x.db"
             synchronous = "normal"
@@ -188,6 +228,7 @@ struct SettingsTests {
             [broker]
             kind = "redis"
             redis = "redis://user:p%40ss@[::1]:6380/3"
+            trusted = true
             ring_capacity = 1
             prefix = "site:1"
             connect_timeout = "50ms"
@@ -200,9 +241,13 @@ struct SettingsTests {
             name = "plant-2"
             [models."a.b:c-1"]
             url = "http+unix://%2Frun%2Focr.sock/predict?x=1"
+            ca = "/etc/ssl/site-ca.pem"
             concurrency = 4096
             queue_limit = 1
             timeout = "1ms"
+            first_byte_timeout = "2ms"
+            idle_timeout = "3ms"
+            after_output = "restart"
             ready_timeout = "0s"
             max_attempts = 25
             max_answer = "1B"
@@ -262,87 +307,6 @@ struct SettingsTests {
         let file = "[models.m]\nurl = \"http://a/\"\nlinger = \"never\""
         let problems = try SettingsFolder(["inferq.toml": file]).problems()
         #expect(problems.count == 1 && problems.allSatisfy { $0.hasSuffix(", or \"forever\"") }, "\(problems)")
-    }
-
-    @Test
-    func laterFilesWinKeyByKeyInTheOrderOfTheirNames() throws {
-        let folder = try SettingsFolder([
-            "inferq.toml":
-                "sync_wait = 1\nheartbeat = 1\nhosts = [\"a\"]\n[models.a]\nurl = \"http://a/\"\ntimeout = 1\n",
-            "conf.d/20.toml": "sync_wait = 3\n[models.a]\ntimeout = 3\nheaders = { B = \"2\" }\n",
-            "conf.d/10.toml":
-                "sync_wait = 2\nhosts = [\"b\"]\n[models.a]\nheaders = { A = \"1\" }\n[models.b]\nurl = \"http://b/\"",
-            "conf.d/.30.toml": "sync_wait = 4\n",
-            "conf.d/30.toml.dpkg-old": "sync_wait = 5\n",
-        ])
-        let settings = try folder.load()
-        #expect(settings.http.syncWait == .seconds(3))
-        #expect(settings.http.heartbeat == .seconds(1))
-        #expect(settings.http.hosts == ["b"])
-        #expect(settings.models.keys.sorted() == ["a", "b"])
-        #expect(settings.models["a"]?.url == "http://a/")
-        #expect(settings.models["a"]?.timeout == .seconds(3))
-        #expect(settings.models["a"]?.headers.map(\.name) == ["A", "B"])
-    }
-
-    @Test
-    func aNamedFileIsReadAlone() throws {
-        let folder = try SettingsFolder([
-            "inferq.toml": "x = 1", "conf.d/10.toml": "y = 1", "a.toml": "heartbeat = 1", "b.toml": "heartbeat = 2",
-        ])
-        let environment = ["INFERQ_CONFIG": folder.path + "/a.toml"]
-        #expect(try folder.load(environment: environment).http.heartbeat == .seconds(1))
-        let flags = SettingsFlags(config: folder.path + "/b.toml")
-        #expect(try folder.load(environment: environment, flags: flags).http.heartbeat == .seconds(2))
-    }
-
-    @Test
-    func aNamedFileHasToExist() throws {
-        let folder = try SettingsFolder()
-        let expected = ["no.toml: there is no such file; create it or name another one"]
-        #expect(folder.problems(flags: SettingsFlags(config: folder.path + "/no.toml")) == expected)
-        #expect(folder.problems(environment: ["INFERQ_CONFIG": folder.path + "/no.toml"]) == expected)
-    }
-
-    @Test
-    func theEnvironmentWinsOverTheFileAndAFlagOverBoth() throws {
-        let folder = try SettingsFolder(["inferq.toml": "listen = [\"127.0.0.1:1\"]\nlog_level = \"error\""])
-        let environment = [
-            "INFERQ_LISTEN": "127.0.0.1:2, [::1]:3", "INFERQ_LOG_LEVEL": "debug",
-            "INFERQ_REDIS": "unix:/run/redis.sock",
-        ]
-        let settings = try folder.load(environment: environment)
-        #expect(settings.listen == [.tcp(host: "127.0.0.1", port: 2), .tcp(host: "::1", port: 3)])
-        #expect(settings.logLevel == .debug)
-        #expect(settings.broker.redis == RedisAddress(.unix(path: "/run/redis.sock")))
-        let flagged = try folder.load(
-            environment: environment, flags: SettingsFlags(listen: ["unix:/x", "127.0.0.1:4"]))
-        #expect(flagged.listen == [.unix(path: "/x"), .tcp(host: "127.0.0.1", port: 4)])
-        #expect(try folder.load(environment: ["INFERQ_LISTEN": "", "INFERQ_LOG_LEVEL": ""]).logLevel == .error)
-    }
-
-    @Test
-    func theEnvironmentGivesTheRedisThatTheFileAsksFor() throws {
-        let folder = try SettingsFolder(["inferq.toml": "[broker]\nkind = \"redis\""])
-        #expect(try folder.load(environment: ["INFERQ_REDIS": "redis://h"]).broker.kind == .redis)
-    }
-
-    @Test
-    func problemsOfTheEnvironmentAndTheFlagsNameTheirSource() throws {
-        let folder = try SettingsFolder()
-        let environment = ["INFERQ_LOG_LEVEL": "x", "INFERQ_REDIS": "redis://u:secret@"]
-        #expect(
-            folder.problems(environment: environment, flags: SettingsFlags(listen: [":1"])) == [
-                "command line: --listen: item 1: \":1\" has no address; write \"0.0.0.0:1\" for every IPv4 address",
-                """
-                environment: INFERQ_LOG_LEVEL: expected one of a few words, found the text "x"; choose "trace", \
-                "debug", "info", "notice", "warning", "error", "critical"
-                """,
-                """
-                environment: INFERQ_REDIS: the URL's host is neither a name nor an address; write for example \
-                "redis://127.0.0.1:6379/0"
-                """,
-            ])
     }
 
     @Test

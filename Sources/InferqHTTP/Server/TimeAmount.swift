@@ -1,0 +1,6 @@
+import NIOCore
+
+extension Duration {
+    /// Whole milliseconds, for NIO.
+    var timeAmount: TimeAmount { .milliseconds(milliseconds) }
+}
