@@ -63,6 +63,10 @@ class Listener(threading.Thread):
         self._reader.to_any_end()
 
     @property
+    def body(self):
+        return self._reader.body
+
+    @property
     def logged(self):
         reader = self._reader
         if not reader.has_head or not reader.body:

@@ -1,5 +1,6 @@
 """The OpenAI SDK, unmodified, through inferq to a real LLM server: llama.cpp's own, with a model made on the spot."""
 
+import asyncio
 import pathlib
 import signal
 import subprocess
@@ -114,3 +115,45 @@ def test_a_server_that_restarts_costs_nobody_his_call(client, gateway, llama):
         thread.join(60)
     assert found == [8] * 5
     assert {job["attempt"] for job in gateway.get("/v1/inference").json()["results"]} == {1}
+
+
+# Responses in the background
+
+
+@pytest.mark.timeout(60)
+def test_a_background_response_is_what_the_server_says_itself(client, llama):
+    own = openai.OpenAI(base_url=f"http://127.0.0.1:{llama.port}/v1", api_key="none", timeout=60)
+    said = own.responses.create(model="tiny", input="hi", max_output_tokens=8, temperature=0)
+    asked = client.responses.create(model="gpt-4o", input="hi", max_output_tokens=8, temperature=0, background=True)
+    assert asked.status == "queued"
+    ended = until(lambda: (it := client.responses.retrieve(asked.id)).status == "completed" and it, "the end", 30)
+    assert ended.output_text == said.output_text and ended.usage.output_tokens == 8
+    # Of llama.cpp's own stream, which has no numbers, the SDK can make nothing.
+    with client.responses.stream(response_id=asked.id) as stream:
+        texts = [event.delta for event in stream if event.type == "response.output_text.delta"]
+        assert "".join(texts) == said.output_text == stream.get_final_response().output_text
+
+
+@pytest.mark.timeout(60)
+def test_the_asynchronous_sdk_follows_one_while_it_is_made(gateway):
+    async def follow():
+        async with openai.AsyncOpenAI(base_url=gateway.url + "/v1", api_key="none", timeout=60) as client:
+            asked = await client.responses.create(
+                model="tiny", input="count", max_output_tokens=400, extra_body={"ignore_eos": True}, background=True)  # fmt: skip
+            seen = [event async for event in await client.responses.retrieve(asked.id, stream=True)]
+            numbers = [event.sequence_number for event in seen]
+            assert numbers == list(range(len(seen))) and seen[-1].type == "response.completed"
+            middle = len(seen) // 2
+            rest = await client.responses.retrieve(asked.id, stream=True, starting_after=middle)
+            assert [event.sequence_number async for event in rest] == numbers[middle + 1 :]
+            assert (await client.responses.retrieve(asked.id)).output_text == seen[-1].response.output_text
+
+    asyncio.run(follow())
+
+
+@pytest.mark.timeout(60)
+def test_a_previous_response_needs_a_server_that_keeps_them(client):
+    asked = client.responses.create(model="tiny", input="hi", max_output_tokens=4, background=True)
+    until(lambda: client.responses.retrieve(asked.id).status == "completed", "the end", 30)
+    with pytest.raises(openai.BadRequestError, match="has not kept it"):
+        client.responses.create(model="tiny", input="more", background=True, previous_response_id=asked.id)

@@ -7,6 +7,8 @@ import pytest
 import answers
 import wire
 from redis_fixtures import make_worker, needs_redis, redis, redis_gateway, wait_idle  # fmt: skip
+from streamserver import said
+from test_responses import Site, item, numbered, whole
 
 pytestmark = needs_redis
 FIELDS = [("X-Server", "mine"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]
@@ -51,3 +53,23 @@ def test_a_large_body_passes(site, model_server):
 def test_what_is_handed_through_needs_a_server_here(site):
     answer = wire.exchange(site.address, "GET", "/upstream/far/health")
     assert answer.status == 502 and answer.json()["error"]["code"] == "connect_failed"
+
+
+def test_a_background_response_is_made_by_a_worker(redis, site, model_server):
+    route = model_server.route("/w1/far/v1/responses")
+    route.answer_with(said(*whole("far ", "away"), pause=0.02))
+    each = Site(site, route)
+    answer = call(site, b'{"model":"far","input":"hi","background":true}', "/v1/responses")
+    assert (answer.status, answer.json()["status"]) == (200, "queued"), answer
+    live = each.stream(answer.json())
+    assert each.ended(answer.json())["output"] == [item("far away")]
+    assert numbered(live)[-1]["type"] == "response.completed" and each.stream(answer.json()) == live
+    wait_idle(redis)
+
+
+def test_a_worker_whose_server_has_no_responses_is_told_of(site, model_server):
+    model_server.route("/w1/far/v1/responses").answer_with(answers.status(404, body=b'{"detail":"Not Found"}'))
+    answer = call(site, b'{"model":"far","input":"hi","background":true}', "/v1/responses")
+    assert answer.status in (501, 200), answer
+    failed = Site(site, None).ended({"id": "resp_" + answer.headers["X-Inference-Id"].replace("-", "")}, "failed")
+    assert "404" in failed["error"]["message"]

@@ -20,13 +20,29 @@ package final class Call: Sendable {
     package let headers: [HeaderField]
     /// The client opted in to have the job go on without it.
     package let outlivesClient: Bool
+    /// Of a response in the background; nil for all other calls.
+    package let background: BackgroundCall?
 
-    package init(method: String, target: String, dialect: Dialect, headers: [HeaderField], outlivesClient: Bool) {
+    package init(
+        method: String, target: String, dialect: Dialect, headers: [HeaderField], outlivesClient: Bool,
+        background: BackgroundCall? = nil
+    ) {
         self.method = method
         self.target = target
         self.dialect = dialect
         self.headers = headers
         self.outlivesClient = outlivesClient
+        self.background = background
+    }
+}
+
+/// What is kept of a response in the background beside the body that the model server gets.
+package struct BackgroundCall: Sendable, Equatable {
+    /// As the client has put it into `previous_response_id`; nil: it has not.
+    package let previous: String?
+
+    package init(previous: String?) {
+        self.previous = previous
     }
 }
 
@@ -45,7 +61,9 @@ package final class AnswerHead: Sendable {
 extension Call {
     /// The same for nobody who waits.
     package var outliving: Call {
-        Call(method: method, target: target, dialect: dialect, headers: headers, outlivesClient: true)
+        Call(
+            method: method, target: target, dialect: dialect, headers: headers, outlivesClient: true,
+            background: background)
     }
 }
 
@@ -57,8 +75,9 @@ extension Call {
 extension Call: Equatable {
     package static func == (one: Call, other: Call) -> Bool {
         one === other
-            || (one.method, one.target, one.dialect, one.outlivesClient)
-                == (other.method, other.target, other.dialect, other.outlivesClient) && one.headers == other.headers
+            || (one.method, one.target, one.dialect, one.outlivesClient, one.background)
+                == (other.method, other.target, other.dialect, other.outlivesClient, other.background)
+                && one.headers == other.headers
     }
 }
 
@@ -85,6 +104,15 @@ extension Call {
         writer.value(outlivesClient)
         writer.name("headers")
         headers.write(to: &writer)
+        if let background {
+            writer.name("background")
+            writer.beginObject()
+            if let previous = background.previous {
+                writer.name("previous")
+                writer.value(previous)
+            }
+            writer.endObject()
+        }
         writer.endObject()
         return writer.bytes
     }
@@ -97,7 +125,11 @@ extension Call {
         else { return nil }
         self.init(
             method: method, target: target, dialect: dialect, headers: headers,
-            outlivesClient: members.isTrue("outlives"))
+            outlivesClient: members.isTrue("outlives"),
+            background: members.object("background").map {
+                BackgroundCall(previous: StoredMembers($0).text("previous"))
+            }
+        )
     }
 }
 

@@ -19,14 +19,19 @@ struct BodyModel {
     static let longestName = 4096
 
     private let names: [String]
+    private let flags: [String]
     private let isForm: Bool
     private var reader: Reader
 
     /// - Parameters:
     ///   - contentEncoding: of a body that is compressed, nothing is found.
     ///   - names: under which the model may stand; the first that does counts.
-    init(contentType: String?, contentEncoding: String? = nil, names: [String] = ["model"]) {
+    ///   - flags: members of JSON that ``isTrue(_:)`` is asked for.
+    init(
+        contentType: String?, contentEncoding: String? = nil, names: [String] = ["model"], flags: [String] = []
+    ) {
         self.names = names
+        self.flags = flags
         let essence = contentType.flatMap(MediaType.init)?.essence
         isForm = essence == "application/x-www-form-urlencoded"
         guard contentEncoding == nil || contentEncoding?.lowercased() == "identity" else {
@@ -49,7 +54,7 @@ struct BodyModel {
             guard let first = bytes.firstNonSpace else { return }
             // By the bytes: curl calls JSON a form unless it is told otherwise, and model servers read it all the same.
             if first == UInt8(ascii: "{") {
-                reader = .json(JSONMemberReader(names))
+                reader = .json(JSONMemberReader(names + flags))
             } else {
                 reader = isForm ? .form(FormFieldReader(names)) : .none
             }
@@ -79,6 +84,12 @@ struct BodyModel {
             case .multipart(let parts): parts.values
             }
         return names.lazy.compactMap { values[$0] }.first { !$0.isEmpty }
+    }
+
+    /// Whether a body that is JSON, and is there as a whole, has `true` in this member.
+    func isTrue(_ flag: String) -> Bool {
+        guard case .json(let json) = reader else { return false }
+        return json.words[flag] == "true"
     }
 
     /// What a body that is there as a whole names.

@@ -50,7 +50,7 @@ struct CallAnswer: Sendable {
     }
 
     /// Whose answer it is.
-    private static func mark(_ headers: inout HTTPFields, _ job: Job, isAttached: Bool) {
+    static func mark(_ headers: inout HTTPFields, _ job: Job, isAttached: Bool) {
         headers[.inferenceID] = job.id.description
         headers[.eventID] = job.eventID.description
         headers.append(HTTPField(name: .link, value: "</v1/async/notify/\(job.eventID)>; rel=\"monitor\""))

@@ -34,6 +34,9 @@ struct CallRoutes: Sendable {
         let received = try await intake.receive(request, found, preference)
         let job = try await job(of: received, request, context)
         if preference.respondsAsync { return try await accepted(job, preference, context) }
+        if let follows = received.followsBackground {
+            return try await created(job, received, follows: follows, context)
+        }
         let waiting = JobWait(gateway: gateway, connection: context.connection)
         let limit = preference.waits ? preference.wait(at: HTTPSettings.longestWait) : nil
         let recent = gateway.callers.recent
@@ -68,6 +71,20 @@ struct CallRoutes: Sendable {
         case .stopping: throw APIError.stopping
         case .gone: throw try await gateway.missing(job.id, context.caller)
         }
+    }
+
+    /// The answer to whoever has asked for a response in the background.
+    private func created(
+        _ job: Awaited, _ received: CallIntake.Received, follows: Bool, _ context: GatewayContext
+    ) async throws -> Response {
+        let recent = gateway.callers.recent
+        recent.begin(received.fingerprint)
+        defer { recent.end(job.id, received.fingerprint, for: context.settings.repeatWindow) }
+        let routes = ResponseRoutes(gateway: gateway)
+        var response = try await routes.created(
+            job.id, at: received.model, isNew: !job.isAttached, follows: follows, context)
+        if job.isAttached { response.headers[.attached] = "true" }
+        return job.noted(response)
     }
 
     /// Waits for the end of the job, or for the first bytes of its answer.

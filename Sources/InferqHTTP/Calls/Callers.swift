@@ -13,6 +13,7 @@ package final class Callers: Service {
     private let logger: Logger
     let metrics = CallMetrics()
     let recent = RecentCalls()
+    let responseServers = ResponseServers()
     private let (departures, departure) = AsyncStream.makeStream(of: Departure.self)
 
     /// A client that is gone, at the moment at which its job is to be looked at.

@@ -48,6 +48,12 @@ enum ErrorForm: Sendable, Equatable {
         }
     }
 
+    /// Of the gateway's own routes that are the OpenAI API's; nil for all others, which have problem documents.
+    static func ofOwn(path: String) -> ErrorForm? {
+        let segments = path.split(separator: "/", maxSplits: 2)
+        return segments.first == "v1" && segments.count > 1 && segments[1] == "responses" ? .openai : nil
+    }
+
     /// The gateway's own, below `/v1` and `/v2`.
     private static let ownNames: Set<Substring> = [
         "async", "clients", "events", "inference", "me", "models", "notifications", "session", "status", "store",

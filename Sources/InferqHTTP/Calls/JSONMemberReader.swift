@@ -1,6 +1,6 @@
 import InferqCore
 
-/// Reads the texts that some members of a JSON object have, from its bytes as they come. It checks no more of the
+/// Reads the texts and words that some members of a JSON object have, from its bytes as they come. It checks no more of the
 /// grammar than it must to find them: the model server reads the body itself.
 struct JSONMemberReader {
     private enum Place {
@@ -28,8 +28,13 @@ struct JSONMemberReader {
     private var token: [UInt8] = []
     /// The name of the member that is being read, if it is wanted.
     private var wanted: String?
-    /// By the members' names.
+    /// Texts, by the members' names.
     private(set) var values: [String: String] = [:]
+    /// Numbers, `true`, `false` and `null` as they were written, by the members' names.
+    private(set) var words: [String: String] = [:]
+
+    /// Bytes of a word that are looked at.
+    private static let longestWord = 16
 
     init(_ names: [String]) {
         self.names = Set(names)
@@ -60,9 +65,14 @@ struct JSONMemberReader {
         case (.beforeName, UInt8(ascii: "\"")): begin(.name, byte)
         case (.beforeName, UInt8(ascii: ",")), (.beforeValue, UInt8(ascii: ":")): break
         case (.beforeValue, _): valueBegins(byte)
-        case (.word, UInt8(ascii: ",")), (.afterValue, UInt8(ascii: ",")): place = .beforeName
-        case (.word, UInt8(ascii: "}")): place = .over
-        case (.word, _): break
+        case (.word, UInt8(ascii: ",")):
+            wordEnded()
+            place = .beforeName
+        case (.word, UInt8(ascii: "}")):
+            wordEnded()
+            place = .over
+        case (.word, _): if token.count < Self.longestWord { token.append(byte) }
+        case (.afterValue, UInt8(ascii: ",")): place = .beforeName
         default: place = .over
         }
     }
@@ -101,15 +111,24 @@ struct JSONMemberReader {
         place = .afterValue
     }
 
+    private mutating func wordEnded() {
+        if let wanted { words[wanted] = String(decoding: token, as: UTF8.self) }
+    }
+
     private mutating func valueBegins(_ byte: UInt8) {
-        if let wanted { values[wanted] = nil }
+        if let wanted {
+            values[wanted] = nil
+            words[wanted] = nil
+        }
         depth = 0
         switch byte {
         case UInt8(ascii: "\""): if wanted == nil { place = .otherText } else { begin(.text, byte) }
         case UInt8(ascii: "{"), UInt8(ascii: "["):
             depth = 1
             place = .nested
-        default: place = .word
+        default:
+            token = [byte]
+            place = .word
         }
     }
 

@@ -31,7 +31,7 @@ package struct GatewayResponder: Sendable {
         if isRefused {
             return finished(ErrorForm.of(path: request.path).response(for: .tooManyConnections, instance: nil), request)
         }
-        let place = routes.find(request.method, request.path)
+        let place = routes.find(request.method, request.ownPath)
         guard case .found(let match) = place, match.route.kind == .stream else {
             return try await response(to: request, place, connection)
         }
@@ -60,7 +60,10 @@ package struct GatewayResponder: Sendable {
     private func problem(_ error: any Error, _ request: Request) -> Response {
         let known = APIError.translated(error)
         note(error, known, request)
-        return (known ?? .unforeseen).response(instance: request.path, target: request.target)
+        let error = known ?? .unforeseen
+        let form = ErrorForm.ofOwn(path: request.ownPath)
+        return form?.response(for: error, instance: request.path, target: request.target)
+            ?? error.response(instance: request.path, target: request.target)
     }
 
     /// Says in the log what only an operator can mend.
@@ -100,9 +103,9 @@ package struct GatewayResponder: Sendable {
             case .success(let known): caller = known
             case .failure(let error):
                 gateway.metrics.unrouted.answered(error.status.code, .now)
-                guard place.isUnknown else { return error.response(instance: request.path) }
                 // By the path alone: the form of a model's dialect would tell that there is the model.
-                return ErrorForm.of(path: request.path).response(for: error, instance: request.path)
+                let form: ErrorForm? = place.isUnknown ? .of(path: request.path) : .ofOwn(path: request.ownPath)
+                return form?.response(for: error, instance: request.path) ?? error.response(instance: request.path)
             }
             if case .unknownPath = place, let response = try await call(request, connection, caller, settings) {
                 return response
@@ -222,6 +225,11 @@ package struct GatewayResponder: Sendable {
         if let preflight = CORS.preflight(request, allowed: allow, settings) { return preflight }
         return Response(status: .noContent, headers: [.allow: allow])
     }
+}
+
+extension Request {
+    /// The path by which the gateway's own routes are found.
+    fileprivate var ownPath: String { ResponseFacts.unmounted(path) ?? path }
 }
 
 extension Routes.Place {

@@ -27,6 +27,8 @@ enum ProblemCode: String, Sendable, CaseIterable {
     case modelNotFound = "model_not_found"
     case ambiguousModel = "ambiguous_model"
     case noSuchJob = "no_such_job"
+    case noSuchResponse = "no_such_response"
+    case noResponses = "no_responses"
     case otherGateway = "other_gateway"
     case methodNotAllowed = "method_not_allowed"
     case notAcceptable = "not_acceptable"
@@ -78,7 +80,7 @@ enum ProblemCode: String, Sendable, CaseIterable {
         case .attemptOver, .wrongState, .noOutput, .cancelled: .conflict
         case .detailTooLarge, .bodyTooLarge: .contentTooLarge
         case .tooManyEvents, .queueFull, .clientLimit, .rateLimited, .tooManyFailures: .tooManyRequests
-        case .noSuchPath, .noSuchModel, .modelNotFound, .noSuchJob: .notFound
+        case .noSuchPath, .noSuchModel, .modelNotFound, .noSuchJob, .noSuchResponse: .notFound
         case .gone: .gone
         case .otherGateway, .misdirected: .misdirectedRequest
         case .methodNotAllowed: .methodNotAllowed
@@ -87,7 +89,7 @@ enum ProblemCode: String, Sendable, CaseIterable {
         case .headTimeout, .bodyTimeout: .requestTimeout
         case .targetTooLong: .uriTooLong
         case .expectation: .expectationFailed
-        case .transferCoding, .upgradeUnsupported: .notImplemented
+        case .transferCoding, .upgradeUnsupported, .noResponses: .notImplemented
         case .headTooLarge: .requestHeaderFieldsTooLarge
         case .unknownModel, .ambiguousModel, .keyReused: .unprocessableContent
         case .bodiesInFlight, .connections, .stopping, .storeUnavailable, .degraded, .notReady, .copyInProgress:
@@ -126,6 +128,8 @@ enum ProblemCode: String, Sendable, CaseIterable {
         case .modelNotFound: "Model not found"
         case .ambiguousModel: "Ambiguous model"
         case .noSuchJob: "No such job"
+        case .noSuchResponse: "No such response"
+        case .noResponses: "No responses at the model server"
         case .otherGateway: "Job of another gateway"
         case .methodNotAllowed: "Method not allowed"
         case .notAcceptable: "Not acceptable"

@@ -14,6 +14,7 @@ extension Routes {
         let operators = OperatorRoutes(gateway: gateway)
         let documents = DocumentRoutes()
         let access = AccessRoutes(gateway: gateway)
+        let responses = ResponseRoutes(gateway: gateway)
         return [
             Route(.post, "/v1/async/inference", .submitting) { try await submits.submit($0, $1, mayWait: false) },
             Route(.post, "/v1/inference", .submitting) { try await submits.submit($0, $1, mayWait: true) },
@@ -31,6 +32,9 @@ extension Routes {
             Route(.post, "/v1/notifications", .nothing, notifications.report),
             Route(.get, "/v1/notifications/{event_id}", .reading, notifications.history),
             Route(.post, "/v1/inference/{id}/ticket", .reading, access.ticket),
+            Route(.get, "/v1/responses/{id}", .reading, kind: .stream, responses.show),
+            Route(.delete, "/v1/responses/{id}", .cancelling, responses.delete),
+            Route(.post, "/v1/responses/{id}/cancel", .cancelling, responses.cancel),
             Route(.get, "/v1/me", .scope(.all), access.me),
             Route(.get, "/v1/clients", .operating, access.clients),
             Route(.post, "/v1/session", .nothing, access.signIn),

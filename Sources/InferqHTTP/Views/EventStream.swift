@@ -23,7 +23,12 @@ final class EventStream: Sendable {
     }
 
     /// The answer that is a stream: `send` writes it and returns why it ends.
-    static func response(_ gateway: Gateway, _ context: GatewayContext, _ send: @escaping Send) -> Response {
+    ///
+    /// - Parameter isWholeOrCut: Whether a stream that does not come to its end is cut, so that no client takes it for
+    ///   whole.
+    static func response(
+        _ gateway: Gateway, _ context: GatewayContext, isWholeOrCut: Bool = false, _ send: @escaping Send
+    ) -> Response {
         var headers = HTTPFields()
         headers[.contentType] = "text/event-stream"
         headers[.cacheControl] = "no-store"
@@ -34,14 +39,16 @@ final class EventStream: Sendable {
             streams.begin()
             stream.connection.onHangUp(ring: stream.bell)
             defer { stream.connection.onHangUp(ring: nil) }
+            let end: StreamEnd
             do {
-                let end = try await send(stream)
-                streams.end(end)
-                stream.finish()
+                end = try await send(stream)
             } catch {
                 streams.end(stream.end(for: error))
                 throw error
             }
+            streams.end(end)
+            if isWholeOrCut, end != .end { throw ChannelError.eof }
+            stream.finish()
         }
         return Response(status: .ok, headers: headers, body: body)
     }
