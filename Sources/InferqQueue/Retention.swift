@@ -102,13 +102,14 @@ package struct Retention: Service {
 
     private func removeAll() async throws -> Elapsed? {
         let begin = ContinuousClock.now
-        var (jobs, bytes, spent) = (0, 0, Duration.zero)
+        var (jobs, uploads, bytes, spent) = (0, 0, 0, Duration.zero)
         defer {
-            if jobs > 0 {
+            if jobs + uploads > 0 {
                 logger.info(
-                    "ended jobs removed",
+                    "ended jobs and files removed",
                     metadata: [
-                        "jobs": "\(jobs)", "size": "\(ByteSizeText.approximate(bytes))",
+                        "jobs": "\(jobs)", "files": "\(uploads)",
+                        "size": "\(ByteSizeText.approximate(bytes))",
                         "seconds": "\((ContinuousClock.now - begin).milliseconds / 1000)",
                     ]
                 )
@@ -123,6 +124,7 @@ package struct Retention: Service {
             if isDue {
                 let (step, time) = try await store.removeEnded(settings, now: now)
                 jobs += step.jobs
+                uploads += step.uploads
                 bytes += step.bytes
                 spent += time
                 isWorth = step.rows > 0

@@ -116,6 +116,27 @@ struct StoreUpgradeTests {
         #expect(try count("PRAGMA user_version") == Int(Schema.version))
     }
 
+    // MARK: Schema 4, which knew no files
+
+    @Test
+    func aStoreWithoutFilesTakesThem() async throws {
+        try await leaveStore(3)
+        try await StoreOpening.open(.sample(folder.store)).write { db in
+            try db.execute(sql: "DROP TABLE upload; PRAGMA user_version = 4")
+        }
+        try await withStore(in: folder) { store in
+            #expect(store.recovery.upgrade == StoreUpgrade(schema: 4, copy: folder.store + ".schema4"))
+            let blob = try await store.blobs.store([1, 2, 3], as: .input)
+            let draft = JobStore.UploadDraft(
+                client: "erp", purpose: .batch, name: "a", byteCount: 3, digest: [UInt8](repeating: 0, count: 32),
+                lifetime: nil)
+            let upload = try await store.add(draft, in: blob)
+            #expect(try await store.upload(upload.id, of: "erp") == upload)
+            #expect(try await store.upload(upload.id, of: "mes") == nil)
+        }
+        #expect(try count("SELECT bytes FROM ended") == 512 + 3)
+    }
+
     // MARK: Schema 3, which knew no clients
 
     /// Makes a store of now what the program of then had left.
@@ -126,6 +147,7 @@ struct StoreUpgradeTests {
     private func removeClients(_ db: Database) throws {
         try db.execute(
             sql: """
+                DROP TABLE upload;
                 DROP INDEX job_of_client;
                 DROP INDEX job_due;
                 CREATE INDEX job_due ON job (model, priority DESC, key) WHERE phase = 1;

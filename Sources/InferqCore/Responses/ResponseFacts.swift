@@ -26,7 +26,7 @@ package struct ResponseFacts: Sendable {
     ///   - request: the body that the model server gets.
     ///   - previous: what the client has put into `previous_response_id`.
     package init(job: UUIDv7, createdAt: Timestamp, request: JSONObject, previous: String?) {
-        id = Self.id(of: job)
+        id = Self.ids.text(of: job)
         var base = JSONObject()
         base.set("id", id)
         base["object"] = Array("\"response\"".utf8)
@@ -74,27 +74,13 @@ package struct ResponseFacts: Sendable {
     /// Where responses are asked for.
     package static let path = "/v1/responses"
 
-    private static let prefix = "resp_"
+    /// Of all responses in the background.
+    package static let ids = HexID(prefix: "resp_")
 
     /// What the model server has named the response that it answered with, in a stream or whole; nil: it gave no name.
     package static func serversName(in answer: [UInt8]) -> String? {
         if let whole = JSONObject(answer) { return whole.text("id") }
         var reader = EventReader()
         return reader.read(answer).lazy.compactMap { JSONObject($0.data)?.object("response")?.text("id") }.first
-    }
-
-    package static func id(of job: UUIDv7) -> String {
-        prefix + job.description.filter { $0 != "-" }
-    }
-
-    /// The job that a response's id names; nil for ids of any other form.
-    package static func job(named id: some StringProtocol) -> UUIDv7? {
-        let digits = Array(id.utf8)
-        guard digits.starts(with: prefix.utf8), digits.count == prefix.utf8.count + 32 else { return nil }
-        var text = digits.dropFirst(prefix.utf8.count).map { $0 }
-        for place in [20, 16, 12, 8] { text.insert(UInt8(ascii: "-"), at: place) }
-        let named = UUIDv7(String(decoding: text, as: UTF8.self))
-        // One spelling alone.
-        return named.flatMap { Self.id(of: $0) == id ? $0 : nil }
     }
 }

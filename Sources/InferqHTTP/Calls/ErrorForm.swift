@@ -51,8 +51,10 @@ enum ErrorForm: Sendable, Equatable {
     /// Of the gateway's own routes that are the OpenAI API's; nil for all others, which have problem documents.
     static func ofOwn(path: String) -> ErrorForm? {
         let segments = path.split(separator: "/", maxSplits: 2)
-        return segments.first == "v1" && segments.count > 1 && segments[1] == "responses" ? .openai : nil
+        return segments.first == "v1" && segments.count > 1 && openAINames.contains(segments[1]) ? .openai : nil
     }
+
+    private static let openAINames: Set<Substring> = ["files", "responses"]
 
     /// The gateway's own, below `/v1` and `/v2`.
     private static let ownNames: Set<Substring> = [

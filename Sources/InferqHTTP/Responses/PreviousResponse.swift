@@ -14,7 +14,7 @@ struct PreviousResponse: Sendable {
     /// - Throws: 400 when the server keeps no responses, 404 when there is none of that name.
     func name(of previous: String, at model: ModelSettings) async throws -> String {
         var name = previous
-        if let id = ResponseFacts.job(named: previous) {
+        if let id = ResponseFacts.ids.uuid(in: previous) {
             let job = try await ResponseRoutes(gateway: gateway).job(id, for: caller)
             guard job.status == .completed, let given = try await serversName(of: job) else {
                 throw APIError.invalid(

@@ -81,25 +81,18 @@ struct ResponseRoutes: Sendable {
         let job = try await job(id, for: context.caller)
         try await gateway.checkMayChange(job.id, context)
         if !job.status.isFinal { _ = try await gateway.queue.cancel(job.id) }
-        guard try await gateway.queue.delete(job.id) else { throw APIError.noSuchResponse(ResponseFacts.id(of: id)) }
+        guard try await gateway.queue.delete(job.id) else {
+            throw APIError.noSuchResponse(ResponseFacts.ids.text(of: id))
+        }
         context.note("job deleted", job.id)
-        var writer = JSONWriter(capacity: 128)
-        writer.beginObject()
-        writer.name("id")
-        writer.value(ResponseFacts.id(of: id))
-        writer.name("object")
-        writer.value("response")
-        writer.name("deleted")
-        writer.value(true)
-        writer.endObject()
-        return .json(writer.bytes)
+        return .json(OpenAIDocuments.deleted(ResponseFacts.ids.text(of: id), "response"))
     }
 
     // MARK: Jobs
 
     private func id(_ context: GatewayContext) throws(APIError) -> UUIDv7 {
         let text = context.parameters["id"] ?? ""
-        guard let id = ResponseFacts.job(named: text) else { throw .noSuchResponse(String(text)) }
+        guard let id = ResponseFacts.ids.uuid(in: text) else { throw .noSuchResponse(String(text)) }
         return id
     }
 
@@ -107,7 +100,7 @@ struct ResponseRoutes: Sendable {
     ///
     /// - Throws: 404, also for one that was deleted.
     func job(_ id: UUIDv7, for caller: Caller) async throws -> Job {
-        let missing = APIError.noSuchResponse(ResponseFacts.id(of: id))
+        let missing = APIError.noSuchResponse(ResponseFacts.ids.text(of: id))
         do {
             let job = try await gateway.job(id, for: caller)
             guard job.options.call?.background != nil else { throw missing }
@@ -121,7 +114,7 @@ struct ResponseRoutes: Sendable {
         do {
             return try await read()
         } catch StoreError.gone {
-            throw APIError.noSuchResponse(ResponseFacts.id(of: id))
+            throw APIError.noSuchResponse(ResponseFacts.ids.text(of: id))
         }
     }
 
@@ -174,6 +167,6 @@ extension ResponseFacts {
         let start = "\(Self.path)/"
         guard below.hasPrefix(start) else { return nil }
         let id = below.dropFirst(start.count).prefix { $0 != "/" }
-        return job(named: id) == nil ? nil : String(below)
+        return ids.uuid(in: id) == nil ? nil : String(below)
     }
 }

@@ -129,20 +129,6 @@ extension APIError {
         APIError(.noSuchJob, "There is no job with the identifier \(id).")
     }
 
-    static func noSuchResponse(_ id: String) -> APIError {
-        APIError(.noSuchResponse, "There is no response in the background with the identifier \"\(id.clipped)\".")
-    }
-
-    /// - Parameter job: the job that shows it.
-    static func noResponses(_ model: String, _ status: Int, _ job: Job) -> APIError {
-        var error = APIError(
-            .noResponses,
-            "The model server of \"\(model)\" has no \(ResponseFacts.path): it answered with status \(status)."
-        )
-        CallAnswer.mark(&error.headers, job, isAttached: false)
-        return error.with(.xShouldRetry, "false")
-    }
-
     static func otherGateway(_ id: UUIDv7, _ url: String) -> APIError {
         var error = APIError(
             .otherGateway, "The job with the identifier \(id) belongs to the gateway at \(url); ask there."

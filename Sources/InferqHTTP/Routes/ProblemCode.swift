@@ -29,6 +29,7 @@ enum ProblemCode: String, Sendable, CaseIterable {
     case noSuchJob = "no_such_job"
     case noSuchResponse = "no_such_response"
     case noResponses = "no_responses"
+    case noSuchFile = "no_such_file"
     case otherGateway = "other_gateway"
     case methodNotAllowed = "method_not_allowed"
     case notAcceptable = "not_acceptable"
@@ -80,7 +81,7 @@ enum ProblemCode: String, Sendable, CaseIterable {
         case .attemptOver, .wrongState, .noOutput, .cancelled: .conflict
         case .detailTooLarge, .bodyTooLarge: .contentTooLarge
         case .tooManyEvents, .queueFull, .clientLimit, .rateLimited, .tooManyFailures: .tooManyRequests
-        case .noSuchPath, .noSuchModel, .modelNotFound, .noSuchJob, .noSuchResponse: .notFound
+        case .noSuchPath, .noSuchModel, .modelNotFound, .noSuchJob, .noSuchResponse, .noSuchFile: .notFound
         case .gone: .gone
         case .otherGateway, .misdirected: .misdirectedRequest
         case .methodNotAllowed: .methodNotAllowed
@@ -129,6 +130,7 @@ enum ProblemCode: String, Sendable, CaseIterable {
         case .ambiguousModel: "Ambiguous model"
         case .noSuchJob: "No such job"
         case .noSuchResponse: "No such response"
+        case .noSuchFile: "No such file"
         case .noResponses: "No responses at the model server"
         case .otherGateway: "Job of another gateway"
         case .methodNotAllowed: "Method not allowed"

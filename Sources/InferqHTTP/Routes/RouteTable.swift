@@ -15,6 +15,7 @@ extension Routes {
         let documents = DocumentRoutes()
         let access = AccessRoutes(gateway: gateway)
         let responses = ResponseRoutes(gateway: gateway)
+        let files = FileRoutes(gateway: gateway)
         return [
             Route(.post, "/v1/async/inference", .submitting) { try await submits.submit($0, $1, mayWait: false) },
             Route(.post, "/v1/inference", .submitting) { try await submits.submit($0, $1, mayWait: true) },
@@ -35,6 +36,11 @@ extension Routes {
             Route(.get, "/v1/responses/{id}", .reading, kind: .stream, responses.show),
             Route(.delete, "/v1/responses/{id}", .cancelling, responses.delete),
             Route(.post, "/v1/responses/{id}/cancel", .cancelling, responses.cancel),
+            Route(.post, "/v1/files", .submitting, files.create),
+            Route(.get, "/v1/files", .reading, files.list),
+            Route(.get, "/v1/files/{id}", .reading, files.show),
+            Route(.get, "/v1/files/{id}/content", .reading, files.content),
+            Route(.delete, "/v1/files/{id}", .cancelling, files.delete),
             Route(.get, "/v1/me", .scope(.all), access.me),
             Route(.get, "/v1/clients", .operating, access.clients),
             Route(.post, "/v1/session", .nothing, access.signIn),

@@ -39,6 +39,7 @@ package struct HTTPSettings: Sendable, Equatable {
     package var bodiesInFlight = 128 << 20
     /// Progress reports that one job may have.
     package var eventsPerJob = 10_000
+    package var batch = BatchSettings()
 
     /// `GET ?wait=` waits at most this long: longer polls die in proxies.
     static let longestWait: Duration = .seconds(120)

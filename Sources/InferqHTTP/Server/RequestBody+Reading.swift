@@ -47,6 +47,16 @@ struct BodyReader: Sendable {
         return length
     }
 
+    /// Checks what the head says of the body's length, and asks for it.
+    ///
+    /// - Returns: the length, if it is announced.
+    @discardableResult
+    func begin(_ request: Request, _ limit: BodyLimit) async throws -> Int? {
+        let announced = try checkLength(request, limit)
+        try await invite(request)
+        return announced
+    }
+
     /// Says "100 Continue" to a client that waits for it before it sends the body.
     private func invite(_ request: Request) async throws {
         guard request.headers[.expect]?.lowercased() == "100-continue" else { return }
@@ -103,8 +113,7 @@ struct BodyReader: Sendable {
         _ watch: (Span<UInt8>) -> Void = { _ in }
     ) async throws -> Payload {
         let limit = limit ?? .body(context.settings)
-        let announced = try checkLength(request, limit)
-        try await invite(request)
+        let announced = try await begin(request, limit)
         var bytes: [UInt8] = []
         var writer: Blobs.Writer?
         var digest = SHA256()

@@ -80,6 +80,7 @@ extension SQL {
                 WHERE input_file IS NOT NULL AND input_file > ?1 ORDER BY input_file LIMIT ?2) \
                 UNION ALL SELECT * FROM (SELECT output_file, output_size FROM job \
                 WHERE output_file IS NOT NULL AND output_file > ?1 ORDER BY output_file LIMIT ?2) \
+                UNION ALL SELECT * FROM (SELECT blob, size FROM upload WHERE blob > ?1 ORDER BY blob LIMIT ?2) \
                 ORDER BY name LIMIT ?2
                 """
         )

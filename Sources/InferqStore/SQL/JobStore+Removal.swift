@@ -18,7 +18,9 @@ struct RetentionRule: Sendable, Equatable {
 package struct RetentionStep: Sendable, Equatable {
     /// Jobs that are gone.
     package var jobs = 0
-    /// Bytes that they took, as ``Schema/size(_:)`` counts them.
+    /// Files of clients and batches that are gone.
+    package var uploads = 0
+    /// Bytes that both took, as ``Schema/size(_:)`` and ``Schema/sizeOfUpload(_:)`` count them.
     package var bytes = 0
     /// Files of theirs; to be removed once the transaction is on disk.
     var files: [BlobName] = []
@@ -135,7 +137,19 @@ extension SQL {
                 size: row[4] as Int
             )
         }
+        var uploads = try expiredUploads(db, at: now, limit: max(room, 1) / 4)
+        for upload in uploads { try remove(upload, &step, &total, &room, db) }
+        uploads = try oldestUploads(db, limit: max(room, 1) / 4).reversed()
+        /// Removes the files that are there longer than a job has been ended.
+        func removeUploads(until ended: Elapsed) throws {
+            while let oldest = uploads.last, oldest.since <= ended, room > 0, step.bytes < bytesOfStep {
+                guard rule.before.map({ oldest.since < $0 }) ?? false || total > rule.maxBytes else { return }
+                try remove(oldest, &step, &total, &room, db)
+                uploads.removeLast()
+            }
+        }
         for job in first {
+            try removeUploads(until: job.ended)
             let isDue = rule.before.map { job.ended < $0 } ?? false || total > rule.maxBytes
             guard isDue, room > 0, step.bytes < bytesOfStep else { break }
             room -= try remove(db, job.key, at: now)
@@ -144,11 +158,23 @@ extension SQL {
             step.bytes += job.size
             step.files += job.files
         }
+        try removeUploads(until: now)
         step.rows = rowsOfStep - room
         return step
     }
 
-    /// How many jobs have ended and are still there, and what they take.
+    private static func remove(
+        _ upload: EndingUpload, _ step: inout RetentionStep, _ total: inout Int, _ room: inout Int, _ db: Database
+    ) throws {
+        try delete(upload, db)
+        room -= 1
+        total -= upload.size
+        step.uploads += 1
+        step.bytes += upload.size
+        step.files.append(upload.blob)
+    }
+
+    /// How many jobs have ended and are still there, and what they and all files of clients take.
     static func endedTotal(_ db: Database) throws -> (jobs: Int, bytes: Int) {
         let statement = try db.cachedStatement(sql: "SELECT jobs, bytes FROM ended")
         return try Row.fetchCursor(statement).first { ($0[0], $0[1]) } ?? (0, 0)
@@ -194,10 +220,14 @@ extension SQL {
         let oldest =
             retention > .zero ? try first("SELECT min(ended) FROM job WHERE ended IS NOT NULL") : nil
         let leftover = try first("SELECT min(due) FROM leftover")
+        let upload = retention > .zero ? try first("SELECT min(since) FROM upload") : nil
+        let expiring = try first("SELECT min(expiry) FROM upload WHERE expiry IS NOT NULL")
         let tombstone = try first("SELECT at FROM tombstone ORDER BY number LIMIT 1")
         return RetentionOutlook(
-            next: [oldest.map { $0 + retention }, leftover, tombstone.map { $0 + tombstoneAge }].compactMap { $0 }
-                .min(),
+            next: [
+                oldest.map { $0 + retention }, upload.map { $0 + retention }, expiring, leftover,
+                tombstone.map { $0 + tombstoneAge },
+            ].compactMap { $0 }.min(),
             bytes: try endedTotal(db).bytes,
             pages: try Int.fetchOne(db.cachedStatement(sql: "PRAGMA page_count")) ?? 0,
             freePages: try Int.fetchOne(db.cachedStatement(sql: "PRAGMA freelist_count")) ?? 0
@@ -209,7 +239,7 @@ extension SQL {
 package struct RetentionOutlook: Sendable, Equatable {
     /// The first moment at which something is too old, by ``Moment/certain``; nil when nothing ever will be.
     package var next: Elapsed?
-    /// What ended jobs take.
+    /// What ended jobs and files take.
     package var bytes: Int
     /// Pages of the file, and those of them that hold nothing.
     var pages: Int

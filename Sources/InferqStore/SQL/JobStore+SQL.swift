@@ -156,7 +156,8 @@ extension SQL {
     static func lastKey(_ db: Database) throws -> JobKey? {
         let statement = try db.cachedStatement(
             sql: """
-                SELECT max(key) FROM (SELECT max(key) AS key FROM job UNION ALL SELECT max(job) FROM tombstone)
+                SELECT max(key) FROM (SELECT max(key) AS key FROM job UNION ALL SELECT max(job) FROM tombstone \
+                UNION ALL SELECT max(key) FROM upload)
                 """
         )
         return try Int64.fetchOne(statement).map(JobKey.init(value:))
@@ -167,7 +168,8 @@ extension SQL {
         let statement = try db.cachedStatement(
             sql: """
                 SELECT EXISTS (SELECT 1 FROM job WHERE input_file = ?1) \
-                OR EXISTS (SELECT 1 FROM job WHERE output_file = ?1)
+                OR EXISTS (SELECT 1 FROM job WHERE output_file = ?1) \
+                OR EXISTS (SELECT 1 FROM upload WHERE blob = ?1)
                 """
         )
         return try Bool.fetchOne(statement, arguments: [blob.text]) ?? false

@@ -9,7 +9,7 @@ enum Schema {
 
     /// The n-th one makes a store of schema n one of schema n + 1, in a transaction of ``StoreUpgrade``; ``create(_:)``
     /// makes a new store as they would leave it.
-    static let migrations: [Migration] = [addCalls, addStreams, addClients]
+    static let migrations: [Migration] = [addCalls, addStreams, addClients, addUploads]
     /// Grows with every migration; a store with a larger one was written by a newer program.
     static var version: Int32 { 1 + Int32(migrations.count) }
 
@@ -152,7 +152,7 @@ enum Schema {
                 -- the retention's question: which job ended first
                 CREATE INDEX job_by_end ON job (ended) WHERE ended IS NOT NULL;
 
-                -- what ended jobs take: the triggers keep it, so that nobody has to add up rows
+                -- what ended jobs and files take: the triggers keep it, so that nobody has to add up rows
                 CREATE TABLE ended (
                     one INTEGER PRIMARY KEY CHECK (one = 1),
                     jobs INTEGER NOT NULL,
@@ -179,9 +179,45 @@ enum Schema {
                 END;
 
                 \(countingTriggers)
+
+                \(uploads)
                 """
         )
     }
+
+    /// Files of the OpenAI API. The triggers count their bytes among those of ended jobs, so that one bound holds for both.
+    private static let uploads = """
+        CREATE TABLE upload (
+            key INTEGER PRIMARY KEY,
+            id BLOB NOT NULL CHECK (length(id) = 16),
+            client INTEGER NOT NULL REFERENCES client (id),
+            -- 0 batch, 1 batch_output
+            purpose INTEGER NOT NULL,
+            name TEXT NOT NULL,
+            size INTEGER NOT NULL CHECK (size >= 0),
+            -- *_at: by the wall clock, as they are shown; since, expiry: by the store's own clock
+            created_at INTEGER NOT NULL,
+            expires_at INTEGER,
+            since INTEGER NOT NULL,
+            expiry INTEGER CHECK ((expiry IS NULL) = (expires_at IS NULL)),
+            blob TEXT NOT NULL UNIQUE,
+            digest BLOB NOT NULL CHECK (length(digest) = 32)
+        ) STRICT;
+
+        CREATE INDEX upload_by_age ON upload (since);
+        CREATE INDEX upload_expiring ON upload (expiry) WHERE expiry IS NOT NULL;
+
+        CREATE TRIGGER count_upload AFTER INSERT ON upload BEGIN
+            UPDATE ended SET bytes = bytes + \(sizeOfUpload("NEW")) WHERE one = 1;
+        END;
+
+        CREATE TRIGGER count_upload_removed AFTER DELETE ON upload BEGIN
+            UPDATE ended SET bytes = bytes - \(sizeOfUpload("OLD")) WHERE one = 1;
+        END;
+        """
+
+    /// What a file takes in the store, in bytes; the first term stands for the row.
+    static func sizeOfUpload(_ upload: String) -> String { "(512 + \(upload).size)" }
 
     /// The start's question: whose clients went away with the process before.
     private static let openCallsIndex = "CREATE INDEX job_open_call ON job (key) WHERE call IS NOT NULL AND phase < 3;"
@@ -286,6 +322,10 @@ enum Schema {
                 \(dueIndex)
                 """
         )
+    }
+
+    private static func addUploads(_ db: Database) throws {
+        try db.execute(sql: uploads)
     }
 
     /// What a job takes in the store, in bytes: its bodies, wherever they lie, and what its events carry.

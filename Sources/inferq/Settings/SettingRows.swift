@@ -6,7 +6,7 @@ import Logging
 
 extension Settings {
     /// Every setting but those of a model, in the order of packaging/inferq.toml.
-    static let rows = top + limits + tls + access + streaming + storing + brokering + working
+    static let rows = top + limits + tls + access + streaming + batches + storing + brokering + working
 
     static let listenRow = SettingRow<Settings>(
         "listen", \.listen, .list(of: AddressRules.listen), .restart, variable: "INFERQ_LISTEN")
@@ -66,6 +66,10 @@ extension Settings {
 
     private static let streaming: [SettingRow<Settings>] = [
         SettingRow("stream.flush", \.stream.flush, .duration(in: .zero ... .seconds(10)))
+    ]
+
+    private static let batches: [SettingRow<Settings>] = [
+        SettingRow("batch.max_bytes", \.http.batch.maxBytes, .size(in: kibibyte...16 * gibibyte))
     ]
 
     private static let storing: [SettingRow<Settings>] = [

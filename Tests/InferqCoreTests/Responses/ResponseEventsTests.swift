@@ -207,14 +207,14 @@ struct ResponseEventsTests {
 
     @Test
     func anIdIsOneSpellingOfAJob() {
-        #expect(ResponseFacts.id(of: Self.id) == Self.name)
-        #expect(ResponseFacts.job(named: Self.name) == Self.id)
+        #expect(ResponseFacts.ids.text(of: Self.id) == Self.name)
+        #expect(ResponseFacts.ids.uuid(in: Self.name) == Self.id)
         for other in [
             "", "resp_", Self.name.uppercased(), String(Self.name.dropLast()), Self.name + "0", Self.id.description,
             "resp_" + Self.id.description, "rest_01920000000070008000000000000001",
             "resp_0192000000007000800000000000000g", "resp_ä1920000000070008000000000000001",
         ] {
-            #expect(ResponseFacts.job(named: other) == nil, "\(other)")
+            #expect(ResponseFacts.ids.uuid(in: other) == nil, "\(other)")
         }
     }
 

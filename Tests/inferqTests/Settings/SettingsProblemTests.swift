@@ -281,8 +281,8 @@ struct SettingsProblemTests {
                 """,
                 "inferq.toml: store.readers: 0 is out of range; choose 1 to 64",
                 """
-                inferq.toml: x: unknown key; remove it; known here: access, broker, drain_timeout, heartbeat, hosts, \
-                limits, listen, log_format, log_level, max_body, max_upload, models, origins, public_url, repeat_window, \
+                inferq.toml: x: unknown key; remove it; known here: access, batch, broker, drain_timeout, heartbeat, \
+                hosts, limits, listen, log_format, log_level, max_body, max_upload, models, origins, public_url, repeat_window, \
                 store, stream, sync_wait, tls, worker
                 """,
             ])

@@ -133,6 +133,7 @@ struct SettingsTests {
         expected.access.failures = Rate(count: 5, window: .seconds(10))
         expected.access.session = .seconds(60)
         expected.stream.flush = .zero
+        expected.http.batch.maxBytes = 1024
         expected.store.path = "x.db"
         expected.store.synchronous = .normal
         expected.store.minFree = 0
@@ -216,6 +217,8 @@ struct SettingsTests {
             session = "1m"
             [stream]
             flush = "0s"
+            [batch]
+            max_bytes = "1KiB"
             [store]
             path = "x.db"
             synchronous = "normal"

@@ -1,0 +1,22 @@
+import InferqCore
+
+/// Errors of the paths that the OpenAI API has beyond calls.
+extension APIError {
+    static func noSuchResponse(_ id: String) -> APIError {
+        APIError(.noSuchResponse, "There is no response in the background with the identifier \"\(id.clipped)\".")
+    }
+
+    static func noSuchFile(_ id: String) -> APIError {
+        APIError(.noSuchFile, "There is no file with the identifier \"\(id.clipped)\".")
+    }
+
+    /// - Parameter job: the job that shows it.
+    static func noResponses(_ model: String, _ status: Int, _ job: Job) -> APIError {
+        var error = APIError(
+            .noResponses,
+            "The model server of \"\(model)\" has no \(ResponseFacts.path): it answered with status \(status)."
+        )
+        CallAnswer.mark(&error.headers, job, isAttached: false)
+        return error.with(.xShouldRetry, "false")
+    }
+}
