@@ -20,6 +20,7 @@ package final class JobQueue: Sendable {
     let running = RunningJobs()
     let authorizations = Authorizations()
     package let streams = Streams()
+    package let batches = BatchBells()
 
     /// - Throws: ``StoreError`` when the queue's depth cannot be read.
     package init(store: JobStore, broker: any Broker, models: [ModelSettings]) throws {
@@ -166,7 +167,7 @@ package final class JobQueue: Sendable {
         }
     }
 
-    private func refusal(_ room: Backlog.Room, _ model: ModelSettings) -> Refusal {
+    func refusal(_ room: Backlog.Room, _ model: ModelSettings) -> Refusal {
         metrics.of(model.name).refused.add()
         let rate = backlog.figures(of: model.name, now: .now).rate
         // One place is free as soon as one job has ended. With nothing measured yet, a guess that does no harm.
@@ -194,7 +195,10 @@ package final class JobQueue: Sendable {
         backlog.apply(change, now: .now)
         metrics.apply(change)
         if !change.events.isEmpty { hub.ring(job.key, isLast: job.status.isFinal) }
-        if job.status.isFinal { authorizations.forget(job.key) }
+        if job.status.isFinal {
+            authorizations.forget(job.key)
+            if let place = job.options.batch { batches.ring(place.batch) }
+        }
         if case .running? = change.before, job.status != .running { streams.ended(job.key) }
         switch job.state {
         case .pending(isDue: true):

@@ -113,7 +113,8 @@ struct Serve {
         ]
         if let redis { services.append(redis) }
         services += [
-            Retention(store: store, wheel: wheel, logger: logger) { live.current.retention }, gateway.callers, server,
+            Retention(store: store, wheel: wheel, logger: logger) { live.current.retention }, gateway.callers,
+            BatchRunner(gateway: gateway, logger: logger), server,
             HealthProbe(queue, wheel: wheel, server: modelServer), worker, reload,
         ]
         if Systemd.hasManager {

@@ -116,13 +116,24 @@ struct StoreUpgradeTests {
         #expect(try count("PRAGMA user_version") == Int(Schema.version))
     }
 
-    // MARK: Schema 4, which knew no files
+    // MARK: Schema 4, which knew no files and no batches
+
+    private static let removeFiles = """
+        DROP TRIGGER count_line;
+        DROP INDEX job_of_batch;
+        DROP INDEX job_of_batch_pending;
+        ALTER TABLE job DROP COLUMN line;
+        ALTER TABLE job DROP COLUMN batch;
+        DROP TABLE batch;
+        DROP TABLE upload;
+
+        """
 
     @Test
     func aStoreWithoutFilesTakesThem() async throws {
         try await leaveStore(3)
         try await StoreOpening.open(.sample(folder.store)).write { db in
-            try db.execute(sql: "DROP TABLE upload; PRAGMA user_version = 4")
+            try db.execute(sql: Self.removeFiles + "PRAGMA user_version = 4")
         }
         try await withStore(in: folder) { store in
             #expect(store.recovery.upgrade == StoreUpgrade(schema: 4, copy: folder.store + ".schema4"))
@@ -147,7 +158,7 @@ struct StoreUpgradeTests {
     private func removeClients(_ db: Database) throws {
         try db.execute(
             sql: """
-                DROP TABLE upload;
+                \(Self.removeFiles)
                 DROP INDEX job_of_client;
                 DROP INDEX job_due;
                 CREATE INDEX job_due ON job (model, priority DESC, key) WHERE phase = 1;

@@ -12,6 +12,8 @@ extension Job {
         package var traceparent: String?
         /// How the client called the model server; nil for a native submit.
         package var call: Call?
+        /// Of a line of a batch; nil for all other jobs.
+        package var batch: BatchPlace?
         /// Whose job it is; nil for one of before there were clients.
         package var client: String?
 

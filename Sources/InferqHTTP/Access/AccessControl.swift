@@ -57,6 +57,12 @@ package final class AccessControl: Sendable {
     func mayBeStrange(_ connection: Connection) -> Bool { needsKeys && !connection.isLocal }
     var sessionLength: Duration { rules.current.settings.session }
     /// By name.
+    /// Whoever a batch's lines are submitted for: with what its client may do now.
+    func batchCaller(_ client: String) -> Caller {
+        let limits = needsKeys ? clients.first { $0.name == client }?.limits : nil
+        return limits.map { Caller(client, .submit, $0) } ?? Caller(client, .submit, Caller.anonymous.limits)
+    }
+
     var clients: [Client] { rules.current.ring.clients }
 
     // MARK: One request

@@ -54,7 +54,7 @@ enum ErrorForm: Sendable, Equatable {
         return segments.first == "v1" && segments.count > 1 && openAINames.contains(segments[1]) ? .openai : nil
     }
 
-    private static let openAINames: Set<Substring> = ["files", "responses"]
+    private static let openAINames: Set<Substring> = ["batches", "files", "responses"]
 
     /// The gateway's own, below `/v1` and `/v2`.
     private static let ownNames: Set<Substring> = [

@@ -6,6 +6,19 @@ extension APIError {
         APIError(.noSuchResponse, "There is no response in the background with the identifier \"\(id.clipped)\".")
     }
 
+    static func fileInUse(_ id: String) -> APIError {
+        APIError(.wrongState, "The file \(id) cannot be deleted: a batch that has not ended reads it.")
+            .with(.xShouldRetry, "false")
+    }
+
+    static func batchOver(_ id: String, _ status: String) -> APIError {
+        APIError(.wrongState, "The batch \(id) cannot be cancelled: it is \(status).").with(.xShouldRetry, "false")
+    }
+
+    static func noSuchBatch(_ id: String) -> APIError {
+        APIError(.noSuchBatch, "There is no batch with the identifier \"\(id.clipped)\".")
+    }
+
     static func noSuchFile(_ id: String) -> APIError {
         APIError(.noSuchFile, "There is no file with the identifier \"\(id.clipped)\".")
     }

@@ -74,8 +74,10 @@ struct FileRoutes: Sendable {
         guard upload.client == context.caller.client || context.caller.scopes.contains(.operate) else {
             throw APIError.scopeMissing(.operate, of: context.caller)
         }
-        guard try await gateway.store.remove(upload) else {
-            throw APIError.noSuchFile(Upload.ids.text(of: upload.id))
+        switch try await gateway.store.remove(upload) {
+        case .removed: break
+        case .missing: throw APIError.noSuchFile(Upload.ids.text(of: upload.id))
+        case .inUse: throw APIError.fileInUse(Upload.ids.text(of: upload.id))
         }
         context.note("file deleted", of: upload)
         return .json(OpenAIDocuments.deleted(Upload.ids.text(of: upload.id), "file"))

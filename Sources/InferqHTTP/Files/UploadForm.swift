@@ -5,6 +5,9 @@ struct UploadForm: MultipartVisitor {
     /// Bytes of a part that is no file; the longest that says something is a number.
     private static let longestField = 256
 
+    /// Seconds that a file may be kept: those of the API, an hour to 30 days.
+    static let lifetimes = 3600...2_592_000
+
     private enum Part {
         case file
         case field(String)
@@ -81,8 +84,7 @@ struct UploadForm: MultipartVisitor {
         let seconds = fields["expires_after[seconds]"]
         guard anchor != nil || seconds != nil else { return nil }
         guard anchor == "created_at" else { throw .invalid("expires_after[anchor]", "it must be created_at") }
-        // Those of the API: an hour to 30 days.
-        guard let seconds = seconds.flatMap({ Int($0) }), (3600...2_592_000).contains(seconds) else {
+        guard let seconds = seconds.flatMap({ Int($0) }), Self.lifetimes.contains(seconds) else {
             throw .invalid("expires_after[seconds]", "it must be a whole number from 3600 to 2592000")
         }
         return .seconds(seconds)

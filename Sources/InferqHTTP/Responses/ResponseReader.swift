@@ -89,10 +89,3 @@ struct ResponseReader: Sendable {
         return words.map { "\(error.message): \($0)" } ?? error.message
     }
 }
-
-extension Optional where Wrapped: Sendable {
-    fileprivate func asyncMap<Value>(_ transform: (Wrapped) async throws -> Value) async throws -> Value? {
-        guard let self else { return nil }
-        return try await transform(self)
-    }
-}

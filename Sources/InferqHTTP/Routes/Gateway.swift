@@ -20,6 +20,7 @@ package struct Gateway: Sendable {
     let droppedLogLines: Counter
     package let callers: Callers
     let callTable: CurrentCallTable
+    let batchArrivals = BatchArrivals()
     package let access: AccessControl
     let bodies: BodyBudget
     let sharedFrames: SharedFrames

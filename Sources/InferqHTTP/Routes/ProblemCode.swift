@@ -30,6 +30,7 @@ enum ProblemCode: String, Sendable, CaseIterable {
     case noSuchResponse = "no_such_response"
     case noResponses = "no_responses"
     case noSuchFile = "no_such_file"
+    case noSuchBatch = "no_such_batch"
     case otherGateway = "other_gateway"
     case methodNotAllowed = "method_not_allowed"
     case notAcceptable = "not_acceptable"
@@ -81,7 +82,8 @@ enum ProblemCode: String, Sendable, CaseIterable {
         case .attemptOver, .wrongState, .noOutput, .cancelled: .conflict
         case .detailTooLarge, .bodyTooLarge: .contentTooLarge
         case .tooManyEvents, .queueFull, .clientLimit, .rateLimited, .tooManyFailures: .tooManyRequests
-        case .noSuchPath, .noSuchModel, .modelNotFound, .noSuchJob, .noSuchResponse, .noSuchFile: .notFound
+        case .noSuchPath, .noSuchModel, .modelNotFound, .noSuchJob, .noSuchResponse, .noSuchFile, .noSuchBatch:
+            .notFound
         case .gone: .gone
         case .otherGateway, .misdirected: .misdirectedRequest
         case .methodNotAllowed: .methodNotAllowed
@@ -131,6 +133,7 @@ enum ProblemCode: String, Sendable, CaseIterable {
         case .noSuchJob: "No such job"
         case .noSuchResponse: "No such response"
         case .noSuchFile: "No such file"
+        case .noSuchBatch: "No such batch"
         case .noResponses: "No responses at the model server"
         case .otherGateway: "Job of another gateway"
         case .methodNotAllowed: "Method not allowed"

@@ -16,6 +16,7 @@ extension Routes {
         let access = AccessRoutes(gateway: gateway)
         let responses = ResponseRoutes(gateway: gateway)
         let files = FileRoutes(gateway: gateway)
+        let batches = BatchRoutes(gateway: gateway)
         return [
             Route(.post, "/v1/async/inference", .submitting) { try await submits.submit($0, $1, mayWait: false) },
             Route(.post, "/v1/inference", .submitting) { try await submits.submit($0, $1, mayWait: true) },
@@ -41,6 +42,10 @@ extension Routes {
             Route(.get, "/v1/files/{id}", .reading, files.show),
             Route(.get, "/v1/files/{id}/content", .reading, files.content),
             Route(.delete, "/v1/files/{id}", .cancelling, files.delete),
+            Route(.post, "/v1/batches", .submitting, batches.create),
+            Route(.get, "/v1/batches", .reading, batches.list),
+            Route(.get, "/v1/batches/{id}", .reading, batches.show),
+            Route(.post, "/v1/batches/{id}/cancel", .cancelling, batches.cancel),
             Route(.get, "/v1/me", .scope(.all), access.me),
             Route(.get, "/v1/clients", .operating, access.clients),
             Route(.post, "/v1/session", .nothing, access.signIn),

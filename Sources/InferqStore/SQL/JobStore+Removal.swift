@@ -122,12 +122,15 @@ extension SQL {
         var step = RetentionStep()
         var room = rowsOfStep
         room -= try removeLeftovers(db, limit: room, at: now)
+        if let before = rule.before { room -= try removeBatches(db, before: before, limit: max(room, 1) / 4) }
         room -= try forgetTombstones(db, limit: room, at: now)
         var total = try endedTotal(db).bytes
         let jobs = try db.cachedStatement(
             sql: """
                 SELECT key, ended, input_file, output_file, \(Schema.size("job")) \
-                FROM job INDEXED BY job_by_end WHERE ended IS NOT NULL ORDER BY ended LIMIT ?
+                FROM job INDEXED BY job_by_end WHERE ended IS NOT NULL \
+                AND (batch IS NULL OR NOT EXISTS (SELECT 1 FROM batch WHERE key = job.batch AND state < 4)) \
+                ORDER BY ended LIMIT ?
                 """
         )
         let first = try Row.fetchCursor(jobs, arguments: [max(room, 1) / 2]).array { row in
@@ -221,11 +224,14 @@ extension SQL {
             retention > .zero ? try first("SELECT min(ended) FROM job WHERE ended IS NOT NULL") : nil
         let leftover = try first("SELECT min(due) FROM leftover")
         let upload = retention > .zero ? try first("SELECT min(since) FROM upload") : nil
+        let batch =
+            retention > .zero ? try first("SELECT min(ended) FROM batch WHERE ended IS NOT NULL") : nil
         let expiring = try first("SELECT min(expiry) FROM upload WHERE expiry IS NOT NULL")
         let tombstone = try first("SELECT at FROM tombstone ORDER BY number LIMIT 1")
         return RetentionOutlook(
             next: [
-                oldest.map { $0 + retention }, upload.map { $0 + retention }, expiring, leftover,
+                oldest.map { $0 + retention }, upload.map { $0 + retention }, batch.map { $0 + retention },
+                expiring, leftover,
                 tombstone.map { $0 + tombstoneAge },
             ].compactMap { $0 }.min(),
             bytes: try endedTotal(db).bytes,

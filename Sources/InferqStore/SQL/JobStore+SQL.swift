@@ -9,7 +9,7 @@ enum SQL {}
 enum JobColumn: CInt, NamedColumn {
     // What a submission says, and what follows from it.
     case key, id, eventID, model, client, phase, createdAt, runAt, due, expiresAt, expiry, maxAttempts, lastEvent
-    case priority, timeout, retryOf, traceparent, metadata, call
+    case priority, timeout, retryOf, traceparent, metadata, call, batch, line
     case inputType, inputSize, inputJSON, inputDigest, inputFile
     // What an attempt changes.
     case attempt, failures, lease, crashes, startedAt, finishedAt, error, reports
@@ -157,7 +157,7 @@ extension SQL {
         let statement = try db.cachedStatement(
             sql: """
                 SELECT max(key) FROM (SELECT max(key) AS key FROM job UNION ALL SELECT max(job) FROM tombstone \
-                UNION ALL SELECT max(key) FROM upload)
+                UNION ALL SELECT max(key) FROM upload UNION ALL SELECT max(key) FROM batch)
                 """
         )
         return try Int64.fetchOne(statement).map(JobKey.init(value:))
@@ -186,6 +186,8 @@ extension SQL {
         try row.bind(.traceparent, options.traceparent)
         try row.bind(.metadata, options.metadata.isEmpty ? nil : options.metadata)
         try row.bind(.call, options.call?.json)
+        try row.bind(.batch, options.batch?.batch)
+        try row.bind(.line, options.batch?.line)
     }
 
     private static func options(_ row: PreparedStatement<JobColumn>, _ names: StoredNames) throws -> Job.Options {
@@ -196,6 +198,9 @@ extension SQL {
         options.traceparent = try row.text(.traceparent)
         options.metadata = try row.bytes(.metadata) ?? []
         options.call = try row.bytes(.call).flatMap(Call.init(json:))
+        if let batch = try row.optionalInt64(.batch), let line = try row.optionalInt(.line) {
+            options.batch = BatchPlace(batch: JobKey(value: batch), line: line)
+        }
         options.client = try row.optionalInt64(.client).flatMap(names.clients.name)
         return options
     }

@@ -43,9 +43,7 @@ extension JobStore {
     package func add(_ draft: UploadDraft, in blob: BlobName) async throws -> Upload {
         let issue = ids.next { clock.now }
         let now = issue.moment
-        let upload = Upload(
-            id: issue.id, client: draft.client, purpose: draft.purpose, name: draft.name, byteCount: draft.byteCount,
-            createdAt: now.wall, expiresAt: draft.lifetime.map { now.wall + $0 }, blob: blob, digest: draft.digest)
+        let upload = Self.upload(draft, in: blob, issue)
         let expiry = draft.lifetime.map { now.certain + $0 }
         let client = names.clients.entry(of: draft.client)
         try await commits.perform(
@@ -62,6 +60,13 @@ extension JobStore {
         return upload
     }
 
+    static func upload(_ draft: UploadDraft, in blob: BlobName, _ issue: IDGenerator.Issue) -> Upload {
+        let now = issue.moment.wall
+        return Upload(
+            id: issue.id, client: draft.client, purpose: draft.purpose, name: draft.name, byteCount: draft.byteCount,
+            createdAt: now, expiresAt: draft.lifetime.map { now + $0 }, blob: blob, digest: draft.digest)
+    }
+
     /// - Parameter client: whose it must be; nil: anybody's.
     package func upload(_ id: UUIDv7, of client: String?) async throws -> Upload? {
         try await reads.perform { [names] db in
@@ -76,14 +81,52 @@ extension JobStore {
         return try await scan { [names] db in try SQL.uploads(db, filter, names) }
     }
 
+    /// What became of a file that was to be removed.
+    package enum UploadRemoval: Sendable {
+        case removed
+        /// It was not there.
+        case missing
+        /// A batch that has not ended needs it.
+        case inUse
+    }
+
     /// Removes a file.
-    ///
-    /// - Returns: false when it is not there.
-    package func remove(_ upload: Upload) async throws -> Bool {
-        let wasThere = try await commits.perform(.change) { db in try SQL.deleteUpload(db, upload.id.key) }
+    package func remove(_ upload: Upload) async throws -> UploadRemoval {
+        let removal = try await commits.perform(.change) { db -> UploadRemoval in
+            if try SQL.isInUse(db, upload.id.key) { return .inUse }
+            return try SQL.deleteUpload(db, upload.id.key) ? .removed : .missing
+        }
         // The row is gone on disk: only now may the file go.
-        if wasThere { await blobs.remove(upload.blob) }
-        return wasThere
+        if case .removed = removal { await blobs.remove(upload.blob) }
+        return removal
+    }
+
+    /// The bytes of a file, to be read from any place on.
+    ///
+    /// - Throws: ``StoreError``.
+    package func bytes(of upload: Upload) async throws -> UploadBytes {
+        try await whileNamed(upload.blob) {
+            let path = blobs.path(of: upload.blob)
+            guard let reader = try await FileReader.blocking({ try FileReader(path: path) }) else {
+                throw StoreError.gone
+            }
+            guard reader.byteCount == upload.byteCount else {
+                throw StoreError.damaged(reason: "a file is not as long as it was")
+            }
+            return UploadBytes(reader: reader)
+        }
+    }
+}
+
+/// The bytes of a file, while it is open.
+package struct UploadBytes: Sendable {
+    fileprivate let reader: FileReader
+
+    package var count: Int { reader.byteCount }
+
+    /// `count` bytes from `offset` on, or those that are left.
+    package func read(from offset: Int, count: Int) async throws -> [UInt8] {
+        try await reader.read(from: offset, count: min(count, max(0, reader.byteCount - offset)))
     }
 }
 
@@ -91,7 +134,7 @@ extension SQL {
     private static let uploadColumns =
         "id, client, purpose, name, size, created_at, expires_at, blob, digest"
 
-    fileprivate static func insertUpload(
+    static func insertUpload(
         _ db: Database, _ upload: Upload, client: Int64, expiry: Elapsed?, at since: Elapsed
     ) throws {
         try db.cachedStatement(
@@ -105,7 +148,7 @@ extension SQL {
         ])
     }
 
-    fileprivate static func upload(_ db: Database, _ id: UUIDv7, _ names: StoredNames) throws -> Upload? {
+    static func upload(_ db: Database, _ id: UUIDv7, _ names: StoredNames) throws -> Upload? {
         let statement = try db.cachedStatement(sql: "SELECT \(uploadColumns) FROM upload WHERE key = ? AND id = ?")
         return try Row.fetchCursor(statement, arguments: [id.key.value, id.data]).first { row in
             try upload(row, names)
@@ -136,6 +179,12 @@ extension SQL {
         return db.changesCount > 0
     }
 
+    fileprivate static func isInUse(_ db: Database, _ key: JobKey) throws -> Bool {
+        let statement = try db.cachedStatement(
+            sql: "SELECT EXISTS (SELECT 1 FROM batch WHERE input_key = ? AND state < 4)")
+        return try Bool.fetchOne(statement, arguments: [key.value]) ?? false
+    }
+
     private static func upload(_ row: Row, _ names: StoredNames) throws -> Upload {
         guard let id = UUIDv7(data: row[0]), let client = names.clients.name(of: row[1]),
             let purpose = Upload.Purpose(rawValue: row[2])
@@ -161,13 +210,16 @@ extension SQL {
 
     /// The files that are there longest.
     static func oldestUploads(_ db: Database, limit: Int) throws -> [EndingUpload] {
-        try endingUploads(db, "ORDER BY since LIMIT ?", [limit])
+        try endingUploads(db, "WHERE \(isFree) ORDER BY since LIMIT ?", [limit])
     }
 
     /// Files whose time is over.
     static func expiredUploads(_ db: Database, at now: Elapsed, limit: Int) throws -> [EndingUpload] {
-        try endingUploads(db, "WHERE expiry <= ? ORDER BY expiry LIMIT ?", [now.milliseconds, limit])
+        try endingUploads(db, "WHERE expiry <= ? AND \(isFree) ORDER BY expiry LIMIT ?", [now.milliseconds, limit])
     }
+
+    /// No batch that has not ended needs it.
+    private static let isFree = "NOT EXISTS (SELECT 1 FROM batch WHERE input_key = upload.key AND state < 4)"
 
     private static func endingUploads(
         _ db: Database, _ rest: String, _ arguments: StatementArguments

@@ -303,6 +303,11 @@ package final class JobStore: Sendable {
         for (id, name) in rows { names.models.add(name, id: id) }
     }
 
+    /// Tells the observer of a change, on the writer.
+    var tell: @Sendable (Change) -> Void {
+        { [observer] in observer.tell($0) }
+    }
+
     /// What the writer has done since the start.
     package var commitFigures: (commits: Int, operations: Int, largest: Int, checkpoints: Int) {
         let figures = commits.figures
@@ -334,7 +339,7 @@ extension JobStore {
 }
 
 extension Job {
-    fileprivate var inlineByteCount: Int {
+    var inlineByteCount: Int {
         if case .inline(let bytes) = input.content { bytes.count } else { 0 }
     }
 }

@@ -9,7 +9,7 @@ enum Schema {
 
     /// The n-th one makes a store of schema n one of schema n + 1, in a transaction of ``StoreUpgrade``; ``create(_:)``
     /// makes a new store as they would leave it.
-    static let migrations: [Migration] = [addCalls, addStreams, addClients, addUploads]
+    static let migrations: [Migration] = [addCalls, addStreams, addClients, addUploads, addBatches]
     /// Grows with every migration; a store with a larger one was written by a newer program.
     static var version: Int32 { 1 + Int32(migrations.count) }
 
@@ -60,6 +60,9 @@ enum Schema {
                     metadata BLOB,
                     -- JSON: what a client calls a model server with, beside the body
                     call BLOB,
+                    -- which line of which batch it is
+                    batch INTEGER,
+                    line INTEGER CHECK ((line IS NULL) = (batch IS NULL)),
                     error BLOB,
                     input_type TEXT,
                     input_size INTEGER NOT NULL,
@@ -181,9 +184,60 @@ enum Schema {
                 \(countingTriggers)
 
                 \(uploads)
+
+                \(batches)
                 """
         )
     }
+
+    /// Batches: what is left to do of each stands here, so that any process can go on with it.
+    private static let batches = """
+        CREATE TABLE batch (
+            key INTEGER PRIMARY KEY,
+            id BLOB NOT NULL CHECK (length(id) = 16),
+            client INTEGER NOT NULL REFERENCES client (id),
+            endpoint TEXT NOT NULL,
+            input BLOB NOT NULL,
+            input_key INTEGER NOT NULL,
+            metadata BLOB NOT NULL,
+            time_window INTEGER NOT NULL,
+            lifetime INTEGER,
+            created_at INTEGER NOT NULL,
+            expires_at INTEGER NOT NULL,
+            expiry INTEGER NOT NULL,
+            -- 0 validating, 1 in progress, 2 finalizing, 3 cancelling, 4 completed, 5 failed, 6 expired, 7 cancelled
+            state INTEGER NOT NULL CHECK (state BETWEEN 0 AND 7),
+            ending INTEGER NOT NULL CHECK (ending BETWEEN 4 AND 7),
+            -- JSON: milliseconds by the wall clock, by the state that began then
+            times TEXT NOT NULL,
+            total INTEGER NOT NULL DEFAULT 0,
+            -- lines and bytes of the input that were read, and jobs that were made of them
+            line INTEGER NOT NULL DEFAULT 0,
+            place INTEGER NOT NULL DEFAULT 0,
+            jobs INTEGER NOT NULL DEFAULT 0,
+            -- of those; a trigger counts them
+            ended_lines INTEGER NOT NULL DEFAULT 0,
+            completed INTEGER NOT NULL DEFAULT 0,
+            failed INTEGER NOT NULL DEFAULT 0,
+            output BLOB,
+            errors BLOB,
+            problems BLOB,
+            usage BLOB,
+            -- by the store's own clock
+            ended INTEGER CHECK ((ended IS NULL) = (state < 4))
+        ) STRICT;
+
+        CREATE INDEX batch_open ON batch (input_key) WHERE state < 4;
+        CREATE INDEX batch_by_end ON batch (ended) WHERE ended IS NOT NULL;
+        CREATE INDEX job_of_batch ON job (batch, line) WHERE batch IS NOT NULL;
+        CREATE INDEX job_of_batch_pending ON job (batch) WHERE batch IS NOT NULL AND phase < 2;
+
+        CREATE TRIGGER count_line AFTER UPDATE OF phase ON job
+        WHEN NEW.batch IS NOT NULL AND NEW.phase >= 3 AND OLD.phase < 3 BEGIN
+            UPDATE batch SET ended_lines = ended_lines + 1, completed = completed + (NEW.phase = 3),
+                failed = failed + (NEW.phase = 4) WHERE key = NEW.batch AND state < 4;
+        END;
+        """
 
     /// Files of the OpenAI API. The triggers count their bytes among those of ended jobs, so that one bound holds for both.
     private static let uploads = """
@@ -326,6 +380,16 @@ enum Schema {
 
     private static func addUploads(_ db: Database) throws {
         try db.execute(sql: uploads)
+    }
+
+    private static func addBatches(_ db: Database) throws {
+        try db.execute(
+            sql: """
+                ALTER TABLE job ADD COLUMN batch INTEGER;
+                ALTER TABLE job ADD COLUMN line INTEGER CHECK ((line IS NULL) = (batch IS NULL));
+                \(batches)
+                """
+        )
     }
 
     /// What a job takes in the store, in bytes: its bodies, wherever they lie, and what its events carry.

@@ -133,6 +133,9 @@ struct SettingsTests {
         expected.access.failures = Rate(count: 5, window: .seconds(10))
         expected.access.session = .seconds(60)
         expected.stream.flush = .zero
+        expected.http.batch.window = .milliseconds(10)
+        expected.http.batch.priority = 100
+        expected.http.batch.maxLines = 1
         expected.http.batch.maxBytes = 1024
         expected.store.path = "x.db"
         expected.store.synchronous = .normal
@@ -218,6 +221,9 @@ struct SettingsTests {
             [stream]
             flush = "0s"
             [batch]
+            window = "10ms"
+            priority = 100
+            max_lines = 1
             max_bytes = "1KiB"
             [store]
             path = "x.db"

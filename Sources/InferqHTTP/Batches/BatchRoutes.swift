@@ -1,0 +1,137 @@
+import HTTPTypes
+import InferqCore
+import InferqStore
+
+/// `/v1/batches`: batches as the OpenAI API has them.
+struct BatchRoutes: Sendable {
+    let gateway: Gateway
+
+    /// Bytes of `metadata`; the API has 16 pairs of up to 576.
+    private static let metadataLimit = 16 << 10
+
+    @Sendable func create(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        try Query(request.query).allowOnly([])
+        let terms = try await BodyReader(gateway: gateway, context: context).collect(request) { body -> Batch.Terms in
+            try self.terms(body, context)
+        }
+        guard let batch = try await gateway.store.add(terms) else {
+            throw APIError.noSuchFile(Upload.ids.text(of: terms.input))
+        }
+        gateway.batchArrivals.add(batch.id)
+        context.note("batch stored", of: batch)
+        return .json(Self.document(batch))
+    }
+
+    private func terms(_ body: [UInt8], _ context: GatewayContext) throws(APIError) -> Batch.Terms {
+        let object = try BodyObject(
+            body, named: ["input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after"])
+        guard let file = try object.text("input_file_id") else { throw .invalid("input_file_id", "it is missing") }
+        guard let input = Upload.ids.uuid(in: file) else { throw .noSuchFile(file) }
+        guard let endpoint = try object.text("endpoint") else { throw .invalid("endpoint", "it is missing") }
+        guard try object.text("completion_window") == "24h" else {
+            throw .invalid("completion_window", "it must be \"24h\"")
+        }
+        let found = try gateway.callTable.current.find(.post, endpoint, query: nil)
+        guard let found, found.kind == .job, found.form == .openai, !found.isNamedByPath,
+            endpoint.hasPrefix("/v1/")
+        else {
+            throw .invalid("endpoint", "no model with the dialect openai takes requests at \"\(endpoint.clipped)\"")
+        }
+        return Batch.Terms(
+            client: context.caller.client, endpoint: endpoint, input: input, metadata: try Self.metadata(object),
+            window: context.settings.batch.window, outputLifetime: try Self.lifetime(object))
+    }
+
+    private static func metadata(_ object: BodyObject) throws(APIError) -> [UInt8] {
+        guard let member = try object.single("metadata"), member.kind != .null else { return [] }
+        let bytes = Array(object.bytes[member.value])
+        guard member.kind == .object, bytes.count <= metadataLimit,
+            JSONScanner.members(of: bytes, in: bytes.indices).allSatisfy({ $0.kind == .string })
+        else { throw .invalid("metadata", "it must be an object of texts, of at most \(metadataLimit) bytes") }
+        return bytes
+    }
+
+    private static func lifetime(_ object: BodyObject) throws(APIError) -> Duration? {
+        guard let member = try object.single("output_expires_after"), member.kind != .null else { return nil }
+        let name = "output_expires_after"
+        guard member.kind == .object, let said = JSONObject(Array(object.bytes[member.value])),
+            said.text("anchor") == "created_at", let seconds = said.integer("seconds"),
+            UploadForm.lifetimes.contains(seconds)
+        else {
+            throw .invalid(name, "it must have the anchor created_at and seconds from 3600 to 2592000")
+        }
+        return .seconds(seconds)
+    }
+
+    @Sendable func list(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let query = try Query(request.query)
+        try query.allowOnly(["after", "limit"])
+        let limit = try query.number("limit", in: 1...100) ?? 20
+        var after: UUIDv7?
+        if let text = try query.single("after") {
+            guard let id = Batch.ids.uuid(in: text) else {
+                throw APIError.invalid("query item after", "it is no identifier of a batch")
+            }
+            after = id
+        }
+        let found = try await gateway.store.batches(of: context.caller.view, after: after, limit: limit + 1)
+        let document = OpenAIDocuments.list(found.prefix(limit), hasMore: found.count > limit, Batch.ids) {
+            $0.id
+        } write: {
+            $0.write(to: &$1)
+        }
+        return .json(document)
+    }
+
+    @Sendable func show(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        try Query(request.query).allowOnly([])
+        return .json(Self.document(try await batch(context)))
+    }
+
+    @Sendable func cancel(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        try Query(request.query).allowOnly([])
+        let batch = try await batch(context)
+        guard batch.terms.client == context.caller.client || context.caller.scopes.contains(.operate) else {
+            throw APIError.scopeMissing(.operate, of: context.caller)
+        }
+        let cancelled = try await gateway.store.change(batch.id) { batch, now in
+            guard [.validating, .inProgress].contains(batch.state) else { return false }
+            batch.ending = .cancelled
+            batch.become(.cancelling, at: now)
+            return true
+        }
+        if let cancelled {
+            // No line begins any more when this is answered.
+            try await BatchRun.cancelPending(of: batch.id, gateway.store)
+            gateway.queue.batches.ring(batch.id.key)
+            context.note("batch cancelled", of: batch)
+            return .json(Self.document(cancelled))
+        }
+        let current = try await self.batch(context)
+        guard [.cancelling, .cancelled].contains(current.state) else {
+            throw APIError.batchOver(Batch.ids.text(of: batch.id), current.state.name)
+        }
+        return .json(Self.document(current))
+    }
+
+    /// - Throws: 404, the same for another client's batch and one that never was.
+    private func batch(_ context: GatewayContext) async throws -> Batch {
+        let text = String(context.parameters["id"] ?? "")
+        guard let id = Batch.ids.uuid(in: text),
+            let batch = try await gateway.store.batch(id, of: context.caller.view)
+        else { throw APIError.noSuchBatch(text) }
+        return batch
+    }
+
+    private static func document(_ batch: Batch) -> [UInt8] {
+        var writer = JSONWriter(capacity: 768)
+        batch.write(to: &writer)
+        return writer.bytes
+    }
+}
+
+extension GatewayContext {
+    fileprivate func note(_ deed: String, of batch: Batch) {
+        logger.info("\(deed)", metadata: who.merging(["batch_id": "\(Batch.ids.text(of: batch.id))"]) { $1 })
+    }
+}

@@ -1,0 +1,222 @@
+import InferqCore
+import InferqQueue
+import InferqStore
+import Logging
+
+/// One batch, from where the store has it to its end: its lines are checked, become jobs some at a time, and their
+/// answers are gathered. Whatever breaks it off, the next run goes on from what is in the store.
+struct BatchRun: Sendable {
+    let gateway: Gateway
+    let id: UUIDv7
+    let logger: Logger
+
+    /// Before it is tried again what has failed: the store, the disk.
+    static let pauseAfterFailure = Duration.seconds(5)
+    /// Before the next lines are offered to a queue that was full.
+    private static let pauseWhenFull = Duration.seconds(1)
+    /// Lines that become jobs in one transaction.
+    private static let step = 256
+    /// Bytes of them, as far as they lie in rows.
+    private static let stepBytes = 1 << 20
+    /// Jobs of a batch that have not ended, so that it neither fills the queue nor waits for its own next lines.
+    private static let openLimit = 2 * step
+
+    private var store: JobStore { gateway.store }
+
+    func run() async {
+        let bell = Bell()
+        gateway.queue.batches.listen(to: id.key, bell)
+        defer { gateway.queue.batches.leave(id.key) }
+        while !Task.isCancelled {
+            do {
+                return try await advance(bell)
+            } catch StoreError.closed {
+                return
+            } catch {
+                logger.warning("a batch cannot go on now", metadata: metadata(["error": "\(error)"]))
+                await wait(bell, Self.pauseAfterFailure)
+            }
+        }
+    }
+
+    private func metadata(_ more: Logger.Metadata) -> Logger.Metadata {
+        more.merging(["batch_id": "\(Batch.ids.text(of: id))"]) { $1 }
+    }
+
+    private func wait(_ bell: Bell, _ duration: Duration) async {
+        let deadline = gateway.wheel.ring(bell, after: duration)
+        _ = await bell.wait()
+        gateway.wheel.cancel(deadline)
+    }
+
+    /// - Throws: ``StoreError``.
+    private func advance(_ bell: Bell) async throws {
+        guard var batch = try await store.batch(id, of: nil), !batch.state.isFinal else { return }
+        guard let upload = try await store.upload(batch.terms.input, of: nil) else {
+            return try await fail([BatchProblem("file_missing", "The input file is not there any more.")], total: 0)
+        }
+        let input = try await store.bytes(of: upload)
+        if batch.state == .validating {
+            let validator = BatchValidator(gateway: gateway, terms: batch.terms)
+            let (total, problems) = try await validator.check(input)
+            guard problems.isEmpty else { return try await fail(problems, total: total) }
+            let begun = try await store.change(id) { batch, now in
+                guard batch.state == .validating else { return false }
+                batch.total = total
+                batch.become(.inProgress, at: now)
+                return true
+            }
+            if begun != nil { logger.info("batch begun", metadata: metadata(["lines": "\(total)"])) }
+        }
+        while !Task.isCancelled {
+            guard let current = try await store.batch(id, of: nil), !current.state.isFinal else { return }
+            batch = current
+            switch batch.state {
+            case .inProgress: try await makeLines(batch, input, bell)
+            case .cancelling, .finalizing:
+                guard try await areOver(batch) else {
+                    await wait(bell, .seconds(30))
+                    continue
+                }
+                return try await finish(batch, input)
+            default: return
+            }
+        }
+    }
+
+    private func fail(_ problems: [BatchProblem], total: Int) async throws {
+        let failed = try await store.end(id, output: nil, errors: nil) { batch, now in
+            // A cancel may have come first.
+            guard batch.state == .validating else { return batch.become(.cancelled, at: now) }
+            batch.problems = problems
+            batch.total = total
+            batch.become(.failed, at: now)
+        }
+        guard failed != nil else { return }
+        logger.info("batch refused", metadata: metadata(["problem": "\(problems.first?.message ?? "")"]))
+    }
+
+    // MARK: Lines
+
+    /// Makes the next lines jobs, or waits until something has changed.
+    private func makeLines(_ batch: Batch, _ input: UploadBytes, _ bell: Bell) async throws {
+        let left = batch.expiry.elapsed - store.clock.now.elapsed
+        guard left > .zero else { return try await become(.finalizing, endingAs: .expired) }
+        let open = batch.progress.jobs - batch.ended
+        guard batch.progress.place < input.count else {
+            if open == 0 { return try await become(.finalizing, endingAs: .completed) }
+            return await wait(bell, min(left, .seconds(30)))
+        }
+        guard open <= Self.openLimit - Self.step else { return await wait(bell, min(left, .seconds(30))) }
+        if try await !makeStep(batch, input) { await wait(bell, min(left, Self.pauseWhenFull)) }
+    }
+
+    private func become(_ state: Batch.State, endingAs ending: Batch.State) async throws {
+        _ = try await store.change(id) { batch, now in
+            guard batch.state == .inProgress else { return false }
+            batch.ending = ending
+            batch.become(state, at: now)
+            return true
+        }
+    }
+
+    /// - Returns: false when there is no room for them now.
+    private func makeStep(_ batch: Batch, _ input: UploadBytes) async throws -> Bool {
+        var (lines, progress) = try await nextLines(batch.progress, input)
+        var submissions: [Submission] = []
+        var files: [BlobName] = []
+        do {
+            let table = gateway.callTable.current
+            let found = try table.find(.post, batch.terms.endpoint, query: nil)
+            let caller = gateway.access.batchCaller(batch.terms.client)
+            for line in lines {
+                guard let found else { throw APIError.noSuchPath(batch.terms.endpoint) }
+                let request = try BatchLine(line.text, line: line.number, endpoint: batch.terms.endpoint)
+                let model = try found.model(named: request.model)
+                let input = try await Payload.json(request.body, contentType: "application/json", store.blobs)
+                if case .file(let name) = input.content { files.append(name) }
+                var submission = Submission(model: model.name, options: Submission.Options(), input: input)
+                submission.caller = caller
+                submission.options.kept.priority = gateway.settings.current.batch.priority
+                submission.options.kept.batch = BatchPlace(batch: id.key, line: line.number)
+                submission.options.kept.traceparent = TraceContext.child(of: nil)
+                submission.options.kept.call = Call(
+                    method: "POST", target: batch.terms.endpoint, dialect: model.dialect, headers: [],
+                    outlivesClient: true)
+                submissions.append(submission)
+            }
+            progress.jobs += submissions.count
+            lines = []
+            if try await gateway.queue.submit(submissions, of: id, progress) { return true }
+        } catch {
+            for file in files { await store.blobs.remove(file) }
+            guard error is APIError || error is JobQueue.Refusal || error is BatchProblem else { throw error }
+            // A full queue, or a model that is not configured now: it may be again.
+            logger.debug("a batch waits", metadata: metadata(["reason": "\(error)"]))
+            return false
+        }
+        for file in files { await store.blobs.remove(file) }
+        return true
+    }
+
+    private func nextLines(
+        _ progress: Batch.Progress, _ input: UploadBytes
+    ) async throws -> ([LineCutter.Line], Batch.Progress) {
+        var progress = progress
+        var lines: [LineCutter.Line] = []
+        var reader = LineReader(input, after: progress.line, place: progress.place)
+        var size = 0
+        while lines.count < Self.step, size < Self.stepBytes {
+            guard let line = try await reader.next() else {
+                progress.place = input.count
+                break
+            }
+            lines.append(line)
+            size += min(line.text.count, Payload.inlineLimit)
+            progress.line = line.number
+            progress.place = line.end
+        }
+        return (lines, progress)
+    }
+
+    // MARK: The end
+
+    /// Whether nothing of the batch runs any more; what has not begun is cancelled first, unless it is to be done.
+    private func areOver(_ batch: Batch) async throws -> Bool {
+        if batch.ending != .completed || batch.state == .cancelling {
+            try await Self.cancelPending(of: id, store)
+        }
+        guard let current = try await store.batch(id, of: nil) else { return true }
+        return current.ended >= current.progress.jobs
+    }
+
+    /// Cancels all lines that are jobs and have not begun.
+    static func cancelPending(of batch: UUIDv7, _ store: JobStore) async throws {
+        while try await store.cancelPendingLines(of: batch, limit: step) == step {}
+    }
+
+    private func finish(_ batch: Batch, _ input: UploadBytes) async throws {
+        var harvest = BatchHarvest(store: store, batch: batch)
+        do {
+            try await harvest.gather(input)
+            let (output, errors) = try await harvest.finish()
+            let (completed, failed) = (harvest.output.lines, harvest.errors.lines)
+            let usage = harvest.usage.json
+            let ended = try await store.end(id, output: output, errors: errors) { batch, now in
+                batch.completed = completed
+                batch.failed = failed
+                batch.usage = usage
+                batch.become(batch.state == .cancelling ? .cancelled : batch.ending, at: now)
+            }
+            guard let ended else { return await harvest.abandon() }
+            logger.info(
+                "batch ended",
+                metadata: metadata([
+                    "status": "\(ended.state.name)", "completed": "\(completed)", "failed": "\(failed)",
+                ]))
+        } catch {
+            await harvest.abandon()
+            throw error
+        }
+    }
+}

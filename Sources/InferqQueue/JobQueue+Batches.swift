@@ -1,0 +1,55 @@
+package import InferqCore
+import InferqStore
+import Synchronization
+
+extension JobQueue {
+    /// Stores the next lines of a batch as jobs, all or none, with how far it has come. When this returns, they are on disk.
+    ///
+    /// - Returns: false when the batch does not take lines any more.
+    /// - Throws: ``Refusal`` when there is no room for all of them, or ``StoreError``; then nothing was left behind, their
+    ///   files aside.
+    package func submit(
+        _ lines: [Submission], of batch: UUIDv7, _ progress: Batch.Progress
+    ) async throws -> Bool {
+        var reserved: [Submission] = []
+        var areStored = false
+        defer {
+            if !areStored { for line in reserved { backlog.release(line.model, for: line.client) } }
+        }
+        var made: [(job: Job, at: Moment, leads: ArraySlice<IDLead>)] = []
+        for line in lines {
+            guard let model = model(line.model) else { throw Refusal.unknownModel(known: models.map(\.name)) }
+            let room = backlog.reserve(model.name, for: line.client, line.limits)
+            guard room == .some else { throw refusal(room, model) }
+            reserved.append(line)
+        }
+        guard !store.disk.isShort else { throw StoreError.full }
+        for line in lines {
+            guard let model = model(line.model) else { throw Refusal.unknownModel(known: models.map(\.name)) }
+            let issue = store.ids.next { store.clock.now }
+            made.append((line.job(issue, model), issue.moment, issue.leads))
+        }
+        areStored = try await store.insert(made, of: batch, progress)
+        return areStored
+    }
+}
+
+/// Who waits for the lines of batches to end.
+package final class BatchBells: Sendable {
+    private let bells = Mutex<[JobKey: Bell]>([:])
+
+    package init() {}
+
+    package func listen(to batch: JobKey, _ bell: Bell) {
+        bells.withLock { $0[batch] = bell }
+    }
+
+    package func leave(_ batch: JobKey) {
+        bells.withLock { $0[batch] = nil }
+    }
+
+    /// Something of a batch has changed.
+    package func ring(_ batch: JobKey) {
+        bells.withLock { $0[batch] }?.ring(.event)
+    }
+}

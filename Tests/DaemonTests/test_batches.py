@@ -1,0 +1,358 @@
+"""Batches of the OpenAI API: lines of a file as jobs, and the files that come of them."""
+
+import json
+import random
+import time
+
+import openai
+import pydantic
+import pytest
+from openai.types import Batch
+
+import answers
+from test_files import error, upload
+from waiting import until
+
+BATCHES = "/v1/batches"
+CHAT = "/v1/chat/completions"
+FINAL = {"completed", "failed", "expired", "cancelled"}
+BATCH = pydantic.TypeAdapter(Batch)
+
+
+def line(custom_id, url=CHAT, method="POST", **body):
+    return {"custom_id": custom_id, "method": method, "url": url, "body": {"model": "m"} | body}
+
+
+def lines(*documents):
+    return b"".join(json.dumps(each).encode() + b"\n" for each in documents)
+
+
+def completion(content="ok", **usage):
+    answer = {"id": "x", "choices": [{"message": {"role": "assistant", "content": content}}]}
+    return answer | ({"usage": usage} if usage else {})
+
+
+def spoken(exchange):
+    """Gives back what was said, with its cost."""
+    said = json.loads(exchange.call.body)
+    document = completion(said.get("say", "ok"), prompt_tokens=2, completion_tokens=3, total_tokens=5)
+    answers.ok(json.dumps(document).encode())(exchange)
+
+
+class Site:
+    def __init__(self, gateway, route):
+        self.gateway, self.route = gateway, route
+        self.sdk = openai.OpenAI(base_url=gateway.url + "/v1", api_key="none", max_retries=0, timeout=30)
+
+    def create(self, content, endpoint=CHAT, **more):
+        file = upload(self.gateway, content if isinstance(content, bytes) else lines(*content))
+        answer = self.gateway.post(BATCHES, {
+            "input_file_id": file["id"], "endpoint": endpoint, "completion_window": "24h"} | more)  # fmt: skip
+        assert answer.status == 200, answer
+        return answer.json()
+
+    def get(self, batch):
+        answer = self.gateway.get(f"{BATCHES}/{batch['id']}")
+        assert answer.status == 200, answer
+        BATCH.validate_python(answer.json())
+        assert set(answer.json()) <= set(Batch.model_fields)
+        return answer.json()
+
+    def ended(self, batch, status="completed", timeout=20):
+        def look():
+            found = self.get(batch)
+            return found if found["status"] in FINAL else None
+
+        found = until(look, f"the end of {batch['id']}", timeout)
+        assert found["status"] == status, found
+        return found
+
+    def file(self, id):
+        if id is None:
+            return []
+        answer = self.gateway.get(f"/v1/files/{id}/content")
+        assert answer.status == 200 and answer.body.endswith(b"\n"), answer
+        return [json.loads(each) for each in answer.body.decode().splitlines()]
+
+    def files(self, batch):
+        return self.file(batch["output_file_id"]), self.file(batch["error_file_id"])
+
+    def jobs(self):
+        return self.gateway.get("/v1/inference?limit=1000").json()["results"]
+
+
+@pytest.fixture
+def site(make_gateway, model_server):
+    def make(settings=None, **keys):
+        table = {"url": model_server.url(""), "dialect": "openai", "names": ["m-*"], "max_attempts": 1, "concurrency": 8}
+        site = Site(make_gateway({"m": table | keys}, **(settings or {})), model_server.route(CHAT))
+        site.route.answer_with(spoken)
+        return site
+
+    return make
+
+
+def test_the_sdk_runs_one(site):
+    site = site()
+    file = site.sdk.files.create(file=("in.jsonl", lines(*(line(f"r{n}", say=f"é{n}") for n in range(5)))), purpose="batch")
+    batch = site.sdk.batches.create(
+        input_file_id=file.id, endpoint=CHAT, completion_window="24h", metadata={"for": "me"})  # fmt: skip
+    assert batch.status == "validating" and batch.metadata == {"for": "me"}
+    ended = until(lambda: (it := site.sdk.batches.retrieve(batch.id)).status == "completed" and it, "the end", 20)
+    assert (ended.request_counts.total, ended.request_counts.completed, ended.request_counts.failed) == (5, 5, 0)
+    assert ended.usage.total_tokens == 25 and ended.usage.input_tokens == 10 and ended.usage.output_tokens == 15
+    assert ended.error_file_id is None and ended.errors is None
+    output = [json.loads(each) for each in site.sdk.files.content(ended.output_file_id).text.splitlines()]
+    assert [each["custom_id"] for each in output] == [f"r{n}" for n in range(5)]
+    assert all(set(each) == {"id", "custom_id", "response", "error"} and each["error"] is None for each in output)
+    assert all(set(each["response"]) == {"status_code", "request_id", "body"} for each in output)
+    assert [each["response"]["body"]["choices"][0]["message"]["content"] for each in output] == [f"é{n}" for n in range(5)]
+    assert all(each["id"].startswith("batch_req_") for each in output) and len({each["id"] for each in output}) == 5
+    assert [each.id for each in site.sdk.batches.list()] == [batch.id]
+    made = site.sdk.files.retrieve(ended.output_file_id)
+    assert made.purpose == "batch_output" and made.filename == f"{batch.id}_output.jsonl"
+    assert {job["priority"] for job in site.jobs()} == {-50}
+    times = [ended.created_at, ended.in_progress_at, ended.finalizing_at, ended.completed_at]
+    assert times == sorted(times) and ended.expires_at == ended.created_at + 86_400
+
+
+def test_a_rejected_line_is_in_the_error_file(site):
+    site = site()
+    site.route.answer_with(spoken, answers.status(422, body=b'{"error": {"message": "too long"}}'), spoken)
+    ended = site.ended(site.create([line("a"), line("b"), line("c")]))
+    # One slot after the other takes them, so which one was rejected is not known beforehand.
+    output, errors = site.files(ended)
+    assert ended["request_counts"] == {"total": 3, "completed": 2, "failed": 1}
+    [failed] = errors
+    assert failed["error"] is None and failed["response"]["status_code"] == 422
+    assert failed["response"]["body"] == {"error": {"message": "too long"}}
+    assert sorted([each["custom_id"] for each in output] + [failed["custom_id"]]) == ["a", "b", "c"]
+
+
+def test_all_failed(site):
+    site = site()
+    site.route.answer_with(answers.status(500))
+    ended = site.ended(site.create([line("a"), line("b")]))
+    assert ended["output_file_id"] is None and ended["usage"] is None
+    assert [each["response"]["status_code"] for each in site.files(ended)[1]] == [500, 500]
+
+
+def test_a_line_without_an_answer_has_an_error(site):
+    site = site()
+    site.route.answer_with(answers.half_body())
+    ended = site.ended(site.create([line("a")]))
+    [failed] = site.files(ended)[1]
+    assert failed["response"] is None and failed["error"]["code"] == "bad_response" and failed["error"]["message"]
+
+
+@pytest.mark.parametrize("content, problems", [
+    (b"", [("empty_file", None)]),
+    (b"\n \n", [("empty_file", None)]),
+    (b"{", [("invalid_json_line", 1)]),
+    (b"[]\n\n5", [("invalid_json_line", 1), ("invalid_json_line", 3)]),
+    (lines(line("a"), line("a")), [("duplicate_custom_id", 2)]),
+    (lines(line("")), [("invalid_custom_id", 1)]),
+    (lines(line("a", method="GET")), [("invalid_method", 1)]),
+    (lines(line("a", url="/v1/embeddings")), [("invalid_url", 1)]),
+    (lines(line("a", stream=True)), [("invalid_body", 1)]),
+    (lines({"custom_id": "a", "method": "POST", "url": CHAT, "body": 5}), [("invalid_body", 1)]),
+    (lines(line("a", model="other")), [("model_not_found", 1)]),
+    (lines(line("a")) + b"\n" + lines(line("b", model="other")), [("model_not_found", 3)]),
+    (b"\xff\xfe", [("invalid_json_line", 1)]),
+])  # fmt: skip
+def test_all_lines_are_good_or_none_runs(site, content, problems):
+    site = site()
+    ended = site.ended(site.create(content), "failed")
+    assert [(each["code"], each["line"]) for each in ended["errors"]["data"]] == problems
+    assert ended["errors"]["object"] == "list" and all(each["message"] for each in ended["errors"]["data"])
+    assert ended["output_file_id"] is None and ended["failed_at"] and not site.jobs()
+
+
+def test_too_many_lines_are_refused(site):
+    site = site({"batch": {"max_lines": 3}})
+    assert site.ended(site.create([line(str(n)) for n in range(3)]))
+    ended = site.ended(site.create([line(str(n)) for n in range(4)]), "failed")
+    assert [each["code"] for each in ended["errors"]["data"]] == ["too_many_lines"]
+
+
+def test_a_file_may_have_a_mark_blank_lines_and_no_last_line_feed(site):
+    site = site()
+    content = b"\xef\xbb\xbf" + lines(line("a")) + b"\r\n\n" + lines(line("b")).replace(b"\n", b"\r\n") + lines(line("c"))[:-1]
+    ended = site.ended(site.create(content))
+    assert [each["custom_id"] for each in site.files(ended)[0]] == ["a", "b", "c"]
+
+
+def test_large_bodies_are_lines_too(site):
+    site = site()
+    ended = site.ended(site.create([line(str(n), say="x" * 200_000) for n in range(5)]))
+    output, _ = site.files(ended)
+    assert {len(each["response"]["body"]["choices"][0]["message"]["content"]) for each in output} == {200_000}
+
+
+@pytest.mark.timeout(60)
+def test_many_lines_in_their_order(site):
+    site = site(concurrency=16)
+    count = 2_000
+    ended = site.ended(site.create([line(f"r{n}", say=str(n)) for n in range(count)]), timeout=60)
+    output, errors = site.files(ended)
+    assert [each["custom_id"] for each in output] == [f"r{n}" for n in range(count)] and not errors
+    assert [each["response"]["body"]["choices"][0]["message"]["content"] for each in output] == [str(n) for n in range(count)]
+    assert len(site.route.calls) == count
+
+
+def test_whoever_waits_is_served_before_the_lines(site):
+    site = site(concurrency=1)
+    site.route.hold()
+    site.create([line(f"r{n}") for n in range(50)])
+    until(lambda: len(site.route.calls) == 1, "the first line")
+    urgent = site.gateway.submit("m", {"say": "now"})
+    site.route.release()
+    began = site.gateway.wait_status(urgent, "COMPLETED", "ERROR")["started_at"]
+    before = [job for job in site.jobs() if job["started_at"] and job["started_at"] < began]
+    # The one that ran, and one that had been offered to its slot already.
+    assert len(before) <= 2
+
+
+def test_a_cancel_leaves_what_had_not_begun_out(site):
+    site = site(concurrency=2)
+    site.route.hold()
+    batch = site.create([line(f"r{n}") for n in range(600)])
+    until(lambda: len(site.route.calls) == 2, "the first lines")
+    answer = site.gateway.post(f"{BATCHES}/{batch['id']}/cancel", b"", {})
+    assert answer.status == 200 and answer.json()["status"] == "cancelling" and answer.json()["cancelling_at"]
+    assert site.gateway.post(f"{BATCHES}/{batch['id']}/cancel", b"", {}).json()["status"] == "cancelling"
+    site.route.release()
+    ended = site.ended(batch, "cancelled")
+    output, errors = site.files(ended)
+    assert [each["custom_id"] for each in output] == ["r0", "r1"] and not errors
+    assert ended["request_counts"] == {"total": 600, "completed": 2, "failed": 0} and ended["cancelled_at"]
+    assert len(site.route.calls) == 2
+    again = site.gateway.post(f"{BATCHES}/{batch['id']}/cancel", b"", {})
+    assert again.status == 200 and again.json()["status"] == "cancelled"
+
+
+def test_what_is_over_cannot_be_cancelled(site):
+    site = site()
+    ended = site.ended(site.create([line("a")]))
+    answer = site.gateway.post(f"{BATCHES}/{ended['id']}/cancel", b"", {})
+    error(answer, 409, "wrong_state")
+    assert answer.headers["x-should-retry"] == "false"
+
+
+def test_time_that_is_over_ends_what_has_not_begun(site):
+    site = site({"batch": {"window": "1s"}}, concurrency=1)
+    site.route.hold()
+    batch = site.create([line(f"r{n}") for n in range(5)])
+    until(lambda: site.get(batch)["status"] == "finalizing", "the window")
+    site.route.release()
+    ended = site.ended(batch, "expired")
+    output, errors = site.files(ended)
+    assert [each["custom_id"] for each in output] == ["r0"] and ended["expired_at"]
+    assert [(each["custom_id"], each["error"]["code"]) for each in errors] == [(f"r{n}", "batch_expired") for n in range(1, 5)]
+    assert ended["request_counts"] == {"total": 5, "completed": 1, "failed": 4}
+
+
+def test_the_input_of_an_open_batch_stays(site):
+    site = site({"store": {"retention": "1s"}})
+    site.route.hold()
+    batch = site.create([line("a")])
+    until(lambda: site.route.calls, "the line")
+    error(site.gateway.request("DELETE", f"/v1/files/{batch['input_file_id']}"), 409, "wrong_state")
+    time.sleep(2)
+    assert site.gateway.get(f"/v1/files/{batch['input_file_id']}").status == 200
+    site.route.release()
+    until(lambda: site.gateway.get(f"{BATCHES}/{batch['id']}").status == 404, "all of it goes in the end", 20)
+    until(lambda: site.gateway.get("/v1/files").json()["data"] == [], "the files go", 20)
+
+
+@pytest.mark.parametrize("body, status, code", [
+    ({}, 400, "invalid_request"), ({"input_file_id": "file-x"}, 404, "no_such_file"),
+    ({"input_file_id": "file-" + "0" * 32, "endpoint": CHAT, "completion_window": "24h"}, 404, "no_such_file"),
+    ({"input_file_id": "FILE", "endpoint": "/v1/x", "completion_window": "24h"}, 400, "invalid_request"),
+    ({"input_file_id": "FILE", "endpoint": "/v1/files", "completion_window": "24h"}, 400, "invalid_request"),
+    ({"input_file_id": "FILE", "endpoint": "/upstream/m/x", "completion_window": "24h"}, 400, "invalid_request"),
+    ({"input_file_id": "FILE", "endpoint": CHAT, "completion_window": "1h"}, 400, "invalid_request"),
+    ({"input_file_id": "FILE", "endpoint": CHAT, "completion_window": "24h", "metadata": {"a": 1}}, 400, "invalid_request"),
+    ({"input_file_id": "FILE", "endpoint": CHAT, "completion_window": "24h", "output_expires_after": {"anchor": "x"}}, 400, "invalid_request"),
+])  # fmt: skip
+def test_a_request_that_makes_no_sense_is_refused(site, body, status, code):
+    site = site()
+    if body.get("input_file_id") == "FILE":
+        body = body | {"input_file_id": upload(site.gateway, lines(line("a")))["id"]}
+    error(site.gateway.post(BATCHES, body), status, code)
+    assert site.gateway.get(BATCHES).json()["data"] == []
+
+
+def test_pages(site):
+    site = site()
+    made = [site.create([line("a")])["id"] for _ in range(5)]
+    first = site.gateway.get(f"{BATCHES}?limit=2").json()
+    second = site.gateway.get(f"{BATCHES}?limit=2&after={first['last_id']}").json()
+    third = site.gateway.get(f"{BATCHES}?limit=2&after={second['last_id']}").json()
+    assert [each["id"] for page in (first, second, third) for each in page["data"]] == made[::-1]
+    assert [page["has_more"] for page in (first, second, third)] == [True, True, False]
+    for query in ("limit=0", "limit=101", "after=x", "a=b"):
+        error(site.gateway.get(f"{BATCHES}?{query}"), 400, "invalid_request")
+
+
+def test_output_files_may_say_how_long_they_are_kept(site):
+    site = site()
+    ended = site.ended(site.create([line("a")], output_expires_after={"anchor": "created_at", "seconds": 7200}))
+    file = site.gateway.get(f"/v1/files/{ended['output_file_id']}").json()
+    assert file["expires_at"] == file["created_at"] + 7200
+
+
+def test_each_client_has_its_own(make_gateway, model_server):
+    gateway = make_gateway(
+        {"m": {"url": model_server.url(""), "dialect": "openai"}, "n": {"url": model_server.url(""), "dialect": "openai"}},
+        clients={"one": {"models": ["m"]}, "two": {}})  # fmt: skip
+    route = model_server.route(CHAT)
+    route.answer_with(spoken)
+    one, two = Site(gateway.client("one"), route), gateway.client("two")
+    ended = one.ended(one.create([line("a")]))
+    assert two.get(BATCHES).json()["data"] == [] and len(one.gateway.get(BATCHES).json()["data"]) == 1
+    for method, tail in (("GET", ""), ("POST", "/cancel")):
+        error(two.request(method, f"{BATCHES}/{ended['id']}{tail}"), 404, "no_such_batch")
+    stolen = two.post(BATCHES, {"input_file_id": ended["input_file_id"], "endpoint": CHAT, "completion_window": "24h"})
+    error(stolen, 404, "no_such_file")
+    error(two.get(f"/v1/files/{ended['output_file_id']}"), 404, "no_such_file")
+    assert {job["client"] for job in one.gateway.get("/v1/inference").json()["results"]} == {"one"}
+    refused = one.ended(one.create([line("a", model="n")]), "failed")
+    assert refused["errors"]["data"][0]["code"] == "model_not_allowed"
+
+
+@pytest.mark.timeout(120)
+def test_kills_at_any_moment_give_each_line_once(site):
+    site, draw = site(concurrency=8), random.Random(7)
+    count = 1_500
+    batch = site.create([line(f"r{n}", say=str(n)) for n in range(count)])
+    for _ in range(12):
+        time.sleep(draw.uniform(0, 0.35))
+        site.gateway.kill()
+        site.gateway.restart()
+    ended = site.ended(batch, timeout=100)
+    output, errors = site.files(ended)
+    # A line that ran in three crashes is not tried a fourth time (docs/job-lifecycle.md, the poison guard).
+    assert all(each["error"]["code"] == "poisoned" for each in errors) and len(errors) < 8
+    names = [int(each["custom_id"].removeprefix("r")) for each in output]
+    assert names == sorted(names) and sorted(names + [int(each["custom_id"][1:]) for each in errors]) == list(range(count))
+    assert ended["request_counts"] == {"total": count, "completed": len(output), "failed": len(errors)}
+    assert [each["response"]["body"]["choices"][0]["message"]["content"] for each in output] == [str(n) for n in names]
+
+
+def test_a_stop_in_the_middle_goes_on_after_the_start(site):
+    site = site(concurrency=2)
+    site.route.hold()
+    batch = site.create([line(f"r{n}") for n in range(10)])
+    until(lambda: len(site.route.calls) == 2, "the first lines")
+    site.gateway.terminate()
+    site.route.release()
+    site.gateway.wait_stopped()
+    site.gateway.restart()
+    assert [each["custom_id"] for each in site.files(site.ended(batch))[0]] == [f"r{n}" for n in range(10)]
+
+
+def test_a_full_queue_holds_the_lines_back(site):
+    site = site(queue_limit=5, concurrency=1)
+    batch = site.create([line(f"r{n}") for n in range(4)])
+    assert site.ended(batch)["request_counts"]["completed"] == 4
