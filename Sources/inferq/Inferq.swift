@@ -9,7 +9,7 @@ struct Inferq: AsyncParsableCommand {
         version: Version.text,
         subcommands: [
             ServeCommand.self, WorkerCommand.self, CheckCommand.self, SubmitCommand.self, WatchCommand.self,
-            JobsCommand.self,
+            JobsCommand.self, BatchCommand.self,
             ModelsCommand.self, StatusCommand.self, DoctorCommand.self, BackupCommand.self, KeyCommand.self,
             CertCommand.self,
         ]

@@ -26,7 +26,11 @@ struct BatchRun: Sendable {
     func run() async {
         let bell = Bell()
         gateway.queue.batches.listen(to: id.key, bell)
-        defer { gateway.queue.batches.leave(id.key) }
+        gateway.batchArrivals.metrics.begin()
+        defer {
+            gateway.batchArrivals.metrics.leave()
+            gateway.queue.batches.leave(id.key)
+        }
         while !Task.isCancelled {
             do {
                 return try await advance(bell)
@@ -92,7 +96,8 @@ struct BatchRun: Sendable {
             batch.total = total
             batch.become(.failed, at: now)
         }
-        guard failed != nil else { return }
+        guard let failed else { return }
+        gateway.batchArrivals.metrics.ended(failed)
         logger.info("batch refused", metadata: metadata(["problem": "\(problems.first?.message ?? "")"]))
     }
 
@@ -209,6 +214,7 @@ struct BatchRun: Sendable {
                 batch.become(batch.state == .cancelling ? .cancelled : batch.ending, at: now)
             }
             guard let ended else { return await harvest.abandon() }
+            gateway.batchArrivals.metrics.ended(ended)
             logger.info(
                 "batch ended",
                 metadata: metadata([

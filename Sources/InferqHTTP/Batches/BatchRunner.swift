@@ -53,6 +53,8 @@ final class BatchArrivals: Sendable {
         (stream, continuation) = AsyncStream.makeStream()
     }
 
+    let metrics = BatchMetrics()
+
     func add(_ batch: UUIDv7) {
         continuation.yield(batch)
     }

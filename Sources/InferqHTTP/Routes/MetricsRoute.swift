@@ -22,6 +22,7 @@ struct MetricsRoute: Sendable {
         }
         writeJobs(&text)
         gateway.callers.metrics.write(&text)
+        gateway.batchArrivals.metrics.write(&text)
         writeHTTP(&text)
         writeAccess(&text)
         writeStreams(&text)

@@ -60,6 +60,13 @@ final class ProgressLine: Sendable {
         draw { $0.take(event) }
     }
 
+    func show(status: String, note: String) {
+        draw {
+            $0.status = status
+            $0.note = note.visible(limit: 400)
+        }
+    }
+
     func show(note: String) {
         draw { $0.note = note.visible(limit: 400) }
     }

@@ -28,7 +28,7 @@ struct BackupCommand: ClientCommand {
     var gateway: GatewayOptions
 
     func perform() async throws {
-        let target = try BackupFile(file, overwrites: force)
+        let target = try WholeFile(file, overwrites: force)
         let gateways = LocalGateways(gateway, config: config)
         do {
             // A large store is copied before the first byte comes. A gateway that dies closes its socket at once.
@@ -42,7 +42,7 @@ struct BackupCommand: ClientCommand {
         }
     }
 
-    private func fetch(from client: GatewayClient, to target: BackupFile) async throws {
+    private func fetch(from client: GatewayClient, to target: WholeFile) async throws {
         let progress = BackupProgress()
         progress.show("copying the database", received: 0, of: nil)
         defer { progress.clear() }
@@ -73,7 +73,7 @@ struct BackupCommand: ClientCommand {
         try tell(received, missing: missing)
     }
 
-    private func copyIdleStore(_ settings: Settings, to target: BackupFile, unreachable: ClientError) async throws {
+    private func copyIdleStore(_ settings: Settings, to target: WholeFile, unreachable: ClientError) async throws {
         do {
             let store = try IdleStore(path: settings.store.path)
             defer { store.close() }

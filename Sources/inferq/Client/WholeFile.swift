@@ -1,8 +1,8 @@
 import Foundation
 import Glibc
 
-/// The file that a backup goes to: `FILE.part` until it is complete and on disk, then `FILE`. `-` is standard output.
-final class BackupFile {
+/// A file that is whole or not there: `FILE.part` until it is complete and on disk, then `FILE`. `-` is standard output.
+final class WholeFile {
     private let path: String
     private let overwrites: Bool
     private var descriptor: CInt = -1
