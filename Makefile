@@ -75,7 +75,7 @@ bench: bench-setup ## measure the release build beside the limit of this machine
 
 .PHONY: bench-scale
 bench-scale: bench-setup ## a million jobs, 10,000 listeners, streams, and MINUTES=60 of short cycles (2 GiB of disk)
-	for each in depth ended listeners away streams 'soak --minutes $(MINUTES)'; do \
+	for each in depth ended listeners away streams batches 'soak --minutes $(MINUTES)'; do \
 		set -- $$each; one=$$1; shift; \
 		python3 Benchmarks/$$one.py "$$@" $(if $(RECORD),--record) || exit; \
 	done
