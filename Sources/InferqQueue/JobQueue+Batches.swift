@@ -5,11 +5,12 @@ import Synchronization
 extension JobQueue {
     /// Stores the next lines of a batch as jobs, all or none, with how far it has come. When this returns, they are on disk.
     ///
-    /// - Returns: false when the batch does not take lines any more.
+    /// - Parameter last: how far it must have come before.
+    /// - Returns: false when the batch does not take these lines any more.
     /// - Throws: ``Refusal`` when there is no room for all of them, or ``StoreError``; then nothing was left behind, their
     ///   files aside.
     package func submit(
-        _ lines: [Submission], of batch: UUIDv7, _ progress: Batch.Progress
+        _ lines: [Submission], of batch: UUIDv7, after last: Batch.Progress, _ progress: Batch.Progress
     ) async throws -> Bool {
         var reserved: [Submission] = []
         var areStored = false
@@ -29,7 +30,7 @@ extension JobQueue {
             let issue = store.ids.next { store.clock.now }
             made.append((line.job(issue, model), issue.moment, issue.leads))
         }
-        areStored = try await store.insert(made, of: batch, progress)
+        areStored = try await store.insert(made, of: batch, after: last, progress)
         return areStored
     }
 }

@@ -16,6 +16,8 @@ extension JobQueue {
         var options = Submission.Options()
         options.kept = job.options
         options.kept.retryOf = job.id
+        // The batch has the answer of the line that it made, whatever else is made of it.
+        options.kept.batch = nil
         options.kept.call = job.options.call?.outliving
         options.maxAttempts = job.maxAttempts
         var input = job.input

@@ -271,6 +271,10 @@ def test_the_input_of_an_open_batch_stays(site):
     ({"input_file_id": "FILE", "endpoint": "/v1/x", "completion_window": "24h"}, 400, "invalid_request"),
     ({"input_file_id": "FILE", "endpoint": "/v1/files", "completion_window": "24h"}, 400, "invalid_request"),
     ({"input_file_id": "FILE", "endpoint": "/upstream/m/x", "completion_window": "24h"}, 400, "invalid_request"),
+    ({"input_file_id": "FILE", "endpoint": "/v1/audio/x HTTP/1.1\r\nHost: a\r\n\r\nGET /", "completion_window": "24h"}, 400, "invalid_request"),
+    ({"input_file_id": "FILE", "endpoint": "/v1/audio/x#y", "completion_window": "24h"}, 400, "invalid_request"),
+    ({"input_file_id": "FILE", "endpoint": "/v1/audio/x?y", "completion_window": "24h"}, 400, "invalid_request"),
+    ({"input_file_id": "FILE", "endpoint": "/v1/audio/../x", "completion_window": "24h"}, 400, "invalid_request"),
     ({"input_file_id": "FILE", "endpoint": CHAT, "completion_window": "1h"}, 400, "invalid_request"),
     ({"input_file_id": "FILE", "endpoint": CHAT, "completion_window": "24h", "metadata": {"a": 1}}, 400, "invalid_request"),
     ({"input_file_id": "FILE", "endpoint": CHAT, "completion_window": "24h", "output_expires_after": {"anchor": "x"}}, 400, "invalid_request"),
@@ -352,7 +356,91 @@ def test_a_stop_in_the_middle_goes_on_after_the_start(site):
     assert [each["custom_id"] for each in site.files(site.ended(batch))[0]] == [f"r{n}" for n in range(10)]
 
 
-def test_a_full_queue_holds_the_lines_back(site):
-    site = site(queue_limit=5, concurrency=1)
-    batch = site.create([line(f"r{n}") for n in range(4)])
-    assert site.ended(batch)["request_counts"]["completed"] == 4
+@pytest.mark.parametrize("limit", [1, 5, 300])
+def test_a_small_queue_holds_the_lines_back(site, limit):
+    site = site(queue_limit=limit, concurrency=2)
+    ended = site.ended(site.create([line(f"r{n}") for n in range(40)]))
+    assert ended["request_counts"] == {"total": 40, "completed": 40, "failed": 0}
+
+
+def test_a_clients_bound_holds_the_lines_back_and_leaves_room(make_gateway, model_server):
+    models = {"m": {"url": model_server.url(""), "dialect": "openai"}}
+    gateway = make_gateway(models, clients={"one": {"max_pending": 4}})
+    route = model_server.route(CHAT)
+    route.answer_with(spoken)
+    one = Site(gateway.client("one"), route)
+    route.hold()
+    batch = one.create([line(f"r{n}") for n in range(20)])
+    until(lambda: route.calls, "the first line")
+    assert one.gateway.submit("m", {"say": "now"})["status"] == "PENDING"
+    route.release()
+    assert one.ended(batch)["request_counts"]["completed"] == 20
+
+
+def test_a_batch_whose_client_has_gone_is_cancelled(make_gateway, model_server):
+    models = {"m": {"url": model_server.url(""), "dialect": "openai", "concurrency": 1}}
+    gateway = make_gateway(models, clients={"one": {}})
+    route = model_server.route(CHAT)
+    route.answer_with(spoken)
+    route.hold()
+    one = Site(gateway.client("one"), route)
+    batch = one.create([line(f"r{n}") for n in range(2_000)])
+    until(lambda: route.calls, "the first line")
+    gateway.keys.revoke("one")
+    gateway.reload_keys()
+    until(lambda: one.gateway.get(BATCHES).status == 401, "the key is gone")
+    route.release()
+    root = Site(gateway, route)
+    assert root.ended(batch, "cancelled", 40)["request_counts"]["completed"] < 2_000
+
+
+def test_a_line_that_is_submitted_again_leaves_the_batch_alone(site):
+    site = site(concurrency=1)
+    site.route.answer_with(answers.status(422), spoken)
+    batch = site.create([line(f"r{n}") for n in range(300)])
+    failed = until(lambda: [job for job in site.jobs() if job["status"] == "ERROR"], "the first line fails")[0]
+    again = site.gateway.post(failed["urls"]["self"] + "/retry", b"", {})
+    assert again.status == 202, again
+    ended = site.ended(batch, timeout=40)
+    output, errors = site.files(ended)
+    assert ended["request_counts"] == {"total": 300, "completed": 299, "failed": 1} and len(errors) == 1
+    assert len(output) == 299 and site.gateway.wait_status(again.json(), "COMPLETED")
+
+
+def test_a_long_line_is_refused_before_it_is_whole(site):
+    site = site({"max_body": "64KiB"})
+    ended = site.ended(site.create(lines(line("a")) + b"x" * 5_000_000), "failed")
+    assert [(each["code"], each["line"]) for each in ended["errors"]["data"]] == [("line_too_long", 2)]
+
+
+def test_more_batches_than_may_be_open_are_refused(site):
+    site = site({"batch": {"max_open": 2}}, concurrency=1)
+    site.route.hold()
+    open = [site.create([line("a")]) for _ in range(2)]
+    file = upload(site.gateway, lines(line("a")))
+    answer = site.gateway.post(BATCHES, {"input_file_id": file["id"], "endpoint": CHAT, "completion_window": "24h"})
+    error(answer, 429, "too_many_batches")
+    assert answer.headers["Retry-After"] == "60"
+    site.route.release()
+    for each in open:
+        site.ended(each)
+    site.ended(site.create([line("a")]))
+
+
+def test_a_batch_and_its_jobs_go_together(site):
+    site = site({"store": {"retention": "2s"}}, concurrency=1)
+    site.route.answer_with(spoken)
+    ended = site.ended(site.create([line(f"r{n}") for n in range(600)]), timeout=40)
+    assert len(site.jobs()) == 600
+    until(lambda: site.gateway.get(f"{BATCHES}/{ended['id']}").status == 404, "the batch goes", 30)
+    assert site.jobs() == [] and site.gateway.get("/v1/files").json()["data"] == []
+
+
+def test_a_model_that_is_away_fails_no_line(site, model_server):
+    site = site(max_attempts=1, expires_in="1s")
+    site.route.hold()
+    batch = site.create([line(f"r{n}") for n in range(20)])
+    until(lambda: site.route.calls, "the first line")
+    time.sleep(1.5)
+    site.route.release()
+    assert site.ended(batch)["request_counts"] == {"total": 20, "completed": 20, "failed": 0}

@@ -394,6 +394,18 @@ def test_it_is_deleted(site, running):
         feeds.made[0].hung_up()
 
 
+def test_whoever_follows_one_that_is_deleted_hears_of_its_end(site):
+    site = site()
+    feeds = answered_by(site, Feeds())
+    asked = site.create()
+    feeds.wait(1)[0].send(*beginning(), delta("x"))
+    with site.follow(asked) as live:
+        live.until(lambda body: b'"x"' in body)
+        assert site.gateway.request("DELETE", f"{PATH}/{asked['id']}").status == 200
+        last = numbered(live.whole())[-1]
+    assert last["type"] == "response.incomplete" and last["response"]["status"] == "cancelled"
+
+
 def test_others_are_not_found(site):
     site = site()
     site.route.answer_with(document(200, {}))
@@ -426,6 +438,7 @@ def test_a_server_without_responses_is_named(site, status):
 @pytest.mark.parametrize("body", [
     b'{"model": "m", "background": true,', b'{"model": "m", "background": true} x',
     b'{"model": "m", "background": true, "previous_response_id": 5}',
+    b'{"model": "m", "background": true, "store": 1, "store": 1}',
     b'{"model": "m", "background": true, "previous_response_id": "a b"}',
 ])  # fmt: skip
 def test_a_body_that_makes_no_sense_is_refused_and_leaves_nothing(site, body):
@@ -486,6 +499,8 @@ def test_one_goes_on_from_another_where_the_server_keeps_them(site, model_server
     kept.answer_with(document(404, {}))
     answer = ask(site.gateway, PATH, {"model": "m", "background": True, "previous_response_id": before["id"]})
     assert answer.status == 400 and "has not kept it" in answer.json()["error"]["message"], answer
+    kept.answer_with(document(503, {}))
+    assert site.create(previous_response_id=before["id"])["status"] == "queued", "it loads: that is no answer"
     gone = ask(site.gateway, PATH, {"model": "m", "background": True, "previous_response_id": "resp_" + "0" * 32})
     assert gone.status == 404
 

@@ -120,12 +120,14 @@ struct StoreUpgradeTests {
 
     private static let removeFiles = """
         DROP TRIGGER count_line;
+        DROP INDEX job_by_end;
         DROP INDEX job_of_batch;
         DROP INDEX job_of_batch_pending;
         ALTER TABLE job DROP COLUMN line;
         ALTER TABLE job DROP COLUMN batch;
         DROP TABLE batch;
         DROP TABLE upload;
+        CREATE INDEX job_by_end ON job (ended) WHERE ended IS NOT NULL;
 
         """
 

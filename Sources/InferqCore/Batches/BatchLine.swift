@@ -13,7 +13,7 @@ package struct BatchLine: Sendable {
     ///   - line: from 1.
     ///   - endpoint: of the batch.
     package init(_ text: [UInt8], line: Int, endpoint: String) throws(BatchProblem) {
-        guard let object = JSONObject(text) else {
+        guard let object = JSONObject(text, named: ["custom_id", "method", "url", "body"]) else {
             throw BatchProblem("invalid_json_line", "Line \(line) is not a JSON object.", line: line)
         }
         guard let name = object.text("custom_id"), !name.isEmpty, name.utf8.count <= Self.longestID else {
@@ -28,7 +28,9 @@ package struct BatchLine: Sendable {
             throw BatchProblem(
                 "invalid_url", "url must be the batch's endpoint, \(endpoint).", line: line, member: "url")
         }
-        guard let bytes = object["body"], let body = object.object("body") else {
+        guard let bytes = object["body"],
+            let body = JSONObject(bytes, named: ["model", "stream", "background"])
+        else {
             throw BatchProblem("invalid_body", "body must be a JSON object.", line: line, member: "body")
         }
         guard body["stream"] != Array("true".utf8) else {
@@ -47,7 +49,7 @@ package struct BatchLine: Sendable {
 
     /// The name alone, of a line that was found good before; nil for any other.
     package static func customID(in text: [UInt8]) -> String? {
-        JSONObject(text)?.text("custom_id")
+        JSONObject(text, named: ["custom_id"])?.text("custom_id")
     }
 }
 
@@ -65,7 +67,8 @@ package struct LineCutter: Sendable {
     }
 
     private var rest: [UInt8] = []
-    private var number: Int
+    /// Lines that have ended.
+    package private(set) var number: Int
     private var place: Int
 
     /// - Parameters:

@@ -10,10 +10,27 @@ package struct JSONObject: Sendable {
         self.init(valid: text)
     }
 
+    /// As ``init(_:)``, of a text of which only these members are wanted: it may have any number of others.
+    package init?(_ text: [UInt8], named names: [String]) {
+        guard let members = (try? JSONScanner.members(of: text, named: names)) ?? nil else { return nil }
+        self.init(members, of: text)
+    }
+
     /// - Parameter text: of an object, and known to be JSON.
     private init(valid text: [UInt8]) {
-        for member in JSONScanner.members(of: text, in: text.indices) {
-            self[member.name] = Array(text[member.value])
+        self.init(JSONScanner.members(of: text, in: text.indices), of: text)
+    }
+
+    private init(_ found: [JSONMember], of text: [UInt8]) {
+        // A text from outside may have a million of them.
+        var places: [String: Int] = [:]
+        for member in found {
+            if let place = places[member.name] {
+                members[place].value = Array(text[member.value])
+            } else {
+                places[member.name] = members.count
+                members.append((member.name, Array(text[member.value])))
+            }
         }
     }
 

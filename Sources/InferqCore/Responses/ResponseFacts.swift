@@ -74,6 +74,9 @@ package struct ResponseFacts: Sendable {
     /// Where responses are asked for.
     package static let path = "/v1/responses"
 
+    /// The members of a request that a response shows: no more of it need be read.
+    package static let requestMembers = repeated.map(\.name)
+
     /// Of all responses in the background.
     package static let ids = HexID(prefix: "resp_")
 

@@ -20,7 +20,8 @@ struct ResponsePart: Sendable {
         } else if let whole = event.text(member) {
             text = whole
         } else if let delta = event.text("delta") {
-            text = (text ?? object.text(member) ?? "") + delta
+            if text == nil { text = object.text(member) ?? "" }
+            text?.append(delta)
         }
     }
 

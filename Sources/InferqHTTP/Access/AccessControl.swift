@@ -57,10 +57,12 @@ package final class AccessControl: Sendable {
     func mayBeStrange(_ connection: Connection) -> Bool { needsKeys && !connection.isLocal }
     var sessionLength: Duration { rules.current.settings.session }
     /// By name.
-    /// Whoever a batch's lines are submitted for: with what its client may do now.
-    func batchCaller(_ client: String) -> Caller {
-        let limits = needsKeys ? clients.first { $0.name == client }?.limits : nil
-        return limits.map { Caller(client, .submit, $0) } ?? Caller(client, .submit, Caller.anonymous.limits)
+    /// Whoever a batch's lines are submitted for: with what its client may do now; nil: there is no such client any more.
+    func batchCaller(_ client: String) -> Caller? {
+        guard needsKeys, !ClientName.reserved.contains(client) else {
+            return Caller(client, .submit, Caller.anonymous.limits)
+        }
+        return clients.first { $0.name == client }.map { Caller(client, .submit, $0.limits) }
     }
 
     var clients: [Client] { rules.current.ring.clients }

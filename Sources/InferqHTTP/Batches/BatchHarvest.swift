@@ -34,6 +34,7 @@ struct BatchHarvest {
                 areRead = page.count < Self.page
                 next = (page.last?.options.batch?.line ?? next) + 1
             }
+            while let job = jobs.first, (job.options.batch?.line ?? 0) < line.number { jobs.removeFirst() }
             let job = jobs.first?.options.batch?.line == line.number ? jobs.popFirst() : nil
             guard let result = try await result(of: job, at: line) else { continue }
             let customID = BatchLine.customID(in: line.text) ?? ""
@@ -63,6 +64,7 @@ struct BatchHarvest {
                 if job.output != nil { return try await answer(of: job, status: status) }
                 return .answered(status: status, request: job.id, body: Array((error.body ?? "").utf8))
             }
+            if error.code == .expired, isExpired { return Self.expired }
             return .unanswered(code: error.code.rawValue, message: error.message)
         case .cancelled:
             if batch.state == .cancelling { return nil }
@@ -81,6 +83,8 @@ struct BatchHarvest {
             return .answered(status: status, request: job.id, body: body ?? [])
         } catch StoreError.gone {
             return .unanswered(code: "gone", message: "The job of the line was deleted.")
+        } catch StoreError.damaged {
+            return .unanswered(code: "store_damaged", message: "The answer is not what was written.")
         }
     }
 

@@ -3,20 +3,26 @@ import Synchronization
 
 /// Batches, for operators: how many are open, and how those of before have ended since the start.
 final class BatchMetrics: Sendable {
-    private let running = Mutex(0)
+    private let running = Mutex<Set<UUIDv7>>([])
     /// Of the answers' lines.
     private let completed = Counter()
     private let failed = Counter()
     private let ended = Batch.State.allCases.filter(\.isFinal).map { (state: $0, counter: Counter()) }
 
-    func begin() {
-        running.withLock { $0 += 1 }
+    /// Somebody begins to work at a batch.
+    ///
+    /// - Returns: false when somebody does already.
+    func begin(_ batch: UUIDv7) -> Bool {
+        running.withLock { $0.insert(batch).inserted }
     }
 
     /// Nobody works at it any more.
-    func leave() {
-        running.withLock { $0 -= 1 }
+    func leave(_ batch: UUIDv7) {
+        _ = running.withLock { $0.remove(batch) }
     }
+
+    /// Batches that are worked at.
+    var openCount: Int { running.withLock { $0.count } }
 
     func ended(_ batch: Batch) {
         completed.add(batch.completed)
@@ -26,7 +32,7 @@ final class BatchMetrics: Sendable {
 
     func write(_ text: inout MetricsText) {
         text.metric("inferq_batches_open", .gauge, "Batches that have not ended.")
-        text.sample(running.withLock { $0 })
+        text.sample(openCount)
         text.metric("inferq_batches_ended_total", .counter, "Batches that ended, by status.")
         for (state, counter) in ended { text.sample(counter.value, ["status": state.name]) }
         text.metric("inferq_batch_lines_total", .counter, "Lines of batches that ended, by the file that has them.")

@@ -14,8 +14,11 @@ struct BatchRoutes: Sendable {
         let terms = try await BodyReader(gateway: gateway, context: context).collect(request) { body -> Batch.Terms in
             try self.terms(body, context)
         }
-        guard let batch = try await gateway.store.add(terms) else {
-            throw APIError.noSuchFile(Upload.ids.text(of: terms.input))
+        let batch: Batch
+        switch try await gateway.store.add(terms, limit: context.settings.batch.maxOpen) {
+        case .added(let added): batch = added
+        case .noInput: throw APIError.noSuchFile(Upload.ids.text(of: terms.input))
+        case .tooMany: throw APIError.tooManyBatches(limit: context.settings.batch.maxOpen)
         }
         gateway.batchArrivals.add(batch.id)
         context.note("batch stored", of: batch)
@@ -31,8 +34,10 @@ struct BatchRoutes: Sendable {
         guard try object.text("completion_window") == "24h" else {
             throw .invalid("completion_window", "it must be \"24h\"")
         }
-        let found = try gateway.callTable.current.find(.post, endpoint, query: nil)
-        guard let found, found.kind == .job, found.form == .openai, !found.isNamedByPath,
+        // It becomes part of a request's first line: a path and nothing else, spelled in one way.
+        let isPlain = endpoint.utf8.allSatisfy(Self.isPlain)
+        let found = isPlain ? try gateway.callTable.current.find(.post, endpoint, query: nil) : nil
+        guard let found, found.kind == .job, found.form == .openai, !found.isNamedByPath, found.target == endpoint,
             endpoint.hasPrefix("/v1/")
         else {
             throw .invalid("endpoint", "no model with the dialect openai takes requests at \"\(endpoint.clipped)\"")
@@ -40,6 +45,12 @@ struct BatchRoutes: Sendable {
         return Batch.Terms(
             client: context.caller.client, endpoint: endpoint, input: input, metadata: try Self.metadata(object),
             window: context.settings.batch.window, outputLifetime: try Self.lifetime(object))
+    }
+
+    /// Unreserved characters of RFC 3986, and the slash.
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+            || "-._~/".utf8.contains(byte)
     }
 
     private static func metadata(_ object: BodyObject) throws(APIError) -> [UInt8] {
@@ -54,7 +65,8 @@ struct BatchRoutes: Sendable {
     private static func lifetime(_ object: BodyObject) throws(APIError) -> Duration? {
         guard let member = try object.single("output_expires_after"), member.kind != .null else { return nil }
         let name = "output_expires_after"
-        guard member.kind == .object, let said = JSONObject(Array(object.bytes[member.value])),
+        guard member.kind == .object,
+            let said = JSONObject(Array(object.bytes[member.value]), named: ["anchor", "seconds"]),
             said.text("anchor") == "created_at", let seconds = said.integer("seconds"),
             UploadForm.lifetimes.contains(seconds)
         else {

@@ -14,6 +14,8 @@ struct BatchRun: Sendable {
     static let pauseAfterFailure = Duration.seconds(5)
     /// Before the next lines are offered to a queue that was full.
     private static let pauseWhenFull = Duration.seconds(1)
+    /// Past the end of the batch's time, for the batch to end its lines before their own does.
+    private static let slack = Duration.seconds(60)
     /// Lines that become jobs in one transaction.
     private static let step = 256
     /// Bytes of them, as far as they lie in rows.
@@ -24,17 +26,22 @@ struct BatchRun: Sendable {
     private var store: JobStore { gateway.store }
 
     func run() async {
+        let open = gateway.batchArrivals.metrics
+        guard open.begin(id) else { return }
+        defer { open.leave(id) }
         let bell = Bell()
         gateway.queue.batches.listen(to: id.key, bell)
-        gateway.batchArrivals.metrics.begin()
-        defer {
-            gateway.batchArrivals.metrics.leave()
-            gateway.queue.batches.leave(id.key)
-        }
+        defer { gateway.queue.batches.leave(id.key) }
         while !Task.isCancelled {
             do {
                 return try await advance(bell)
             } catch StoreError.closed {
+                return
+            } catch StoreError.damaged(let reason) {
+                // No time mends it. What its lines have answered stays with their jobs.
+                logger.error(
+                    "a batch cannot go on: a part of the store is damaged", metadata: metadata(["reason": "\(reason)"]))
+                try? await giveUp(BatchProblem("store_damaged", "The input file is not what was written."))
                 return
             } catch {
                 logger.warning("a batch cannot go on now", metadata: metadata(["error": "\(error)"]))
@@ -88,6 +95,16 @@ struct BatchRun: Sendable {
         }
     }
 
+    /// Ends a batch whose input cannot be read.
+    private func giveUp(_ problem: BatchProblem) async throws {
+        let failed = try await store.end(id, output: nil, errors: nil) { batch, now in
+            batch.problems = [problem]
+            batch.become(batch.state == .cancelling ? .cancelled : .failed, at: now)
+        }
+        if let failed { gateway.batchArrivals.metrics.ended(failed) }
+        try await Self.cancelPending(of: id, store)
+    }
+
     private func fail(_ problems: [BatchProblem], total: Int) async throws {
         let failed = try await store.end(id, output: nil, errors: nil) { batch, now in
             // A cancel may have come first.
@@ -112,8 +129,20 @@ struct BatchRun: Sendable {
             if open == 0 { return try await become(.finalizing, endingAs: .completed) }
             return await wait(bell, min(left, .seconds(30)))
         }
-        guard open <= Self.openLimit - Self.step else { return await wait(bell, min(left, .seconds(30))) }
-        if try await !makeStep(batch, input) { await wait(bell, min(left, Self.pauseWhenFull)) }
+        guard let caller = gateway.access.batchCaller(batch.terms.client) else {
+            logger.notice("a batch is cancelled: its client is not known any more", metadata: metadata([:]))
+            return try await become(.cancelling, endingAs: .cancelled)
+        }
+        let limit = openLimit(caller)
+        let room = limit - open
+        // Some at a time.
+        guard room > 0, room >= limit / 2 else { return await wait(bell, min(left, .seconds(30))) }
+        var count = min(Self.step, room)
+        while try await !makeStep(batch, input, count, caller, left) {
+            // There may be room for fewer.
+            count /= 2
+            if count == 0 { return await wait(bell, min(left, Self.pauseWhenFull)) }
+        }
     }
 
     private func become(_ state: Batch.State, endingAs ending: Batch.State) async throws {
@@ -125,15 +154,28 @@ struct BatchRun: Sendable {
         }
     }
 
+    /// Jobs that the batch may have open: all batches together leave most of a queue to others, and half of what a client
+    /// may have pending to the rest of what it does.
+    private func openLimit(_ caller: Caller) -> Int {
+        let queues = gateway.queue.models.map(\.queueLimit).min() ?? Self.openLimit
+        let ofClient = caller.limits.maxPending > 0 ? caller.limits.maxPending / 2 : Self.openLimit
+        let share = min(queues / 4, ofClient) / max(1, gateway.batchArrivals.metrics.openCount)
+        return max(1, min(Self.openLimit, share))
+    }
+
+    /// - Parameters:
+    ///   - count: lines at most.
+    ///   - left: of the batch's time.
     /// - Returns: false when there is no room for them now.
-    private func makeStep(_ batch: Batch, _ input: UploadBytes) async throws -> Bool {
-        var (lines, progress) = try await nextLines(batch.progress, input)
+    private func makeStep(
+        _ batch: Batch, _ input: UploadBytes, _ count: Int, _ caller: Caller, _ left: Duration
+    ) async throws -> Bool {
+        var (lines, progress) = try await nextLines(batch.progress, input, count)
         var submissions: [Submission] = []
         var files: [BlobName] = []
         do {
             let table = gateway.callTable.current
             let found = try table.find(.post, batch.terms.endpoint, query: nil)
-            let caller = gateway.access.batchCaller(batch.terms.client)
             for line in lines {
                 guard let found else { throw APIError.noSuchPath(batch.terms.endpoint) }
                 let request = try BatchLine(line.text, line: line.number, endpoint: batch.terms.endpoint)
@@ -142,6 +184,9 @@ struct BatchRun: Sendable {
                 if case .file(let name) = input.content { files.append(name) }
                 var submission = Submission(model: model.name, options: Submission.Options(), input: input)
                 submission.caller = caller
+                try caller.checkMaySubmit(to: model.name, priority: gateway.settings.current.batch.priority)
+                // The batch ends them itself, all at once; the model's own time for jobs is not theirs.
+                submission.options.expiresIn = left + Self.slack
                 submission.options.kept.priority = gateway.settings.current.batch.priority
                 submission.options.kept.batch = BatchPlace(batch: id.key, line: line.number)
                 submission.options.kept.traceparent = TraceContext.child(of: nil)
@@ -152,7 +197,7 @@ struct BatchRun: Sendable {
             }
             progress.jobs += submissions.count
             lines = []
-            if try await gateway.queue.submit(submissions, of: id, progress) { return true }
+            if try await gateway.queue.submit(submissions, of: id, after: batch.progress, progress) { return true }
         } catch {
             for file in files { await store.blobs.remove(file) }
             guard error is APIError || error is JobQueue.Refusal || error is BatchProblem else { throw error }
@@ -165,13 +210,13 @@ struct BatchRun: Sendable {
     }
 
     private func nextLines(
-        _ progress: Batch.Progress, _ input: UploadBytes
+        _ progress: Batch.Progress, _ input: UploadBytes, _ count: Int
     ) async throws -> ([LineCutter.Line], Batch.Progress) {
         var progress = progress
         var lines: [LineCutter.Line] = []
         var reader = LineReader(input, after: progress.line, place: progress.place)
         var size = 0
-        while lines.count < Self.step, size < Self.stepBytes {
+        while lines.count < count, size < Self.stepBytes {
             guard let line = try await reader.next() else {
                 progress.place = input.count
                 break

@@ -21,8 +21,18 @@ struct BatchValidator: Sendable {
         guard let found = try? gateway.callTable.current.find(.post, terms.endpoint, query: nil) else {
             return (0, [BatchProblem("invalid_endpoint", "No model is at \(terms.endpoint) any more.")])
         }
-        let caller = gateway.access.batchCaller(terms.client)
-        while problems.count < Self.problemLimit, let line = try await reader.next() {
+        guard let caller = gateway.access.batchCaller(terms.client) else {
+            return (0, [BatchProblem("no_such_client", "The client of the batch has no key any more.")])
+        }
+        while problems.count < Self.problemLimit {
+            let next: LineCutter.Line?
+            do {
+                next = try await reader.next(upTo: settings.maxBody)
+            } catch let problem as BatchProblem {
+                problems.append(problem)
+                break
+            }
+            guard let line = next else { break }
             total += 1
             guard total <= settings.batch.maxLines else {
                 problems.append(
@@ -31,11 +41,6 @@ struct BatchValidator: Sendable {
                 break
             }
             do {
-                guard line.text.count <= settings.maxBody else {
-                    throw BatchProblem(
-                        "line_too_long", "The line has more than \(settings.maxBody) bytes (max_body).",
-                        line: line.number)
-                }
                 let request = try BatchLine(line.text, line: line.number, endpoint: terms.endpoint)
                 guard names.insert(Self.digest(request.customID)).inserted else {
                     throw BatchProblem(
@@ -51,7 +56,7 @@ struct BatchValidator: Sendable {
                     BatchProblem(error.code.rawValue, error.detail, line: line.number, member: "body.model"))
             }
         }
-        if total == 0 { problems.append(BatchProblem("empty_file", "The input file has no lines.")) }
+        if total == 0, problems.isEmpty { problems.append(BatchProblem("empty_file", "The input file has no lines.")) }
         return (total, problems)
     }
 

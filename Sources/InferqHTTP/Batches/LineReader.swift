@@ -21,18 +21,26 @@ struct LineReader: Sendable {
         offset = place
     }
 
-    /// Bytes of a line whose end was not found yet.
-    var heldCount: Int { cutter.heldCount }
-
     /// The next line that is not blank; nil at the end.
-    mutating func next() async throws -> LineCutter.Line? {
+    ///
+    /// - Parameter limit: bytes of a line.
+    /// - Throws: ``BatchProblem`` for a longer one, or ``StoreError``.
+    mutating func next(upTo limit: Int = .max) async throws -> LineCutter.Line? {
         while true {
-            if let line = lines.popFirst() { return line }
+            if let line = lines.popFirst() {
+                guard line.text.count <= limit else { throw Self.tooLong(line.number, limit) }
+                return line
+            }
+            guard cutter.heldCount <= limit else { throw Self.tooLong(cutter.number + 1, limit) }
             if isOver { return nil }
             let piece = try await input.read(from: offset, count: Self.pieceLength)
             offset += piece.count
             isOver = piece.isEmpty
-            lines = isOver ? [cutter.finish()].compactMap { $0 }[...] : cutter.read(piece)[...]
+            lines =
+                isOver ? [cutter.finish()].compactMap { $0 }[...] : cutter.read(piece)[...]
         }
+    }
+    private static func tooLong(_ line: Int, _ limit: Int) -> BatchProblem {
+        BatchProblem("line_too_long", "The line has more than \(limit) bytes (max_body).", line: line)
     }
 }

@@ -15,6 +15,11 @@ extension APIError {
         APIError(.wrongState, "The batch \(id) cannot be cancelled: it is \(status).").with(.xShouldRetry, "false")
     }
 
+    static func tooManyBatches(limit: Int) -> APIError {
+        APIError(.tooManyBatches, "\(limit) batches have not ended (batch.max_open); try again later.")
+            .with(.retryAfter, "60")
+    }
+
     static func noSuchBatch(_ id: String) -> APIError {
         APIError(.noSuchBatch, "There is no batch with the identifier \"\(id.clipped)\".")
     }

@@ -2,8 +2,9 @@ import InferqCore
 
 /// The form that a file comes in: its parts `file`, `purpose` and `expires_after`, in any order.
 struct UploadForm: MultipartVisitor {
-    /// Bytes of a part that is no file; the longest that says something is a number.
+    /// Bytes that are kept of a part that is no file; the longest that says something is a number.
     private static let longestField = 256
+    private static let fieldNames: Set = ["purpose", "expires_after[anchor]", "expires_after[seconds]"]
 
     /// Seconds that a file may be kept: those of the API, an hour to 30 days.
     static let lifetimes = 3600...2_592_000
@@ -30,7 +31,7 @@ struct UploadForm: MultipartVisitor {
             return
         }
         guard name == "file" else {
-            part = .field(name)
+            part = Self.fieldNames.contains(name) ? .field(name) : nil
             return
         }
         hasSeveralFiles = fileName != nil
@@ -43,8 +44,8 @@ struct UploadForm: MultipartVisitor {
         case .file?:
             bytes.withUnsafeBufferPointer { self.bytes.append(contentsOf: $0) }
         case .field?:
-            guard content.count < Self.longestField else { return }
-            bytes.withUnsafeBufferPointer { content.append(contentsOf: $0) }
+            let room = max(0, Self.longestField - content.count)
+            bytes.extracting(..<min(room, bytes.count)).withUnsafeBufferPointer { content.append(contentsOf: $0) }
         case nil: break
         }
     }

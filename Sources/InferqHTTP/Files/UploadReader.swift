@@ -47,8 +47,11 @@ struct UploadReader: Sendable {
             defer { gateway.bodies.give(back: chunk.readableBytes) }
             parser.read(Array(chunk.readableBytesView).span, &form)
             let bytes = form.takeBytes()
-            guard !bytes.isEmpty else { continue }
             count += bytes.count
+            guard whole - count <= Self.formLimit else {
+                throw APIError.invalid("body", "beside the file it has more than \(Self.formLimit) bytes")
+            }
+            guard !bytes.isEmpty else { continue }
             guard count <= limit.byteCount else { throw limit.error }
             digest.update(data: bytes)
             try await writer.write(bytes)

@@ -23,7 +23,8 @@ struct BackgroundRequest: Sendable {
 
     /// - Throws: 400.
     init(_ body: [UInt8]) throws(APIError) {
-        let object = try BodyObject(body, named: ["stream", Self.previousMember])
+        let object = try BodyObject(body, named: [Self.flag, "store", "stream", Self.previousMember])
+        for name in [Self.flag, "store"] { _ = try object.single(name) }
         wantsEvents = try object.single("stream").map { body[$0.value.lowerBound] == UInt8(ascii: "t") } ?? false
         let named = try object.single(Self.previousMember)
         previous = named?.kind == .null ? nil : try object.text(Self.previousMember)
@@ -42,19 +43,16 @@ struct BackgroundRequest: Sendable {
 
     private static let previousMember = "previous_response_id"
 
-    /// All members of that name.
+    /// A member that stands there once at most.
     private mutating func remove(_ name: String) {
-        while true {
-            let members = JSONScanner.members(of: body, in: body.indices)
-            guard let index = members.lastIndex(where: { $0.name == name }) else { return }
-            body = JSONScanner.removing(index, of: members, from: body)
-        }
+        guard let members = (try? JSONScanner.members(of: body, named: [name])) ?? nil, !members.isEmpty else { return }
+        body = JSONScanner.removing(0, of: members, from: body)
     }
 
     /// Puts a member in front of all others.
     private mutating func add(_ member: String) {
         guard let brace = body.firstIndex(of: UInt8(ascii: "{")) else { return }
-        let isEmpty = JSONScanner.members(of: body, in: body.indices).isEmpty
+        let isEmpty = body[(brace + 1)...].first { !" \t\r\n".utf8.contains($0) } == UInt8(ascii: "}")
         body.insert(contentsOf: (isEmpty ? member : member + ",").utf8, at: brace + 1)
     }
 }

@@ -23,7 +23,10 @@ struct PreviousResponse: Sendable {
             }
             name = given
         }
-        guard let status = try await status(of: name, at: model), status != 200 else { return name }
+        // Whatever else it says, it may have it all the same: it loads, or has too much to do.
+        guard let status = try await status(of: name, at: model), [404, 405, 410, 501].contains(status) else {
+            return name
+        }
         throw APIError.invalid(
             "previous_response_id",
             "the model server of \"\(model.name)\" has not kept it (it answered \(status) to GET \(ResponseFacts.path)/"

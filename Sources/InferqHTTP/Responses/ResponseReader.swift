@@ -58,6 +58,11 @@ struct ResponseReader: Sendable {
         return step
     }
 
+    /// How the events end when the response was deleted meanwhile.
+    mutating func deleted() -> Step {
+        Step(frames: events.end(.cancelled), isEnd: true)
+    }
+
     /// The response as it is now.
     mutating func current() async throws -> [UInt8] {
         while true {

@@ -119,7 +119,10 @@ struct ResponseRoutes: Sendable {
     }
 
     private func facts(of job: Job) async throws -> ResponseFacts {
-        let request = try await gateway.store.bytes(of: job.input).flatMap(JSONObject.init) ?? JSONObject()
+        let request =
+            try await gateway.store.bytes(of: job.input).flatMap {
+                JSONObject($0, named: ResponseFacts.requestMembers)
+            } ?? JSONObject()
         return ResponseFacts(
             job: job.id, createdAt: job.createdAt, request: request, previous: job.options.call?.background?.previous)
     }
@@ -142,7 +145,12 @@ struct ResponseRoutes: Sendable {
             defer { gateway.queue.hub.leave(job.key, stream.bell) }
             var reader = ResponseReader(gateway, job, facts)
             while true {
-                let step = try await reader.next()
+                let step: ResponseReader.Step
+                do {
+                    step = try await reader.next()
+                } catch StoreError.gone {
+                    step = reader.deleted()
+                }
                 let frames = step.frames.filter { $0.number > number }
                 if !frames.isEmpty {
                     var bytes = ByteBuffer()

@@ -31,6 +31,7 @@ enum ProblemCode: String, Sendable, CaseIterable {
     case noResponses = "no_responses"
     case noSuchFile = "no_such_file"
     case noSuchBatch = "no_such_batch"
+    case tooManyBatches = "too_many_batches"
     case otherGateway = "other_gateway"
     case methodNotAllowed = "method_not_allowed"
     case notAcceptable = "not_acceptable"
@@ -81,7 +82,8 @@ enum ProblemCode: String, Sendable, CaseIterable {
             .forbidden
         case .attemptOver, .wrongState, .noOutput, .cancelled: .conflict
         case .detailTooLarge, .bodyTooLarge: .contentTooLarge
-        case .tooManyEvents, .queueFull, .clientLimit, .rateLimited, .tooManyFailures: .tooManyRequests
+        case .tooManyEvents, .queueFull, .clientLimit, .rateLimited, .tooManyFailures, .tooManyBatches:
+            .tooManyRequests
         case .noSuchPath, .noSuchModel, .modelNotFound, .noSuchJob, .noSuchResponse, .noSuchFile, .noSuchBatch:
             .notFound
         case .gone: .gone
@@ -134,6 +136,7 @@ enum ProblemCode: String, Sendable, CaseIterable {
         case .noSuchResponse: "No such response"
         case .noSuchFile: "No such file"
         case .noSuchBatch: "No such batch"
+        case .tooManyBatches: "Too many batches"
         case .noResponses: "No responses at the model server"
         case .otherGateway: "Job of another gateway"
         case .methodNotAllowed: "Method not allowed"

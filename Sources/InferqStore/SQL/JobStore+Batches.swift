@@ -4,10 +4,19 @@ package import InferqCore
 
 /// Batches: a row each; their lines are jobs that name them.
 extension JobStore {
+    /// What became of a batch that was to be stored.
+    package enum AddedBatch: Sendable {
+        case added(Batch)
+        /// Its input is not there, or is another client's.
+        case noInput
+        /// So many have not ended.
+        case tooMany
+    }
+
     /// Stores a batch whose input is there.
     ///
-    /// - Returns: nil when the input is not there, or is another client's.
-    package func add(_ terms: Batch.Terms) async throws -> Batch? {
+    /// - Parameter limit: of batches that have not ended.
+    package func add(_ terms: Batch.Terms, limit: Int) async throws -> AddedBatch {
         let issue = ids.next { clock.now }
         let now = issue.moment
         let batch = Batch(
@@ -15,17 +24,18 @@ extension JobStore {
         let client = names.clients.entry(of: terms.client)
         return try await commits.perform(
             .submit, byteCount: 1024 + terms.metadata.count,
-            then: { [ids, names] (added: Batch?) in
-                guard added != nil else { return }
+            then: { [ids, names] (added: AddedBatch) in
+                guard case .added = added else { return }
                 if !issue.leads.isEmpty { ids.stored(issue.leads) }
                 names.clients.stored(client)
             },
             { [names] db in
-                guard try SQL.upload(db, terms.input, names)?.client == terms.client else { return nil }
+                guard try SQL.upload(db, terms.input, names)?.client == terms.client else { return .noInput }
+                guard try SQL.openBatchCount(db) < limit else { return .tooMany }
                 for lead in issue.leads { try SQL.insertLead(db, lead) }
                 if !client.isStored { try SQL.insertClient(db, client) }
                 try SQL.insertBatch(db, batch, client: client.id)
-                return batch
+                return .added(batch)
             })
     }
 
@@ -72,9 +82,11 @@ extension JobStore {
 
     /// Stores the next lines of a batch as jobs, all or none, with how far it has come.
     ///
-    /// - Returns: false when the batch does not take lines any more.
+    /// - Parameter last: how far it must have come before.
+    /// - Returns: false when the batch does not take these lines any more.
     package func insert(
-        _ jobs: [(job: Job, at: Moment, leads: ArraySlice<IDLead>)], of batch: UUIDv7, _ progress: Batch.Progress
+        _ jobs: [(job: Job, at: Moment, leads: ArraySlice<IDLead>)], of batch: UUIDv7, after last: Batch.Progress,
+        _ progress: Batch.Progress
     ) async throws -> Bool {
         let models = try jobs.map { each in
             guard let model = names.models.id(of: each.job.model) else {
@@ -91,7 +103,9 @@ extension JobStore {
                 for change in changes { tell(change) }
             },
             { [names] db -> [Change]? in
-                guard var found = try SQL.batch(db, batch.key, names), found.state == .inProgress else { return nil }
+                guard var found = try SQL.batch(db, batch.key, names), found.state == .inProgress,
+                    found.progress == last
+                else { return nil }
                 let client = names.clients.entry(of: found.terms.client)
                 found.progress = progress
                 try SQL.updateBatch(db, found, at: Elapsed(milliseconds: 0))
@@ -236,6 +250,12 @@ extension SQL {
         return try Row.fetchCursor(statement).array { try batch($0, names) }
     }
 
+    fileprivate static func openBatchCount(_ db: Database) throws -> Int {
+        let statement = try db.cachedStatement(
+            sql: "SELECT count(*) FROM batch INDEXED BY batch_open WHERE state < 4")
+        return try Int.fetchOne(statement) ?? 0
+    }
+
     private static func batch(_ row: Row, _ names: StoredNames) throws -> Batch {
         guard let id = UUIDv7(data: row[0]), let client = names.clients.name(of: row[1]),
             let input = UUIDv7(data: row[3]), let state = Batch.State(rawValue: row[10]),
@@ -281,13 +301,22 @@ extension SQL {
         return try Int64.fetchAll(statement, arguments: [batch.value, limit]).map(JobKey.init(value:))
     }
 
-    /// Forgets batches that ended before this moment.
+    /// The batches that ended first.
+    static func endedBatches(_ db: Database, limit: Int) throws -> [(key: JobKey, ended: Elapsed)] {
+        let statement = try db.cachedStatement(
+            sql: "SELECT key, ended FROM batch WHERE ended IS NOT NULL ORDER BY ended LIMIT ?")
+        return try Row.fetchCursor(statement, arguments: [limit]).array { row in
+            (JobKey(value: row[0]), Elapsed(milliseconds: row[1]))
+        }
+    }
+
+    /// Forgets a batch none of whose jobs is left.
     ///
-    /// - Returns: how many.
-    static func removeBatches(_ db: Database, before: Elapsed, limit: Int) throws -> Int {
+    /// - Returns: false when there are some.
+    static func deleteBatch(_ db: Database, _ batch: JobKey) throws -> Bool {
         try db.cachedStatement(
-            sql: "DELETE FROM batch WHERE key IN (SELECT key FROM batch WHERE ended < ? ORDER BY ended LIMIT ?)"
-        ).execute(arguments: [before.milliseconds, limit])
-        return db.changesCount
+            sql: "DELETE FROM batch WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM job WHERE batch = ?1)"
+        ).execute(arguments: [batch.value])
+        return db.changesCount > 0
     }
 }

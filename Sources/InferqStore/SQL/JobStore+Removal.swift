@@ -122,24 +122,15 @@ extension SQL {
         var step = RetentionStep()
         var room = rowsOfStep
         room -= try removeLeftovers(db, limit: room, at: now)
-        if let before = rule.before { room -= try removeBatches(db, before: before, limit: max(room, 1) / 4) }
         room -= try forgetTombstones(db, limit: room, at: now)
         var total = try endedTotal(db).bytes
         let jobs = try db.cachedStatement(
             sql: """
                 SELECT key, ended, input_file, output_file, \(Schema.size("job")) \
-                FROM job INDEXED BY job_by_end WHERE ended IS NOT NULL \
-                AND (batch IS NULL OR NOT EXISTS (SELECT 1 FROM batch WHERE key = job.batch AND state < 4)) \
-                ORDER BY ended LIMIT ?
+                FROM job INDEXED BY job_by_end WHERE ended IS NOT NULL AND batch IS NULL ORDER BY ended LIMIT ?
                 """
         )
-        let first = try Row.fetchCursor(jobs, arguments: [max(room, 1) / 2]).array { row in
-            (
-                key: JobKey(value: row[0]), ended: Elapsed(milliseconds: row[1]),
-                files: [row[2] as String?, row[3] as String?].compactMap { $0.map(BlobName.init(text:)) },
-                size: row[4] as Int
-            )
-        }
+        let first = try Row.fetchCursor(jobs, arguments: [max(room, 1) / 2]).array(EndedJob.init)
         var uploads = try expiredUploads(db, at: now, limit: max(room, 1) / 4)
         for upload in uploads { try remove(upload, &step, &total, &room, db) }
         uploads = try oldestUploads(db, limit: max(room, 1) / 4).reversed()
@@ -151,19 +142,66 @@ extension SQL {
                 uploads.removeLast()
             }
         }
+        var batches = try endedBatches(db, limit: 4).reversed() as [(key: JobKey, ended: Elapsed)]
+        /// Removes the lines of batches that ended before a job, some at a time, and each batch with the last of them.
+        func removeBatches(until ended: Elapsed) throws {
+            while let oldest = batches.last, oldest.ended <= ended, room > 0, step.bytes < bytesOfStep {
+                guard rule.before.map({ oldest.ended < $0 }) ?? false || total > rule.maxBytes else { return }
+                for line in try endedLines(db, of: oldest.key, limit: max(room / 2, 1)) {
+                    try remove(line, &step, &total, &room, db, at: now)
+                }
+                guard room > 0 else { return }
+                if try deleteBatch(db, oldest.key) { room -= 1 }
+                batches.removeLast()
+            }
+        }
         for job in first {
             try removeUploads(until: job.ended)
+            try removeBatches(until: job.ended)
             let isDue = rule.before.map { job.ended < $0 } ?? false || total > rule.maxBytes
             guard isDue, room > 0, step.bytes < bytesOfStep else { break }
-            room -= try remove(db, job.key, at: now)
-            total -= job.size
-            step.jobs += 1
-            step.bytes += job.size
-            step.files += job.files
+            try remove(job, &step, &total, &room, db, at: now)
         }
         try removeUploads(until: now)
+        try removeBatches(until: now)
         step.rows = rowsOfStep - room
         return step
+    }
+
+    /// A job that may go.
+    private struct EndedJob {
+        let key: JobKey
+        let ended: Elapsed
+        let files: [BlobName]
+        let size: Int
+
+        init(_ row: Row) {
+            key = JobKey(value: row[0])
+            ended = Elapsed(milliseconds: row[1])
+            files = [row[2] as String?, row[3] as String?].compactMap { $0.map(BlobName.init(text:)) }
+            size = row[4]
+        }
+    }
+
+    private static func endedLines(_ db: Database, of batch: JobKey, limit: Int) throws -> [EndedJob] {
+        let statement = try db.cachedStatement(
+            sql: """
+                SELECT key, ended, input_file, output_file, \(Schema.size("job")) FROM job INDEXED BY job_of_batch \
+                WHERE batch = ? AND ended IS NOT NULL LIMIT ?
+                """
+        )
+        return try Row.fetchCursor(statement, arguments: [batch.value, limit]).array(EndedJob.init)
+    }
+
+    private static func remove(
+        _ job: EndedJob, _ step: inout RetentionStep, _ total: inout Int, _ room: inout Int, _ db: Database,
+        at now: Elapsed
+    ) throws {
+        room -= try remove(db, job.key, at: now)
+        total -= job.size
+        step.jobs += 1
+        step.bytes += job.size
+        step.files += job.files
     }
 
     private static func remove(
@@ -221,12 +259,12 @@ extension SQL {
             try Int64.fetchOne(db.cachedStatement(sql: sql)).map(Elapsed.init(milliseconds:))
         }
         let oldest =
-            retention > .zero ? try first("SELECT min(ended) FROM job WHERE ended IS NOT NULL") : nil
+            retention > .zero ? try first("SELECT min(ended) FROM job WHERE ended IS NOT NULL AND batch IS NULL") : nil
         let leftover = try first("SELECT min(due) FROM leftover")
-        let upload = retention > .zero ? try first("SELECT min(since) FROM upload") : nil
+        let upload = retention > .zero ? try first("SELECT min(since) FROM upload WHERE \(isFree)") : nil
         let batch =
             retention > .zero ? try first("SELECT min(ended) FROM batch WHERE ended IS NOT NULL") : nil
-        let expiring = try first("SELECT min(expiry) FROM upload WHERE expiry IS NOT NULL")
+        let expiring = try first("SELECT min(expiry) FROM upload WHERE expiry IS NOT NULL AND \(isFree)")
         let tombstone = try first("SELECT at FROM tombstone ORDER BY number LIMIT 1")
         return RetentionOutlook(
             next: [

@@ -219,7 +219,7 @@ extension SQL {
     }
 
     /// No batch that has not ended needs it.
-    private static let isFree = "NOT EXISTS (SELECT 1 FROM batch WHERE input_key = upload.key AND state < 4)"
+    static let isFree = "NOT EXISTS (SELECT 1 FROM batch WHERE input_key = upload.key AND state < 4)"
 
     private static func endingUploads(
         _ db: Database, _ rest: String, _ arguments: StatementArguments

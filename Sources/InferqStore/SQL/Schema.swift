@@ -153,7 +153,7 @@ enum Schema {
                 CREATE INDEX leftover_due ON leftover (due);
 
                 -- the retention's question: which job ended first
-                CREATE INDEX job_by_end ON job (ended) WHERE ended IS NOT NULL;
+                \(endIndex)
 
                 -- what ended jobs and files take: the triggers keep it, so that nobody has to add up rows
                 CREATE TABLE ended (
@@ -229,7 +229,7 @@ enum Schema {
 
         CREATE INDEX batch_open ON batch (input_key) WHERE state < 4;
         CREATE INDEX batch_by_end ON batch (ended) WHERE ended IS NOT NULL;
-        CREATE INDEX job_of_batch ON job (batch, line) WHERE batch IS NOT NULL;
+        CREATE UNIQUE INDEX job_of_batch ON job (batch, line) WHERE batch IS NOT NULL;
         CREATE INDEX job_of_batch_pending ON job (batch) WHERE batch IS NOT NULL AND phase < 2;
 
         CREATE TRIGGER count_line AFTER UPDATE OF phase ON job
@@ -382,12 +382,17 @@ enum Schema {
         try db.execute(sql: uploads)
     }
 
+    /// Lines of batches go with their batches.
+    private static let endIndex = "CREATE INDEX job_by_end ON job (ended) WHERE ended IS NOT NULL AND batch IS NULL;"
+
     private static func addBatches(_ db: Database) throws {
         try db.execute(
             sql: """
                 ALTER TABLE job ADD COLUMN batch INTEGER;
                 ALTER TABLE job ADD COLUMN line INTEGER CHECK ((line IS NULL) = (batch IS NULL));
                 \(batches)
+                DROP INDEX job_by_end;
+                \(endIndex)
                 """
         )
     }

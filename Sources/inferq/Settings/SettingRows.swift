@@ -71,6 +71,7 @@ extension Settings {
     private static let batches: [SettingRow<Settings>] = [
         SettingRow("batch.window", \.http.batch.window, .duration(in: moment...month)),
         SettingRow("batch.priority", \.http.batch.priority, .count(in: -100...100)),
+        SettingRow("batch.max_open", \.http.batch.maxOpen, .count(in: 1...10_000)),
         SettingRow("batch.max_lines", \.http.batch.maxLines, .count(in: 1...1_000_000)),
         SettingRow("batch.max_bytes", \.http.batch.maxBytes, .size(in: kibibyte...16 * gibibyte)),
     ]

@@ -135,6 +135,7 @@ struct SettingsTests {
         expected.stream.flush = .zero
         expected.http.batch.window = .milliseconds(10)
         expected.http.batch.priority = 100
+        expected.http.batch.maxOpen = 1
         expected.http.batch.maxLines = 1
         expected.http.batch.maxBytes = 1024
         expected.store.path = "x.db"
@@ -223,6 +224,7 @@ struct SettingsTests {
             [batch]
             window = "10ms"
             priority = 100
+            max_open = 1
             max_lines = 1
             max_bytes = "1KiB"
             [store]
