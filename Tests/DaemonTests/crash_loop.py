@@ -91,8 +91,9 @@ class CrashLoop(Load):
             self.findings.add("process", self.crashes, f"ended by itself, {code}: {self.gateway.last_words()}")
         self.crash_at = time.monotonic()
         if self.disk:
-            self.disk.cut()
-            time.sleep(self.random.choice((0, self.random.uniform(0, 0.05))))     # some see their disk go
+            sees = self.random.choice((False, True))
+            self.disk.cut_under(self.gateway.process, sees)
+            time.sleep(self.random.uniform(0, 0.05) if sees else 0)
         elif self.random.random() < 0.1:
             self.gateway.process.terminate()
             time.sleep(self.random.uniform(0, 0.05))

@@ -27,6 +27,9 @@ JOBS = [
 @schemathesis.hook
 def before_call(context, case, kwargs):
     """Of the cases that should be accepted, most are about models and jobs that there are."""
+    if case.query and seconds(case.query.get("wait"), 0) > 5:
+        # The one who asks does not wait so long.
+        case.query["wait"] = "1s"
     if not is_positive(case):
         return
     dice = zlib.crc32(repr((case.body, case.query, case.path_parameters)).encode())

@@ -13,6 +13,7 @@ import answers
 from test_files import error, upload
 from waiting import until
 
+MODELS = {"m": {"dialect": "openai", "max_attempts": 1, "concurrency": 4}}
 BATCHES = "/v1/batches"
 CHAT = "/v1/chat/completions"
 FINAL = {"completed", "failed", "expired", "cancelled"}
@@ -325,23 +326,68 @@ def test_each_client_has_its_own(make_gateway, model_server):
     assert refused["errors"]["data"][0]["code"] == "model_not_allowed"
 
 
-@pytest.mark.timeout(120)
-def test_kills_at_any_moment_give_each_line_once(site):
+@pytest.mark.long
+@pytest.mark.timeout(180)
+def test_fifty_kills_at_any_moment_give_each_line_once(site):
     site, draw = site(concurrency=8), random.Random(7)
-    count = 1_500
+    count = 5_000
+
+    def slowly(exchange):
+        # So that there is something left to do after all the kills.
+        time.sleep(0.005)
+        spoken(exchange)
+
+    site.route.answer_with(slowly)
     batch = site.create([line(f"r{n}", say=str(n)) for n in range(count)])
-    for _ in range(12):
-        time.sleep(draw.uniform(0, 0.35))
+    until(lambda: site.route.calls, "the first line")
+    for _ in range(50):
+        time.sleep(draw.uniform(0, 0.2))
         site.gateway.kill()
         site.gateway.restart()
+    assert site.get(batch)["status"] in ("in_progress", "finalizing"), "the kills came too late"
     ended = site.ended(batch, timeout=100)
     output, errors = site.files(ended)
     # A line that ran in three crashes is not tried a fourth time (docs/job-lifecycle.md, the poison guard).
-    assert all(each["error"]["code"] == "poisoned" for each in errors) and len(errors) < 8
+    assert all(each["error"]["code"] == "poisoned" for each in errors) and len(errors) < 50
     names = [int(each["custom_id"].removeprefix("r")) for each in output]
     assert names == sorted(names) and sorted(names + [int(each["custom_id"][1:]) for each in errors]) == list(range(count))
     assert ended["request_counts"] == {"total": count, "completed": len(output), "failed": len(errors)}
     assert [each["response"]["body"]["choices"][0]["message"]["content"] for each in output] == [str(n) for n in names]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_file_that_is_spoilt_anywhere_runs_as_a_whole_or_not_at_all(shared, seed):
+    """Nothing of the gateway breaks, and what it says of the input is about a line that there is."""
+    site, draw = shared, random.Random(seed)
+    content = bytearray(lines(*(line(f"r{n}", say=f"é{n}") for n in range(5))))
+    for _ in range(draw.choice((1, 2, 5))):
+        place = draw.randrange(len(content))
+        match draw.randrange(4):
+            case 0:
+                content[place] = draw.randrange(256)
+            case 1:
+                del content[place : place + draw.randrange(1, 30)]
+            case 2:
+                content[place:place] = draw.choice((b"\n", b"\r", b"{", b"}", b'"', b"\\", b"\0", b"\xff", b"[" * 200))
+            case _:
+                content[place:place] = content[: draw.randrange(len(content))]
+    before = len(site.jobs())
+    batch = site.create(bytes(content))
+    ended = until(lambda: (it := site.get(batch))["status"] in FINAL and it, "the end", 20)
+    if ended["status"] == "failed":
+        count = bytes(content).count(b"\n") + 1
+        assert all(problem["line"] is None or 1 <= problem["line"] <= count for problem in ended["errors"]["data"])
+        assert len(site.jobs()) == before
+    else:
+        output, errors = site.files(ended)
+        assert len(output) + len(errors) == ended["request_counts"]["total"] == len(site.jobs()) - before
+
+
+@pytest.fixture(scope="module")
+def shared(gateway, _shared_server):
+    site = Site(gateway, _shared_server.route(CHAT))
+    site.route.answer_with(spoken)
+    return site
 
 
 def test_a_stop_in_the_middle_goes_on_after_the_start(site):

@@ -1,6 +1,7 @@
 """The OpenAI SDK, unmodified, through inferq to a real LLM server: llama.cpp's own, with a model made on the spot."""
 
 import asyncio
+import json
 import pathlib
 import signal
 import subprocess
@@ -157,3 +158,31 @@ def test_a_previous_response_needs_a_server_that_keeps_them(client):
     until(lambda: client.responses.retrieve(asked.id).status == "completed", "the end", 30)
     with pytest.raises(openai.BadRequestError, match="has not kept it"):
         client.responses.create(model="tiny", input="more", background=True, previous_response_id=asked.id)
+
+
+# Batches
+
+
+@pytest.mark.timeout(60)
+def test_a_batch_is_run_by_the_server(client, gateway, llama):
+    own = openai.OpenAI(base_url=f"http://127.0.0.1:{llama.port}/v1", api_key="none", timeout=60)
+    said = own.chat.completions.create(model="tiny", messages=MESSAGES, max_tokens=8, temperature=0)
+    body = {"model": "gpt-4o", "messages": MESSAGES, "max_tokens": 8, "temperature": 0}
+    requests = [{"custom_id": f"r{n}", "method": "POST", "url": "/v1/chat/completions", "body": body} for n in range(6)]
+
+    async def run():
+        async with openai.AsyncOpenAI(base_url=gateway.url + "/v1", api_key="none", timeout=60) as each:
+            file = await each.files.create(file=("in.jsonl", "\n".join(map(json.dumps, requests)).encode()), purpose="batch")
+            batch = await each.batches.create(
+                input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")  # fmt: skip
+            while (batch := await each.batches.retrieve(batch.id)).status != "completed":
+                assert batch.status in ("validating", "in_progress", "finalizing"), batch
+                await asyncio.sleep(0.05)
+            return batch, (await each.files.content(batch.output_file_id)).text
+
+    batch, output = asyncio.run(run())
+    answers = [json.loads(line) for line in output.splitlines()]
+    assert [each["custom_id"] for each in answers] == [f"r{n}" for n in range(6)]
+    texts = {each["response"]["body"]["choices"][0]["message"]["content"] for each in answers}
+    assert texts == {said.choices[0].message.content}
+    assert batch.usage.output_tokens == 6 * 8 and batch.request_counts.completed == 6

@@ -94,7 +94,8 @@ class Site:
     def get(self, response):
         answer = self.gateway.get(f"{PATH}/{response['id']}")
         assert answer.status == 200, answer
-        return RESPONSE.validate_python(answer.json()) and answer.json()
+        assert strangers(RESPONSE.validate_python(answer.json())) == [], answer
+        return answer.json()
 
     def ended(self, response, status="completed"):
         found = until(lambda: self._final(response), f"the end of {response['id']}")
@@ -120,15 +121,25 @@ class Site:
         return self.gateway.get(f"/v1/inference/{hex[:8]}-{hex[8:12]}-{hex[12:16]}-{hex[16:20]}-{hex[20:]}").json()
 
 
+def strangers(model):
+    """Members that the SDK does not know, wherever they are."""
+    if isinstance(model, list):
+        return [each for item in model for each in strangers(item)]
+    if not isinstance(model, pydantic.BaseModel):
+        return []
+    own = list(model.model_extra or {})
+    return own + [each for name in type(model).model_fields for each in strangers(getattr(model, name))]
+
+
 def events(body):
-    """The documents of a stream that is as the API has it."""
+    """The documents of a stream that is as the API has it: nothing is missing, and nothing is there that the SDK does not know."""
     found = []
     for frame in body.decode().removesuffix("\n\n").split("\n\n"):
         lines = [line for line in frame.split("\n") if line != ":"]
         assert len(lines) == 2 and lines[0].startswith("event: ") and lines[1].startswith("data: "), frame
         document = json.loads(lines[1].removeprefix("data: "))
         assert lines[0] == f"event: {document['type']}"
-        EVENT.validate_python(document)
+        assert strangers(EVENT.validate_python(document)) == [], document
         found.append(document)
     return found
 

@@ -89,8 +89,9 @@ def power(site, tmp_path):
             stack.callback(each.gateway.close)
 
             def cut():
-                disk.cut()
-                time.sleep(seed.choice((0, 0.05)))  # some see their disk go
+                sees = seed.choice((False, True))
+                disk.cut_under(each.gateway.process, sees)
+                time.sleep(0.05 if sees else 0)
                 each.gateway.kill()
                 disk.detach()
                 disk.attach()

@@ -18,11 +18,13 @@ extension Job {
         delay: Duration = .zero,
         expiresAt: Timestamp? = nil,
         input: Payload = .json("{}"),
+        batch: BatchPlace? = nil,
         at now: Timestamp = submitted
     ) -> Job {
         var options = Options()
         options.priority = priority
         options.client = client
+        options.batch = batch
         let key = JobKey(value: JobKey.first(at: now).value + number)
         return Job(
             id: UUIDv7(key: key, tag: 7, random: 1),

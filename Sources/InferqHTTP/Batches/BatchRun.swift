@@ -9,6 +9,13 @@ struct BatchRun: Sendable {
     let gateway: Gateway
     let id: UUIDv7
     let logger: Logger
+    private let throttle = LogThrottle()
+
+    init(gateway: Gateway, id: UUIDv7, logger: Logger) {
+        self.gateway = gateway
+        self.id = id
+        self.logger = logger
+    }
 
     /// Before it is tried again what has failed: the store, the disk.
     static let pauseAfterFailure = Duration.seconds(5)
@@ -44,7 +51,8 @@ struct BatchRun: Sendable {
                 try? await giveUp(BatchProblem("store_damaged", "The input file is not what was written."))
                 return
             } catch {
-                logger.warning("a batch cannot go on now", metadata: metadata(["error": "\(error)"]))
+                throttle.log(
+                    logger, .warning, "a batch cannot go on now", metadata: metadata(["error": "\(error)"]))
                 await wait(bell, Self.pauseAfterFailure)
             }
         }
@@ -64,7 +72,7 @@ struct BatchRun: Sendable {
     private func advance(_ bell: Bell) async throws {
         guard var batch = try await store.batch(id, of: nil), !batch.state.isFinal else { return }
         guard let upload = try await store.upload(batch.terms.input, of: nil) else {
-            return try await fail([BatchProblem("file_missing", "The input file is not there any more.")], total: 0)
+            return try await giveUp(BatchProblem("file_missing", "The input file is not there any more."))
         }
         let input = try await store.bytes(of: upload)
         if batch.state == .validating {

@@ -234,13 +234,11 @@ extension SQL {
     fileprivate static func batches(
         _ db: Database, of client: Int64?, after: UUIDv7?, limit: Int, _ names: StoredNames
     ) throws -> [Batch] {
-        let statement = try db.cachedStatement(
-            sql: """
-                SELECT \(batchColumns) FROM batch WHERE (?1 IS NULL OR client = ?1) AND (?2 IS NULL OR key < ?2) \
-                ORDER BY key DESC LIMIT ?3
-                """
-        )
-        return try Row.fetchCursor(statement, arguments: [client, after?.key.value, limit]).array {
+        // One statement for each case, so that each finds its place in an index.
+        let condition = client == nil ? "key < ?" : "client = ? AND key < ?"
+        let sql = "SELECT \(batchColumns) FROM batch WHERE \(condition) ORDER BY key DESC LIMIT ?"
+        let values = [client, after?.key.value ?? .max, Int64(limit)].compactMap { $0 }
+        return try Row.fetchCursor(db.cachedStatement(sql: sql), arguments: StatementArguments(values)).array {
             try batch($0, names)
         }
     }

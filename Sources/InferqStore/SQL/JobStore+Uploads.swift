@@ -160,18 +160,22 @@ extension SQL {
     ) throws -> [Upload] {
         let order = filter.isOldestFirst ? "ASC" : "DESC"
         let after = filter.isOldestFirst ? ">" : "<"
-        let statement = try db.cachedStatement(
-            sql: """
-                SELECT \(uploadColumns) FROM upload \
-                WHERE (?1 IS NULL OR client = ?1) AND (?2 IS NULL OR purpose = ?2) AND (?3 IS NULL OR key \(after) ?3) \
-                ORDER BY key \(order) LIMIT ?4
-                """
-        )
         let client = filter.client.flatMap { names.clients.id(of: $0) }
-        return try Row.fetchCursor(
-            statement,
-            arguments: [client, filter.purpose?.rawValue, filter.after?.key.value, filter.limit]
-        ).array { row in try upload(row, names) }
+        // One statement for each case, so that each finds its place in an index.
+        let wanted: [(condition: String, value: Int64?)] = [
+            ("client = ?", client), ("key \(after) ?", filter.after?.key.value),
+            ("purpose = ?", filter.purpose?.rawValue),
+        ]
+        let conditions = wanted.filter { $0.value != nil }
+        let sql = """
+            SELECT \(uploadColumns) FROM upload \
+            \(conditions.isEmpty ? "" : "WHERE " + conditions.map(\.condition).joined(separator: " AND ")) \
+            ORDER BY key \(order) LIMIT ?
+            """
+        let arguments = StatementArguments(conditions.compactMap(\.value) + [Int64(filter.limit)])
+        return try Row.fetchCursor(db.cachedStatement(sql: sql), arguments: arguments).array { row in
+            try upload(row, names)
+        }
     }
 
     fileprivate static func deleteUpload(_ db: Database, _ key: JobKey) throws -> Bool {

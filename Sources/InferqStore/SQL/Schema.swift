@@ -227,6 +227,7 @@ enum Schema {
             ended INTEGER CHECK ((ended IS NULL) = (state < 4))
         ) STRICT;
 
+        CREATE INDEX batch_of_client ON batch (client, key);
         CREATE INDEX batch_open ON batch (input_key) WHERE state < 4;
         CREATE INDEX batch_by_end ON batch (ended) WHERE ended IS NOT NULL;
         CREATE UNIQUE INDEX job_of_batch ON job (batch, line) WHERE batch IS NOT NULL;
@@ -258,6 +259,7 @@ enum Schema {
             digest BLOB NOT NULL CHECK (length(digest) = 32)
         ) STRICT;
 
+        CREATE INDEX upload_of_client ON upload (client, key);
         CREATE INDEX upload_by_age ON upload (since);
         CREATE INDEX upload_expiring ON upload (expiry) WHERE expiry IS NOT NULL;
 

@@ -36,6 +36,8 @@ enum MessageCatalog {
         "a gateway offers what this version does not understand": "6d37d4207afa4a8b807503866a54d440",
         "a worker said what this version does not understand": "44cb2cda4f5047b7885d094e79e9944d",
         "a part of the store is damaged": "d6ecafbb2a4b4b73998cf3e40ec0e25f",
+        "batches could not be read": "26768a495daf4ed98bde0e276b201757",
+        "a batch cannot go on: a part of the store is damaged": "bb87119a3afc4448a26973265681aaa7",
         "jobs could not be offered through redis, trying again": "e784b9a3957a4273a3e264faec060a2f",
     ]
 }
