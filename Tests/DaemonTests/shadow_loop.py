@@ -64,6 +64,10 @@ class Disk:
     def cut(self):
         self.end = self.size()
 
+    def cut_under(self, process, sees=False):
+        """The process need not be stopped: what it does from here on is written down, and is left out."""
+        self.cut()
+
     def detach(self):
         self.compare()
         chance = self.tear()
