@@ -41,8 +41,9 @@ class PowerDisk(contextlib.AbstractContextManager):
         """Cuts it while a process is at work, which is stopped meanwhile; with `sees`, it goes on without its disk.
 
         A sync that is under way as ext4 is shut down may end as if it had been done (its journal has aborted, and lost the
-        transaction that the sync waits for), which no power cut does to a program that goes on. So either the program
-        does not go on, or no call of it is under way.
+        transaction that the sync waits for), which no power cut does to a program that goes on: a program that appends and
+        syncs, and nothing else, saw it in 17 of 300 cuts, and in none of 300 made so. So either the program does not go
+        on, or no call of it is under way.
         """
         os.kill(process.pid, signal.SIGSTOP)
         while sees and not all_stopped(process.pid):
