@@ -117,6 +117,19 @@ def test_the_sdk_runs_one(site):
     assert times == sorted(times) and ended.expires_at == ended.created_at + 86_400
 
 
+@pytest.mark.parametrize("endpoint", [
+    "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages", "/v1/rerank", "/v1/score",
+    "/v1/moderations", "/v1/images/generations", "/v1/audio/speech",
+])  # fmt: skip
+def test_every_path_of_the_dialect_is_an_endpoint(site, model_server, endpoint):
+    site = site()
+    route = model_server.route(endpoint)
+    route.answer_with(spoken)
+    ended = site.ended(site.create([line("a", url=endpoint, say="x"), line("b", url=endpoint)], endpoint=endpoint))
+    assert [each["custom_id"] for each in site.files(ended)[0]] == ["a", "b"] and len(route.calls) == 2
+    assert {json.loads(call.body)["model"] for call in route.calls} == {"m"}
+
+
 def test_a_rejected_line_is_in_the_error_file(site):
     site = site()
     site.route.answer_with(spoken, answers.status(422, body=b'{"error": {"message": "too long"}}'), spoken)

@@ -1,6 +1,6 @@
 extension Optional where Wrapped: Sendable {
-    /// As `map`, with what must be waited for.
-    package func asyncMap<Value>(_ transform: (Wrapped) async throws -> Value) async rethrows -> Value? {
+    /// As `flatMap`, with what must be waited for.
+    package func asyncFlatMap<Value>(_ transform: (Wrapped) async throws -> Value?) async rethrows -> Value? {
         guard let self else { return nil }
         return try await transform(self)
     }

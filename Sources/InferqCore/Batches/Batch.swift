@@ -1,7 +1,7 @@
 /// A batch of the OpenAI API: the lines of a file as jobs, and the files that come of them.
-package struct Batch: Sendable, Equatable {
-    /// Of all batches.
+package struct Batch: OpenAIObject, Equatable {
     package static let ids = HexID(prefix: "batch_")
+    package static let kind = "batch"
 
     /// Where a batch is. Stored, so never renumbered.
     package enum State: Int64, Sendable, CaseIterable {
@@ -71,6 +71,7 @@ package struct Batch: Sendable, Equatable {
 
     package let id: UUIDv7
     package let terms: Terms
+    package var client: String { terms.client }
     package let createdAt: Timestamp
     /// When its lines expire that have not begun.
     package let expiry: Job.Expiry
@@ -162,9 +163,9 @@ extension Batch {
     package func write(to writer: inout JSONWriter) {
         writer.beginObject()
         writer.name("id")
-        writer.value(Self.ids.text(of: id))
+        writer.value(name)
         writer.name("object")
-        writer.value("batch")
+        writer.value(Self.kind)
         writer.name("endpoint")
         writer.value(terms.endpoint)
         writer.name("errors")

@@ -1,7 +1,7 @@
 /// A file of the OpenAI API: one that a client has sent, or that a batch has written.
-package struct Upload: Sendable, Equatable {
-    /// Of all files.
+package struct Upload: OpenAIObject, Equatable {
     package static let ids = HexID(prefix: "file-")
+    package static let kind = "file"
 
     /// What a file is for. Stored, so never renumbered.
     package enum Purpose: Int64, Sendable, CaseIterable {
@@ -18,11 +18,10 @@ package struct Upload: Sendable, Equatable {
     }
 
     package let id: UUIDv7
-    /// Whose it is.
     package let client: String
     package let purpose: Purpose
     /// As its sender called it.
-    package let name: String
+    package let fileName: String
     package let byteCount: Int
     package let createdAt: Timestamp
     /// When it goes, as it is shown; nil: when the retention says so.
@@ -32,13 +31,13 @@ package struct Upload: Sendable, Equatable {
     package let digest: [UInt8]
 
     package init(
-        id: UUIDv7, client: String, purpose: Purpose, name: String, byteCount: Int, createdAt: Timestamp,
+        id: UUIDv7, client: String, purpose: Purpose, fileName: String, byteCount: Int, createdAt: Timestamp,
         expiresAt: Timestamp?, blob: BlobName, digest: [UInt8]
     ) {
         self.id = id
         self.client = client
         self.purpose = purpose
-        self.name = name
+        self.fileName = fileName
         self.byteCount = byteCount
         self.createdAt = createdAt
         self.expiresAt = expiresAt
@@ -55,9 +54,9 @@ package struct Upload: Sendable, Equatable {
     package func write(to writer: inout JSONWriter) {
         writer.beginObject()
         writer.name("id")
-        writer.value(Self.ids.text(of: id))
+        writer.value(name)
         writer.name("object")
-        writer.value("file")
+        writer.value(Self.kind)
         writer.name("bytes")
         writer.value(byteCount)
         writer.name("created_at")
@@ -67,7 +66,7 @@ package struct Upload: Sendable, Equatable {
             writer.value(expiresAt.milliseconds / 1000)
         }
         writer.name("filename")
-        writer.value(name)
+        writer.value(fileName)
         writer.name("purpose")
         writer.value(purpose.name)
         writer.name("status")

@@ -79,7 +79,7 @@ struct BatchHarvest {
 
     private func answer(of job: Job, status: Int) async throws -> BatchResult {
         do {
-            let body = try await job.output.asyncMap { try await store.bytes(of: $0) } ?? nil
+            let body = try await job.output.asyncFlatMap { try await store.bytes(of: $0) }
             return .answered(status: status, request: job.id, body: body ?? [])
         } catch StoreError.gone {
             return .unanswered(code: "gone", message: "The job of the line was deleted.")
@@ -92,7 +92,7 @@ struct BatchHarvest {
 
     /// The files, on disk; nil: it has no line.
     mutating func finish() async throws -> (output: File?, errors: File?) {
-        let name = Batch.ids.text(of: batch.id)
+        let name = batch.name
         let written = try await output.finish(name: "\(name)_output.jsonl", batch.terms)
         return (written, try await errors.finish(name: "\(name)_error.jsonl", batch.terms))
     }

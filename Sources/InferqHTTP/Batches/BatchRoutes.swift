@@ -22,7 +22,7 @@ struct BatchRoutes: Sendable {
         }
         gateway.batchArrivals.add(batch.id)
         context.note("batch stored", of: batch)
-        return .json(Self.document(batch))
+        return .json(batch.document)
     }
 
     private func terms(_ body: [UInt8], _ context: GatewayContext) throws(APIError) -> Batch.Terms {
@@ -37,7 +37,8 @@ struct BatchRoutes: Sendable {
         // It becomes part of a request's first line: a path and nothing else, spelled in one way.
         let isPlain = endpoint.utf8.allSatisfy(Self.isPlain)
         let found = isPlain ? try gateway.callTable.current.find(.post, endpoint, query: nil) : nil
-        guard let found, found.kind == .job, found.form == .openai, !found.isNamedByPath, found.target == endpoint,
+        guard let found, found.kind == .job, [.openai, .anthropic].contains(found.form), !found.isNamedByPath,
+            found.target == endpoint,
             endpoint.hasPrefix("/v1/")
         else {
             throw .invalid("endpoint", "no model with the dialect openai takes requests at \"\(endpoint.clipped)\"")
@@ -87,25 +88,18 @@ struct BatchRoutes: Sendable {
             after = id
         }
         let found = try await gateway.store.batches(of: context.caller.view, after: after, limit: limit + 1)
-        let document = OpenAIDocuments.list(found.prefix(limit), hasMore: found.count > limit, Batch.ids) {
-            $0.id
-        } write: {
-            $0.write(to: &$1)
-        }
-        return .json(document)
+        return .json(OpenAIDocuments.list(found.prefix(limit), hasMore: found.count > limit))
     }
 
     @Sendable func show(_ request: Request, _ context: GatewayContext) async throws -> Response {
         try Query(request.query).allowOnly([])
-        return .json(Self.document(try await batch(context)))
+        return .json(try await batch(context).document)
     }
 
     @Sendable func cancel(_ request: Request, _ context: GatewayContext) async throws -> Response {
         try Query(request.query).allowOnly([])
         let batch = try await batch(context)
-        guard batch.terms.client == context.caller.client || context.caller.scopes.contains(.operate) else {
-            throw APIError.scopeMissing(.operate, of: context.caller)
-        }
+        try context.checkMayChange(batch)
         let cancelled = try await gateway.store.change(batch.id) { batch, now in
             guard [.validating, .inProgress].contains(batch.state) else { return false }
             batch.ending = .cancelled
@@ -117,13 +111,13 @@ struct BatchRoutes: Sendable {
             try await BatchRun.cancelPending(of: batch.id, gateway.store)
             gateway.queue.batches.ring(batch.id.key)
             context.note("batch cancelled", of: batch)
-            return .json(Self.document(cancelled))
+            return .json(cancelled.document)
         }
         let current = try await self.batch(context)
         guard [.cancelling, .cancelled].contains(current.state) else {
-            throw APIError.batchOver(Batch.ids.text(of: batch.id), current.state.name)
+            throw APIError.batchOver(batch.name, current.state.name)
         }
-        return .json(Self.document(current))
+        return .json(current.document)
     }
 
     /// - Throws: 404, the same for another client's batch and one that never was.
@@ -133,17 +127,5 @@ struct BatchRoutes: Sendable {
             let batch = try await gateway.store.batch(id, of: context.caller.view)
         else { throw APIError.noSuchBatch(text) }
         return batch
-    }
-
-    private static func document(_ batch: Batch) -> [UInt8] {
-        var writer = JSONWriter(capacity: 768)
-        batch.write(to: &writer)
-        return writer.bytes
-    }
-}
-
-extension GatewayContext {
-    fileprivate func note(_ deed: String, of batch: Batch) {
-        logger.info("\(deed)", metadata: who.merging(["batch_id": "\(Batch.ids.text(of: batch.id))"]) { $1 })
     }
 }

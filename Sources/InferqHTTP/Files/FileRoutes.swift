@@ -10,7 +10,7 @@ struct FileRoutes: Sendable {
         try Query(request.query).allowOnly([])
         let upload = try await UploadReader(gateway: gateway, context: context).receive(request)
         context.note("file stored", of: upload)
-        return .json(Self.document(upload))
+        return .json(upload.document)
     }
 
     @Sendable func list(_ request: Request, _ context: GatewayContext) async throws -> Response {
@@ -39,18 +39,12 @@ struct FileRoutes: Sendable {
         let limit = try query.number("limit", in: 1...10_000) ?? 10_000
         filter.limit = limit + 1
         let found = try await gateway.store.uploads(filter)
-        let page = found.prefix(limit)
-        let document = OpenAIDocuments.list(page, hasMore: found.count > limit, Upload.ids) {
-            $0.id
-        } write: {
-            $0.write(to: &$1)
-        }
-        return .json(document)
+        return .json(OpenAIDocuments.list(found.prefix(limit), hasMore: found.count > limit))
     }
 
     @Sendable func show(_ request: Request, _ context: GatewayContext) async throws -> Response {
         try Query(request.query).allowOnly([])
-        return .json(Self.document(try await upload(context)))
+        return .json(try await upload(context).document)
     }
 
     @Sendable func content(_ request: Request, _ context: GatewayContext) async throws -> Response {
@@ -64,23 +58,21 @@ struct FileRoutes: Sendable {
             headers[.cacheControl] = "no-store"
             return Response(status: .ok, headers: headers, body: PatientWriter(gateway, context).body(file))
         } catch StoreError.gone {
-            throw APIError.noSuchFile(Upload.ids.text(of: upload.id))
+            throw APIError.noSuchFile(upload.name)
         }
     }
 
     @Sendable func delete(_ request: Request, _ context: GatewayContext) async throws -> Response {
         try Query(request.query).allowOnly([])
         let upload = try await upload(context)
-        guard upload.client == context.caller.client || context.caller.scopes.contains(.operate) else {
-            throw APIError.scopeMissing(.operate, of: context.caller)
-        }
+        try context.checkMayChange(upload)
         switch try await gateway.store.remove(upload) {
         case .removed: break
-        case .missing: throw APIError.noSuchFile(Upload.ids.text(of: upload.id))
-        case .inUse: throw APIError.fileInUse(Upload.ids.text(of: upload.id))
+        case .missing: throw APIError.noSuchFile(upload.name)
+        case .inUse: throw APIError.fileInUse(upload.name)
         }
         context.note("file deleted", of: upload)
-        return .json(OpenAIDocuments.deleted(Upload.ids.text(of: upload.id), "file"))
+        return .json(OpenAIDocuments.deleted(upload.name, "file"))
     }
 
     /// - Throws: 404, the same for another client's file and one that never was.
@@ -90,21 +82,5 @@ struct FileRoutes: Sendable {
             let upload = try await gateway.store.upload(id, of: context.caller.view)
         else { throw APIError.noSuchFile(text) }
         return upload
-    }
-
-    private static func document(_ upload: Upload) -> [UInt8] {
-        var writer = JSONWriter(capacity: 256)
-        upload.write(to: &writer)
-        return writer.bytes
-    }
-}
-
-extension GatewayContext {
-    fileprivate func note(_ deed: String, of upload: Upload) {
-        logger.info(
-            "\(deed)",
-            metadata: who.merging(["file_id": "\(Upload.ids.text(of: upload.id))", "bytes": "\(upload.byteCount)"]) {
-                $1
-            })
     }
 }

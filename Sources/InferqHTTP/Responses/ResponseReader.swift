@@ -78,7 +78,7 @@ struct ResponseReader: Sendable {
         switch job.status {
         case .completed:
             if hasStreamed { return .completed }
-            let output = try await job.output.asyncMap { try await gateway.store.bytes(of: $0) ?? [] }
+            let output = try await job.output.asyncFlatMap { try await gateway.store.bytes(of: $0) }
             return .answered(output ?? [])
         case .cancelled: return .cancelled
         case .failed, .pending, .running:

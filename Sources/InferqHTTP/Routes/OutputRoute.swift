@@ -150,7 +150,7 @@ struct OutputRoute: Sendable {
         for field in Self.fields(next, attempt: run.attempt, isClosed: isClosed) { headers.append(field) }
         let writer = PatientWriter(gateway, context)
         guard head != nil else {
-            let bytes = try await job.output.flatMapAsync { try await gateway.store.bytes(of: $0) } ?? []
+            let bytes = try await job.output.asyncFlatMap { try await gateway.store.bytes(of: $0) } ?? []
             let rest = ByteBuffer(bytes: bytes.dropFirst(cursor.byte))
             return Response(status: .ok, headers: headers, body: .bytes(rest))
         }
@@ -238,12 +238,5 @@ struct OutputRoute: Sendable {
         fields[.attempt] = String(attempt)
         if isClosed { fields[.streamClosed] = "true" }
         return fields
-    }
-}
-
-extension Optional where Wrapped: Sendable {
-    fileprivate func flatMapAsync<Value>(_ transform: (Wrapped) async throws -> Value?) async throws -> Value? {
-        guard let self else { return nil }
-        return try await transform(self)
     }
 }

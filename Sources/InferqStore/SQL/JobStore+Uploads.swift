@@ -63,8 +63,9 @@ extension JobStore {
     static func upload(_ draft: UploadDraft, in blob: BlobName, _ issue: IDGenerator.Issue) -> Upload {
         let now = issue.moment.wall
         return Upload(
-            id: issue.id, client: draft.client, purpose: draft.purpose, name: draft.name, byteCount: draft.byteCount,
-            createdAt: now, expiresAt: draft.lifetime.map { now + $0 }, blob: blob, digest: draft.digest)
+            id: issue.id, client: draft.client, purpose: draft.purpose, fileName: draft.name,
+            byteCount: draft.byteCount, createdAt: now, expiresAt: draft.lifetime.map { now + $0 }, blob: blob,
+            digest: draft.digest)
     }
 
     /// - Parameter client: whose it must be; nil: anybody's.
@@ -142,7 +143,7 @@ extension SQL {
                 INSERT INTO upload (key, \(uploadColumns), since, expiry) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """
         ).execute(arguments: [
-            upload.id.key.value, upload.id.data, client, upload.purpose.rawValue, upload.name, upload.byteCount,
+            upload.id.key.value, upload.id.data, client, upload.purpose.rawValue, upload.fileName, upload.byteCount,
             upload.createdAt.milliseconds, upload.expiresAt?.milliseconds, upload.blob.text, Data(upload.digest),
             since.milliseconds, expiry?.milliseconds,
         ])
@@ -194,7 +195,7 @@ extension SQL {
             let purpose = Upload.Purpose(rawValue: row[2])
         else { throw StoreError.corrupt(path: "table upload", reason: "a row is not as it was written") }
         return Upload(
-            id: id, client: client, purpose: purpose, name: row[3], byteCount: row[4],
+            id: id, client: client, purpose: purpose, fileName: row[3], byteCount: row[4],
             createdAt: Timestamp(milliseconds: row[5]),
             expiresAt: (row[6] as Int64?).map(Timestamp.init(milliseconds:)), blob: BlobName(text: row[7]),
             digest: Array(row[8] as Data))
