@@ -14,7 +14,7 @@ package struct BatchLine: Sendable {
     ///   - endpoint: of the batch.
     package init(_ text: [UInt8], line: Int, endpoint: String) throws(BatchProblem) {
         guard let object = JSONObject(text, named: ["custom_id", "method", "url", "body"]) else {
-            throw BatchProblem("invalid_json_line", "Line \(line) is not a JSON object.", line: line)
+            throw BatchProblem("invalid_json_line", "The line is not a JSON object.", line: line)
         }
         guard let name = object.text("custom_id"), !name.isEmpty, name.utf8.count <= Self.longestID else {
             throw BatchProblem(

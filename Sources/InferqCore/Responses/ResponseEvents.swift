@@ -28,7 +28,7 @@ package struct ResponseEvents: Sendable {
 
     private let facts: ResponseFacts
     private var number = 0
-    private var reader = EventReader()
+    private var parser = Self.newParser
     private var items = ResponseItems()
     private var hasSaidInProgress = false
     /// The event with which the attempt says that it is whole. It is shown once the job has ended: until then the
@@ -36,6 +36,8 @@ package struct ResponseEvents: Sendable {
     private var last: (type: ResponseEventType, response: JSONObject)?
     /// The response as the newest event has shown it.
     private var shown = JSONObject()
+
+    private static var newParser: EventParser { EventParser(limit: .max) }
 
     package init(_ facts: ResponseFacts) {
         self.facts = facts
@@ -51,12 +53,13 @@ package struct ResponseEvents: Sendable {
 
     /// - Parameter bytes: what follows those of the call before in the answer of the attempt, cut anywhere.
     package mutating func read(_ bytes: [UInt8]) -> [Frame] {
-        reader.read(bytes).compactMap { frame(for: $0) }
+        // Without a limit of its own: the answer has one.
+        ((try? parser.push(bytes)) ?? []).compactMap { frame(for: $0) }
     }
 
     /// The attempt is over, and the job goes on or has not been found to have ended.
     package mutating func endAttempt() -> [Frame] {
-        reader = EventReader()
+        parser = Self.newParser
         last = nil
         return items.endAttempt().map { place, object in
             var event = JSONObject()
@@ -70,7 +73,8 @@ package struct ResponseEvents: Sendable {
     package mutating func end(_ end: End) -> [Frame] {
         switch end {
         case .completed:
-            var frames = reader.finish().flatMap { frame(for: $0) }.map { [$0] } ?? []
+            // A last event counts although the blank line is missing behind it.
+            var frames = read(Array("\n\n".utf8))
             guard let last else { return frames + fail("The model server's stream has no end.") }
             frames.append(frame(last.type.name, facts.own(last.response, last.type.status)))
             return frames
@@ -115,9 +119,9 @@ package struct ResponseEvents: Sendable {
     }
 
     /// Nil for an event that is not shown, or not yet.
-    private mutating func frame(for read: EventReader.Event) -> Frame? {
-        guard last == nil, var event = JSONObject(read.data),
-            let type = (event.text("type") ?? read.name).nonEmpty.flatMap(ResponseEventType.init)
+    private mutating func frame(for read: EventParser.Event) -> Frame? {
+        guard last == nil, var event = JSONObject(Array(read.data.utf8)),
+            let type = ResponseEventType(event.text("type") ?? read.type)
         else { return nil }
         if type.isBeginning { return nil }
         if type.isEnd {
@@ -167,8 +171,4 @@ extension JSONObject {
         JSONScanner.appendCompactASCII(text, text.indices, to: &line)
         return line
     }
-}
-
-extension String {
-    fileprivate var nonEmpty: String? { isEmpty ? nil : self }
 }

@@ -83,7 +83,8 @@ package struct ResponseFacts: Sendable {
     /// What the model server has named the response that it answered with, in a stream or whole; nil: it gave no name.
     package static func serversName(in answer: [UInt8]) -> String? {
         if let whole = JSONObject(answer) { return whole.text("id") }
-        var reader = EventReader()
-        return reader.read(answer).lazy.compactMap { JSONObject($0.data)?.object("response")?.text("id") }.first
+        var parser = EventParser(limit: .max)
+        let events = (try? parser.push(answer)) ?? []
+        return events.lazy.compactMap { JSONObject(Array($0.data.utf8))?.object("response")?.text("id") }.first
     }
 }

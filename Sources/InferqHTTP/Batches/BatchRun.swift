@@ -123,7 +123,8 @@ struct BatchRun: Sendable {
         }
         guard let failed else { return }
         gateway.batchArrivals.metrics.ended(failed)
-        logger.info("batch refused", metadata: metadata(["problem": "\(problems.first?.message ?? "")"]))
+        let line = problems.first?.line.map { "line \($0): " } ?? ""
+        logger.info("batch refused", metadata: metadata(["problem": "\(line)\(problems.first?.message ?? "")"]))
     }
 
     // MARK: Lines

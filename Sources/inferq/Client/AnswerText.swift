@@ -79,7 +79,7 @@ struct AnswerText {
 /// Takes an answer apart into the data of its frames.
 private struct FrameReader {
     private enum Kind {
-        case events(EventStream)
+        case events(EventParser)
         /// A line that has not ended.
         case lines([UInt8])
     }
@@ -91,7 +91,7 @@ private struct FrameReader {
     /// Nil for a type of answers that have no frames.
     init?(contentType: String) {
         switch MediaType.framing(of: contentType) {
-        case .events: kind = .events(EventStream())
+        case .events: kind = .events(EventParser())
         case .lines: kind = .lines([])
         case nil, .some(.none): return nil
         }

@@ -1,3 +1,4 @@
+import InferqCore
 import NIOHTTP1
 
 /// Follows the events of one job to its end, over broken connections and restarts of the gateway.
@@ -22,7 +23,7 @@ struct JobWatch {
     /// - Throws: ``ClientError``: an answer that no waiting changes (404, 410), a gateway that stays away for
     ///   ``Outage/patience``, or what `hear` threw.
     func follow(_ hear: (WatchedEvent) async throws -> Void, complain: (String) -> Void) async throws -> WatchedEvent {
-        var stream = EventStream()
+        var stream = EventParser()
         var outage = Outage()
         var isContacted = firstContact == .made
         while true {
@@ -63,7 +64,7 @@ struct JobWatch {
 
     /// One connection: nil if it ended before the job did.
     private func listen(
-        _ stream: inout EventStream,
+        _ stream: inout EventParser,
         _ hear: (WatchedEvent) async throws -> Void,
         opened: () -> Void
     ) async throws -> WatchedEvent? {
@@ -84,7 +85,7 @@ struct JobWatch {
         var parser = stream
         defer { stream = parser }
         try await client.read(answer) { chunk in
-            let events: [EventStream.Event]
+            let events: [EventParser.Event]
             do {
                 events = try parser.push(chunk)
             } catch {

@@ -23,7 +23,7 @@ struct WatchedEvent: Sendable {
     private let data: EventData
 
     /// - Throws: ``ClientError`` if the event is not one of a gateway.
-    init(_ event: EventStream.Event) throws(ClientError) {
+    init(_ event: EventParser.Event) throws(ClientError) {
         let envelope: Envelope
         do {
             guard let id = Int64(event.id), event.data.hasPrefix("{") else { throw ClientError.noEvent }

@@ -1,10 +1,11 @@
+import InferqCore
 import Testing
 
 @testable import inferq
 
 struct WatchedEventTests {
     private func event(_ json: String, id: String = "7") throws -> WatchedEvent {
-        try WatchedEvent(EventStream.Event(id: id, type: "message", data: json))
+        try WatchedEvent(EventParser.Event(id: id, type: "message", data: json))
     }
 
     private func event(_ type: String, _ status: String, _ data: String) throws -> WatchedEvent {

@@ -1,20 +1,26 @@
 /// Takes a stream of server-sent events apart as it comes (WHATWG HTML, 9.2.5 and 9.2.6).
-struct EventStream: Sendable {
-    struct Event: Sendable, Equatable {
+package struct EventParser: Sendable {
+    package struct Event: Sendable, Equatable {
         /// The last id that the stream has named, in this event or before it.
-        var id: String
+        package var id: String
         /// `message` unless the event names its type.
-        var type: String
-        var data: String
+        package var type: String
+        package var data: String
+
+        package init(id: String, type: String, data: String) {
+            self.id = id
+            self.type = type
+            self.data = data
+        }
     }
 
-    /// A line or an event is longer than any that a gateway sends.
-    struct TooLong: Error, Equatable {}
+    /// A line or an event is longer than the limit.
+    package struct TooLong: Error, Equatable {}
 
     /// Goes into `Last-Event-ID` when the stream is opened again; empty: nothing to name.
-    private(set) var lastEventID = ""
+    package private(set) var lastEventID = ""
     /// What the server wants a client to wait before it comes back; nil until it has said so.
-    private(set) var retry: Duration?
+    package private(set) var retry: Duration?
 
     private let limit: Int
     private var line: [UInt8] = []
@@ -28,13 +34,13 @@ struct EventStream: Sendable {
     private var markSeen: Int? = 0
 
     /// - Parameter limit: Bytes of one line and of one event's data, against a server that never ends them.
-    init(limit: Int = 16 << 20) {
+    package init(limit: Int = 16 << 20) {
         self.limit = limit
     }
 
     /// Forgets a cut-off event and begins anew, as for the next response; the last id and the pause are kept.
-    mutating func restart() {
-        var next = EventStream(limit: limit)
+    package mutating func restart() {
+        var next = EventParser(limit: limit)
         next.lastEventID = lastEventID
         next.pendingID = lastEventID
         next.retry = retry
@@ -42,7 +48,7 @@ struct EventStream: Sendable {
     }
 
     /// The events that the next bytes of the stream complete, in order.
-    mutating func push(_ bytes: some Sequence<UInt8>) throws(TooLong) -> [Event] {
+    package mutating func push(_ bytes: some Sequence<UInt8>) throws(TooLong) -> [Event] {
         var events: [Event] = []
         for byte in bytes {
             if isAfterCarriageReturn {

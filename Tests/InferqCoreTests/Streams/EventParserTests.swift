@@ -1,16 +1,16 @@
 import Testing
 
-@testable import inferq
+@testable import InferqCore
 
-struct EventStreamTests {
-    typealias Event = EventStream.Event
+struct EventParserTests {
+    typealias Event = EventParser.Event
 
     private func event(_ data: String, id: String = "", type: String = "message") -> Event {
         Event(id: id, type: type, data: data)
     }
 
     private func events(of text: String, chunk: Int = .max) throws -> [Event] {
-        var stream = EventStream()
+        var stream = EventParser()
         var rest = Array(text.utf8)[...]
         var events: [Event] = []
         while !rest.isEmpty {
@@ -65,7 +65,7 @@ struct EventStreamTests {
 
     @Test
     func anEventComesWithTheEmptyLineAndNotLater() throws {
-        var stream = EventStream()
+        var stream = EventParser()
         #expect(try stream.push("data: a\r\n".utf8).isEmpty)
         #expect(try stream.push("\r".utf8) == [event("a")])
         #expect(try stream.push("\n".utf8).isEmpty, "the LF belongs to the CR before it")
@@ -83,7 +83,7 @@ struct EventStreamTests {
 
     @Test
     func anIDCountsOnlyWithTheEmptyLine() throws {
-        var stream = EventStream()
+        var stream = EventParser()
         _ = try stream.push("id: 1\ndata: a\n\nid: 2\ndata: b\n".utf8)
         #expect(stream.lastEventID == "1")
         _ = try stream.push("\nid: 3\n\n".utf8)
@@ -102,21 +102,21 @@ struct EventStreamTests {
         ("retry: 99999999999999999999\n", nil), ("retry: 5\nretry: x\n", 5), ("retry: 5\nretry: 6\n", 6),
     ])
     func aPauseIsDigitsAlone(_ text: String, _ milliseconds: Int?) throws {
-        var stream = EventStream()
+        var stream = EventParser()
         _ = try stream.push(text.utf8)
         #expect(stream.retry == milliseconds.map { .milliseconds($0) })
     }
 
     @Test
     func whatIsNotUTF8BecomesReplacementCharacters() throws {
-        var stream = EventStream()
+        var stream = EventParser()
         let bytes = Array("data: a".utf8) + [0xFF, 0xC3] + Array("\n\n".utf8)
         #expect(try stream.push(bytes) == [event("a\u{FFFD}\u{FFFD}")])
     }
 
     @Test
     func aNewResponseForgetsTheCutOffEventAndKeepsIDAndPause() throws {
-        var stream = EventStream()
+        var stream = EventParser()
         _ = try stream.push("retry: 10\nid: 1\ndata: a\n\nid: 2\nevent: x\ndata: lost\r".utf8)
         stream.restart()
         #expect(stream.lastEventID == "1")
@@ -126,11 +126,11 @@ struct EventStreamTests {
 
     @Test
     func aLineOrAnEventWithoutEndIsAnError() throws {
-        var long = EventStream(limit: 10)
-        #expect(throws: EventStream.TooLong.self) { try long.push("data: 12345".utf8) }
-        var many = EventStream(limit: 10)
-        #expect(throws: EventStream.TooLong.self) { try many.push("data:1234\ndata:1234\ndata:1234\n".utf8) }
-        var separate = EventStream(limit: 10)
+        var long = EventParser(limit: 10)
+        #expect(throws: EventParser.TooLong.self) { try long.push("data: 12345".utf8) }
+        var many = EventParser(limit: 10)
+        #expect(throws: EventParser.TooLong.self) { try many.push("data:1234\ndata:1234\ndata:1234\n".utf8) }
+        var separate = EventParser(limit: 10)
         #expect(try separate.push("data:1234\n\ndata:1234\n\ndata:1234\n\n".utf8).count == 3)
     }
 }
