@@ -80,6 +80,47 @@ def on_terminal(*arguments, url, after="", gate=None):
     return process.wait(30), written.decode()
 
 
+class TerminalCommand:
+    """A command on a terminal, read while it runs. A context manager; what it wrote is in `written`."""
+
+    def __init__(self, *arguments, **variables):
+        self._ours, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            [BINARY, *arguments], stdin=theirs, stdout=theirs, stderr=theirs,
+            env=environment(TERM="xterm", NO_COLOR="1", **variables),
+        )
+        os.close(theirs)
+        self.written = ""
+
+    def wait_for(self, pattern):
+        """The first match in what was written."""
+        while not (found := re.search(pattern, self.written)):
+            assert self._read(), (pattern, self.written)
+        return found
+
+    def _read(self):
+        try:
+            part = os.read(self._ours, 65536)
+        except OSError:
+            return False                                # all of the other side is closed
+        self.written += part.decode().replace("\r\n", "\n")
+        return bool(part)
+
+    def end(self):
+        """The exit code, once all that it started has let go of the terminal."""
+        while self._read():
+            pass
+        return self.process.wait(30)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+
+
 def screen(written):
     """The lines that are left to see, when lines that were drawn anew are gone."""
     return [text.rpartition("\r\x1b[K")[2].rpartition("\x1b[K")[2].strip("\r") for text in written.split("\r\n")]

@@ -344,6 +344,8 @@ class Load:
                 self.streams.put((event_id, last))
                 raise
             if not ended:
+                if 410 in self.expected and http("GET", f"/v1/notifications/{event_id}")[0] == 410:
+                    return                              # removed before this listener had come to the end
                 self.streams.put((event_id, last))
                 raise ConnectionError(f"the stream of {event_id} ended without a final event")
 

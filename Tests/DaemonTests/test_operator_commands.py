@@ -2,14 +2,17 @@
 
 import contextlib
 import json
+import signal
 import sqlite3
 import tarfile
 
 import pytest
 
 import answers
+from commands import Command, TerminalCommand
 from ports import free_port
 from test_commands import inferq, plain
+from waiting import until
 
 LARGE = bytes(100 << 10)
 
@@ -63,6 +66,32 @@ def test_jobs_follows_cursors_up_to_the_limit(gateway, model):
         assert listed == ids[::-1][:limit]
     ended = inferq("jobs", "--model", model.name, "--limit", 3, "--url", gateway.url)
     assert b"--limit" in ended.stderr, "says that there are more"
+
+
+def test_jobs_follows_the_events_of_all_jobs_over_a_restart(make_gateway):
+    gateway = make_gateway({"ocr": {}, "sar": {}})
+    with Command("jobs", "--follow", url=gateway.url) as all_, \
+            Command("jobs", "--follow", "--model", "sar", url=gateway.url) as one:
+        for each in (all_, one):
+            each.wait_errors(f"listening at {gateway.url}; Ctrl-C ends it\n".encode())
+        first = gateway.ended(gateway.submit("ocr"))
+        until(lambda: all_.output.count(b"\n") == 3, "three events")
+        gateway.kill()
+        gateway.start()
+        second = gateway.ended(gateway.submit("sar"))
+        until(lambda: all_.output.count(b"\n") == 6, "what came while it was away, too")
+        until(lambda: one.output.count(b"\n") == 3, "those of one model")
+    events = [json.loads(line) for line in all_.output.splitlines()]
+    assert [event["id"] for event in events] == sorted(event["id"] for event in events)
+    assert [(event["event_id"], event["status"]) for event in events] == [
+        (job["event_id"], status) for job in (first, second) for status in ("PENDING", "RUNNING", "COMPLETED")]
+    assert [json.loads(line) for line in one.output.splitlines()] == events[3:]
+
+
+@pytest.mark.parametrize("option", [("--status", "error"), ("--limit", "3")])
+def test_jobs_follow_refuses_what_it_does_not_do(option):
+    ended = inferq("jobs", "--follow", *option)
+    assert ended.returncode == 64 and b"--follow shows every event from now on" in ended.stderr
 
 
 def test_jobs_shows_one(gateway, model):
@@ -258,3 +287,22 @@ def test_doctor_of_a_wrong_configuration(tmp_path):
     file = tmp_path / "inferq.toml"
     file.write_text('colour = "red"\nheartbeat = 5.5.5\n')
     assert lines(inferq("doctor", "--config", file), 1)[0].startswith("wrong  configuration: ")
+
+
+def test_status_is_shown_anew_while_the_gateway_comes_and_goes(make_gateway):
+    gateway = make_gateway({"ocr": {}})
+    with TerminalCommand("status", "--watch", "--url", gateway.url) as status:
+        status.wait_for(r"\x1b\[H\d\d:\d\d:\d\d  every 2 s; Ctrl-C ends it\x1b\[K\ngateway  ready at ")
+        gateway.kill()
+        status.wait_for(r"\ngateway  .*refused.*\x1b\[K\n\x1b\[J")
+        gateway.start()
+        status.wait_for(r"(?s)refused.*\ngateway  ready at ")
+        status.process.send_signal(signal.SIGINT)
+        assert status.end() == -signal.SIGINT
+
+
+def test_status_follows_as_json_in_a_pipe_and_wants_a_terminal_else(gateway):
+    with Command("status", "--watch", "--json", url=gateway.url) as status:
+        until(lambda: status.output.count(b"\n") == 2, "two looks")
+    assert [json.loads(line)["broker"] for line in status.output.splitlines()] == ["ring"] * 2
+    one_sentence(inferq("status", "--watch", "--url", gateway.url), 64, "add --json")

@@ -39,10 +39,12 @@ package struct EventParser: Sendable {
     }
 
     /// Forgets a cut-off event and begins anew, as for the next response; the last id and the pause are kept.
-    package mutating func restart() {
+    ///
+    /// - Parameter start: Where the response begins, if it says so; counts only where no id is known.
+    package mutating func restart(after start: String? = nil) {
         var next = EventParser(limit: limit)
-        next.lastEventID = lastEventID
-        next.pendingID = lastEventID
+        next.lastEventID = lastEventID.isEmpty ? start ?? "" : lastEventID
+        next.pendingID = next.lastEventID
         next.retry = retry
         self = next
     }

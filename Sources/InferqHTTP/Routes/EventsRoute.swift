@@ -19,7 +19,8 @@ struct EventsRoute: Sendable {
         let wanted = try request.headers[.lastEventID] ?? query.lastEventID()
         var cursor = newest
         if let id = wanted.flatMap({ Int64($0) }), (0...newest).contains(id) { cursor = id }
-        return EventStream.response(gateway, context) { [cursor] stream in
+        // A listener that loses its connection before the first event knows all the same what to go on after.
+        return EventStream.response(gateway, context, headers: [.lastEventID: "\(cursor)"]) { [cursor] stream in
             let listener = Listener(gateway: gateway, context: context, model: model, stream: stream)
             return try await listener.send(after: cursor)
         }

@@ -24,12 +24,14 @@ final class EventStream: Sendable {
 
     /// The answer that is a stream: `send` writes it and returns why it ends.
     ///
-    /// - Parameter isWholeOrCut: Whether a stream that does not come to its end is cut, so that no client takes it for
-    ///   whole.
+    /// - Parameters:
+    ///   - isWholeOrCut: Whether a stream that does not come to its end is cut, so that no client takes it for whole.
+    ///   - headers: Further ones.
     static func response(
-        _ gateway: Gateway, _ context: GatewayContext, isWholeOrCut: Bool = false, _ send: @escaping Send
+        _ gateway: Gateway, _ context: GatewayContext, isWholeOrCut: Bool = false, headers: HTTPFields = [:],
+        _ send: @escaping Send
     ) -> Response {
-        var headers = HTTPFields()
+        var headers = headers
         headers[.contentType] = "text/event-stream"
         headers[.cacheControl] = "no-store"
         headers[.accelBuffering] = "no"

@@ -53,9 +53,8 @@ struct BatchWatch {
     private func poll(
         _ show: (BatchDocument) -> Void, complain: (String) -> Void
     ) async throws -> BatchDocument {
-        let watch = JobWatch(client: client, eventID: id, firstContact: .made, withOutput: false)
         while true {
-            let batch = try await watch.patiently(complain: complain) {
+            let batch = try await client.patiently(complain: complain) {
                 try await client.decoded(BatchDocument.self, client.get("/v1/batches/\(id)")).value
             }
             show(batch)

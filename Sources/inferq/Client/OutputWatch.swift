@@ -85,7 +85,7 @@ final class OutputWatch {
 
     /// Of the newest attempt's answer.
     private func head(of job: String) async throws -> (attempt: Int, type: AnswerType) {
-        let answer = try await watch.patiently(complain: complain(_:)) {
+        let answer = try await watch.client.patiently(complain: complain(_:)) {
             try await watch.client.head("/v1/inference/\(job)/output?offset=-1")
         }
         guard let attempt = answer.headers.first(name: "X-Attempt").flatMap({ Int($0) }) else {
@@ -111,7 +111,7 @@ final class OutputWatch {
 
     private func printWhole(_ job: String, _ attempt: Int) async throws {
         let path = "/v1/inference/\(job)/output"
-        let answer = try await watch.patiently(complain: complain(_:)) { try await watch.client.get(path) }
+        let answer = try await watch.client.patiently(complain: complain(_:)) { try await watch.client.get(path) }
         if printer.isForScreen, let obstacle = answer.type.obstacle {
             return try tell("\(obstacle); write it to a file with: inferq jobs output \(job) >FILE")
         }

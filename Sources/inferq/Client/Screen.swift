@@ -6,9 +6,11 @@ struct Screen: Sendable {
     private let terminal = Terminal(STDOUT_FILENO)
 
     func write(_ table: Table) throws(ClientError) {
-        for line in table.lines(width: terminal?.columns, isColoured: terminal?.isColoured ?? false) {
-            try StandardOutput.write(line: line)
-        }
+        for line in lines(of: table) { try StandardOutput.write(line: line) }
+    }
+
+    func lines(of table: Table) -> [String] {
+        table.lines(width: terminal?.columns, isColoured: terminal?.isColoured ?? false)
     }
 
     func painted(_ text: String, _ colour: Table.Colour) -> String {

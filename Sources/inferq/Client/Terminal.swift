@@ -14,10 +14,18 @@ struct Terminal: Sendable {
     }
 
     /// The width in characters; 80 if the terminal does not say.
-    var columns: Int {
+    var columns: Int { size.columns ?? 80 }
+
+    private var size: (columns: Int?, rows: Int?) {
         var size = winsize()
-        guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
-        return Int(size.ws_col)
+        guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 else { return (nil, nil) }
+        return (size.ws_col > 0 ? Int(size.ws_col) : nil, size.ws_row > 0 ? Int(size.ws_row) : nil)
+    }
+
+    /// Shows these lines from the top of the terminal on and nothing else; those for which there is no room are not shown.
+    func draw(_ lines: [String]) {
+        let shown = lines.prefix(max(1, (size.rows ?? 24) - 1))
+        write("\u{1B}[H" + shown.map { $0 + "\u{1B}[K\n" }.joined() + "\u{1B}[J")
     }
 
     /// What the terminal does not take is lost: it has gone away.

@@ -50,6 +50,9 @@ struct WatchedEvent: Sendable {
     /// The job's id, if the event names it.
     var jobID: String? { data.id }
 
+    /// The job's model, if the event names it.
+    var model: String? { data.model }
+
     /// The attempt that the event tells of, if it does.
     var attempt: Int? { data.attempt }
 
@@ -137,6 +140,7 @@ private struct EventData: Decodable {
     var finishedAt: String?
     var layers = 0
     var id: String?
+    var model: String?
     var from: Int?
     var text: String?
     var base64: String?
@@ -162,13 +166,14 @@ private struct EventData: Decodable {
         finishedAt = members.found(String.self, .finishedAt)
         layers = members.found([Anything].self, .layers)?.count ?? 0
         id = members.found(String.self, .id)
+        model = members.found(String.self, .model)
         from = members.found(Int.self, .from)
         text = members.found(String.self, .text)
         base64 = members.found(String.self, .base64)
     }
 
     enum CodingKeys: String, CodingKey {
-        case message, progress, attempt, error, id, from, text, base64
+        case message, progress, attempt, error, id, model, from, text, base64
         case retryAt = "retry_at"
         case createdAt = "created_at"
         case finishedAt = "finished_at"

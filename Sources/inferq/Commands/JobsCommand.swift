@@ -1,5 +1,6 @@
 import ArgumentParser
 import FoundationEssentials
+import Glibc
 import InferqCore
 
 /// `inferq jobs`: lists jobs, and acts on single ones.
@@ -24,8 +25,11 @@ struct ListJobs: ClientCommand {
     @Option(help: "Only jobs of this model.")
     var model: String?
 
-    @Option(help: "At most so many jobs.")
-    var limit = 25
+    @Option(help: "At most so many jobs; 25 if not given.")
+    var limit: Int?
+
+    @Flag(help: "Print what happens to jobs from now on, until Ctrl-C; in a pipe every line is a JSON object.")
+    var follow = false
 
     @Flag(help: "Print JSON.")
     var json = false
@@ -36,7 +40,15 @@ struct ListJobs: ClientCommand {
     /// The gateway's largest page.
     private static let largestPage = 1000
 
+    func validate() throws {
+        guard follow, limit != nil || !status.isEmpty else { return }
+        throw ValidationError(
+            "--follow shows every event from now on; of the other options it takes --model and --json")
+    }
+
     func perform() async throws {
+        if follow { return try await followEvents() }
+        let limit = limit ?? 25
         guard limit > 0 else { throw ClientError(.usage, "--limit \(limit) is too small; choose 1 or more") }
         try await gateway.withGateway { client in
             let now = Timestamp.now
@@ -58,6 +70,28 @@ struct ListJobs: ClientCommand {
             guard !shown.isEmpty else { return StandardError.write("no jobs") }
             try Screen().write(JobSummary.table(shown, now: now))
             if cursor != nil { StandardError.write("there are older ones: see more with --limit") }
+        }
+    }
+
+    private func followEvents() async throws {
+        let terminal = json ? nil : Terminal(STDOUT_FILENO)
+        let query = model.map { "?model=\($0.percentEncoded)" } ?? ""
+        try await gateway.withGateway { client in
+            let events = EventWatch(client: client, path: "/v1/events\(query)", firstContact: .stillToCome)
+            try await events.follow { event in
+                if let terminal {
+                    let job = "\(event.jobID?.visible() ?? "")  \(event.model?.visible(limit: 40) ?? "")"
+                    let what = "\(terminal.status(event.status))  \(event.text)"
+                    try StandardOutput.write(line: "\(Timestamp.now.localTime)  \(job)  \(what)")
+                } else {
+                    try StandardOutput.write(line: event.line)
+                }
+                return true
+            } complain: { complaint in
+                StandardError.write("inferq: \(complaint.visible())")
+            } opened: {
+                StandardError.write("listening at \(client.address); Ctrl-C ends it")
+            }
         }
     }
 

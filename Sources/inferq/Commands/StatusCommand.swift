@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import InferqCore
 import InferqQueue
 
@@ -9,6 +10,9 @@ struct StatusCommand: ClientCommand {
         abstract: "Show on one screen how the gateway is.",
         discussion: "Exit codes: 0 it is ready, 69 it is not ready or not reachable."
     )
+
+    @Flag(help: "Show it anew every two seconds, until Ctrl-C; with --json every line is a JSON object.")
+    var watch = false
 
     @Flag(help: "Print JSON.")
     var json = false
@@ -49,22 +53,55 @@ struct StatusCommand: ClientCommand {
         var store: Store
     }
 
+    /// Between two looks.
+    private static let pause = Duration.seconds(2)
+
     func perform() async throws {
-        try await gateway.withGateway { client in
-            let problem = try await Self.problem(of: client)
-            if let problem { StandardError.write("inferq: not ready: \(problem.sentence.visible())") }
-            let (status, bytes) = try await client.decoded(Status.self, client.get("/v1/status"))
-            if json {
-                try StandardOutput.write(bytes + [UInt8(ascii: "\n")])
-            } else {
-                if problem == nil {
-                    let word = Screen().painted("ready", .green)
-                    try StandardOutput.write(line: "gateway  \(word) at \(client.address)")
-                }
-                try show(status)
-            }
-            if let problem { throw problem.exitCode }
+        let terminal = Terminal(STDOUT_FILENO)
+        if watch, !json, terminal == nil {
+            throw ClientError(.usage, "--watch draws on a terminal, and standard output is none; add --json")
         }
+        try await gateway.withGateway { client in
+            guard watch else {
+                if let problem = try await show(client) { throw problem.exitCode }
+                return
+            }
+            while true {
+                if json { _ = try await show(client) } else { await draw(client, on: terminal) }
+                try await Task.sleep(for: Self.pause)
+            }
+        }
+    }
+
+    /// Once: on standard output, with what is wrong on standard error.
+    ///
+    /// - Returns: What is wrong.
+    private func show(_ client: GatewayClient) async throws -> ClientError? {
+        let problem = try await Self.problem(of: client)
+        if let problem { StandardError.write("inferq: not ready: \(problem.sentence.visible())") }
+        let (status, bytes) = try await client.decoded(Status.self, client.get("/v1/status"))
+        if json {
+            try StandardOutput.write(bytes + [UInt8(ascii: "\n")])
+        } else {
+            for line in Self.lines(status, at: client, isReady: problem == nil) { try StandardOutput.write(line: line) }
+        }
+        return problem
+    }
+
+    /// On the whole terminal. A gateway that is away is one line there.
+    private func draw(_ client: GatewayClient, on terminal: Terminal?) async {
+        var lines: [String]
+        do {
+            let problem = try await Self.problem(of: client)
+            let status = try await client.decoded(Status.self, client.get("/v1/status")).value
+            lines = Self.lines(status, at: client, isReady: problem == nil)
+            if let problem { lines.insert("gateway  not ready: \(problem.sentence.visible())", at: 0) }
+        } catch {
+            let sentence = (error as? ClientError)?.sentence ?? "\(error)"
+            lines = ["gateway  " + sentence.visible()]
+        }
+        lines.insert("\(Timestamp.now.localTime)  every 2 s; Ctrl-C ends it", at: 0)
+        terminal?.draw(lines)
     }
 
     private static func table(_ workers: [Status.Worker]) -> Table {
@@ -92,23 +129,22 @@ struct StatusCommand: ClientCommand {
         }
     }
 
-    private func show(_ status: Status) throws {
+    private static func lines(_ status: Status, at client: GatewayClient, isReady: Bool) -> [String] {
+        let screen = Screen()
         let store = status.store
         var size = "database \(Amount.bytes(store.database)), log \(Amount.bytes(store.wal))"
         if store.blobs > 0 { size += ", \(store.blobs) blobs \(Amount.bytes(store.blobBytes))" }
-        let lines = [
+        var lines = isReady ? ["gateway  \(screen.painted("ready", .green)) at \(client.address)"] : []
+        let facts = [
             ("version", status.version), ("broker", status.broker), ("streams", "\(status.listeners)"),
             ("store", "\(size), \(Amount.bytes(store.free)) free"),
         ]
-        for (name, text) in lines {
-            let padded = name + String(repeating: " ", count: 9 - name.count)
-            try StandardOutput.write(line: padded + text.visible(limit: 400))
+        for (name, text) in facts {
+            lines.append(name + String(repeating: " ", count: 9 - name.count) + text.visible(limit: 400))
         }
-        guard !status.models.isEmpty else { return try StandardOutput.write(line: "models   none is configured") }
-        try StandardOutput.write(line: "")
-        try Screen().write(ModelSummary.table(status.models))
-        guard !status.workers.isEmpty else { return }
-        try StandardOutput.write(line: "")
-        try Screen().write(Self.table(status.workers))
+        guard !status.models.isEmpty else { return lines + ["models   none is configured"] }
+        lines += [""] + screen.lines(of: ModelSummary.table(status.models))
+        if !status.workers.isEmpty { lines += [""] + screen.lines(of: table(status.workers)) }
+        return lines
     }
 }
