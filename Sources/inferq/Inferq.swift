@@ -8,7 +8,8 @@ struct Inferq: AsyncParsableCommand {
         abstract: "An asynchronous inference gateway for one host.",
         version: Version.text,
         subcommands: [
-            ServeCommand.self, WorkerCommand.self, DemoCommand.self, CheckCommand.self, SubmitCommand.self,
+            ServeCommand.self, WorkerCommand.self, DemoCommand.self, CheckCommand.self, ConfigCommand.self,
+            SubmitCommand.self,
             WatchCommand.self,
             JobsCommand.self, BatchCommand.self,
             ModelsCommand.self, StatusCommand.self, DoctorCommand.self, BackupCommand.self, KeyCommand.self,

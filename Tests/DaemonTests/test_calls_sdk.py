@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
+import tomllib
 
 import openai
 import pytest
 
 from ports import free_port
+from test_commands import inferq
 from waiting import until
 
 SERVER = pathlib.Path(__file__).parent / "llama_server.py"
@@ -186,3 +188,18 @@ def test_a_batch_is_run_by_the_server(client, gateway, llama):
     texts = {each["response"]["body"]["choices"][0]["message"]["content"] for each in answers}
     assert texts == {said.choices[0].message.content}
     assert batch.usage.output_tokens == 6 * 8 and batch.request_counts.completed == 6
+
+
+def test_a_first_configuration_is_written_for_the_server_that_runs(llama, make_gateway, tmp_path):
+    file = tmp_path / "first.toml"
+    ended = inferq("config", "init", file, "--port", llama.port, "--port", free_port())
+    assert ended.returncode == 0, ended.stderr
+    assert f"found llama.cpp's server at http://127.0.0.1:{llama.port}\n" in ended.stderr.decode()
+    assert inferq("check", "--config", file).returncode == 0
+    model = tomllib.loads(file.read_text())["models"]["llama"]
+    assert model["dialect"] == "openai" and model["health"] == "/health" and model["concurrency"] >= 1
+    gateway = make_gateway({"llama": model})
+    own = openai.OpenAI(base_url=f"http://127.0.0.1:{llama.port}/v1", api_key="none")
+    name = own.models.list().data[0].id
+    client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0)
+    assert client.chat.completions.create(model=name, messages=MESSAGES, max_tokens=4).usage.completion_tokens == 4

@@ -3,7 +3,7 @@ import InferqCore
 /// How clients call models: by the names of their tables, and by those that the setting `names` adds.
 extension ModelSettings {
     /// Whether `name` is one of the setting `names`, or fits a pattern among them.
-    func hasName(_ name: String) -> Bool {
+    package func hasName(_ name: String) -> Bool {
         names.contains { Self.fits(name, $0) }
     }
 

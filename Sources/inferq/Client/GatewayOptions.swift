@@ -27,7 +27,8 @@ struct GatewayOptions: ParsableArguments {
         help: ArgumentHelp(
             "A PEM file of who has signed the certificate of an https gateway; else this host decides.",
             valueName: "file"
-        )
+        ),
+        completion: .file(extensions: ["pem", "crt"])
     )
     var ca: String?
 

@@ -5,16 +5,21 @@ import Glibc
 final class WholeFile {
     private let path: String
     private let overwrites: Bool
+    private let mode: mode_t
     private var descriptor: CInt = -1
 
     private var part: String { path + ".part" }
 
+    /// - Parameters:
+    ///   - mode: of the file; its owner alone where it holds what clients have sent.
+    ///   - isText: whether a terminal may show it.
     /// - Throws: ``ClientError`` if there is something that must not be overwritten.
-    init(_ path: String, overwrites: Bool) throws(ClientError) {
+    init(_ path: String, overwrites: Bool, mode: mode_t = 0o600, isText: Bool = false) throws(ClientError) {
         self.path = path
         self.overwrites = overwrites
+        self.mode = mode
         if path == "-" {
-            guard !StandardOutput.isTerminal else {
+            guard isText || !StandardOutput.isTerminal else {
                 throw ClientError(.usage, "a backup is no text for a terminal; name a file, or write it to one with >")
             }
             return
@@ -48,10 +53,9 @@ final class WholeFile {
     func write(_ bytes: [UInt8]) throws(ClientError) {
         if path == "-" { return try StandardOutput.write(bytes) }
         if descriptor < 0 {
-            // For its owner alone: it holds what every client has sent.
-            descriptor = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
+            descriptor = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode)
             guard descriptor >= 0 else { throw failure("made", part) }
-            fchmod(descriptor, 0o600)
+            fchmod(descriptor, mode)
         }
         var rest = bytes[...]
         while !rest.isEmpty {

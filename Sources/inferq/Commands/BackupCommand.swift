@@ -21,7 +21,9 @@ struct BackupCommand: ClientCommand {
     @Flag(help: "Overwrite the file.")
     var force = false
 
-    @Option(help: "The one file of the configuration to read, in place of /etc/inferq.")
+    @Option(
+        help: "The one file of the configuration to read, in place of /etc/inferq.",
+        completion: .file(extensions: ["toml"]))
     var config: String?
 
     @OptionGroup

@@ -16,10 +16,11 @@ struct BatchCommand: ClientCommand {
             """
     )
 
-    @Argument(help: "A file of JSON lines, or the id of a batch.")
+    @Argument(help: "A file of JSON lines, or the id of a batch.", completion: .file())
     var file: String
 
-    @Option(help: ArgumentHelp("The model of lines that name none.", valueName: "name"))
+    @Option(
+        help: ArgumentHelp("The model of lines that name none.", valueName: "name"), completion: Completions.models)
     var model: String?
 
     @Option(help: ArgumentHelp("The path that lines without one are for.", valueName: "path"))

@@ -10,7 +10,7 @@ struct CheckCommand: ParsableCommand {
         discussion: "Exit codes: 0 all is right, 78 there are problems."
     )
 
-    @Option(help: "The one file to read, in place of /etc/inferq.")
+    @Option(help: "The one file to read, in place of /etc/inferq.", completion: .file(extensions: ["toml"]))
     var config: String?
 
     func run() throws {
@@ -24,7 +24,7 @@ struct CheckCommand: ParsableCommand {
             if settings.listen.isEmpty {
                 StandardError.write("warning: listen is empty, so serve starts only with sockets from systemd")
             }
-            for warning in settings.warnings { StandardError.write("warning: \(warning)") }
+            for warning in settings.warnings + settings.advice { StandardError.write("warning: \(warning)") }
             for problem in Self.unusedKeys(settings) { StandardError.write("warning: \(problem)") }
             if let trouble = identity?.certificate.trouble(at: .now) { StandardError.write("warning: \(trouble)") }
         } catch {

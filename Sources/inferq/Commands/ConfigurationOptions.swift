@@ -3,7 +3,9 @@ import Foundation
 
 /// The configuration that a command reads beside the gateway, which has its own copy.
 struct ConfigurationOptions: ParsableArguments {
-    @Option(help: "The one file of the configuration to read, in place of /etc/inferq.")
+    @Option(
+        help: "The one file of the configuration to read, in place of /etc/inferq.",
+        completion: .file(extensions: ["toml"]))
     var config: String?
 
     func settings() throws -> Settings { try Self.settings(config) }

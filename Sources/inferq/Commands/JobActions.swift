@@ -12,7 +12,7 @@ protocol JobsAction: ClientCommand {
 
 /// Which jobs, and how what became of them is printed.
 struct JobsArguments: ParsableArguments {
-    @Argument(help: "Ids of jobs.")
+    @Argument(help: "Ids of jobs.", completion: Completions.jobs)
     var ids: [String]
 
     @Flag(help: "Print JSON.")
@@ -112,7 +112,7 @@ struct PrintOutput: ClientCommand {
         discussion: "Byte for byte in a pipe or a file. On a terminal only text is printed, control characters escaped."
     )
 
-    @Argument(help: "The job's id.")
+    @Argument(help: "The job's id.", completion: Completions.jobs)
     var id: String
 
     @OptionGroup

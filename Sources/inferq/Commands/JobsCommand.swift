@@ -19,10 +19,11 @@ struct JobsCommand: AsyncParsableCommand {
 struct ListJobs: ClientCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "List jobs, newest first.")
 
-    @Option(help: "PENDING, RUNNING, COMPLETED, ERROR or CANCELLED; may be given again.")
+    @Option(
+        help: "PENDING, RUNNING, COMPLETED, ERROR or CANCELLED; may be given again.", completion: Completions.statuses)
     var status: [String] = []
 
-    @Option(help: "Only jobs of this model.")
+    @Option(help: "Only jobs of this model.", completion: Completions.models)
     var model: String?
 
     @Option(help: "At most so many jobs; 25 if not given.")
@@ -119,7 +120,7 @@ private struct JobPage: Decodable, Sendable {
 struct ShowJob: ClientCommand {
     static let configuration = CommandConfiguration(commandName: "show", abstract: "Show one job.")
 
-    @Argument(help: "The job's id.")
+    @Argument(help: "The job's id.", completion: Completions.jobs)
     var id: String
 
     @Flag(help: "Print JSON.")

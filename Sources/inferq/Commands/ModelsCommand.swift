@@ -126,7 +126,7 @@ struct ResumeModel: ClientCommand {
 
 /// Which model, and how its new state is printed.
 struct ModelArguments: ParsableArguments {
-    @Argument(help: "The name of the model.")
+    @Argument(help: "The name of the model.", completion: Completions.models)
     var name: String
 
     @Flag(help: "Print JSON.")

@@ -17,7 +17,7 @@ struct ServeCommand: AsyncParsableCommand {
             """
     )
 
-    @Option(help: "The one file to read, in place of /etc/inferq.")
+    @Option(help: "The one file to read, in place of /etc/inferq.", completion: .file(extensions: ["toml"]))
     var config: String?
 
     @Option(help: "An address to listen on, in place of the setting listen; may be given again.")

@@ -11,10 +11,12 @@ struct SubmitCommand: ClientCommand {
             """
     )
 
-    @Argument(help: "The name of the model.")
+    @Argument(help: "The name of the model.", completion: Completions.models)
     var model: String
 
-    @Argument(help: "A file, a JSON object, or - for standard input, which is taken too if nothing is given.")
+    @Argument(
+        help: "A file, a JSON object, or - for standard input, which is taken too if nothing is given.",
+        completion: .file())
     var input: String?
 
     @Flag(help: "Follow the job to its end and print its output.")

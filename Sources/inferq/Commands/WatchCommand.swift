@@ -16,7 +16,7 @@ struct WatchCommand: ClientCommand {
             """
     )
 
-    @Argument(help: "The job's event_id; its id does as well.")
+    @Argument(help: "The job's event_id; its id does as well.", completion: Completions.jobs)
     var eventID: String
 
     @Flag(help: "Print JSON on a terminal too.")

@@ -18,7 +18,7 @@ struct WorkerCommand: AsyncParsableCommand {
             """
     )
 
-    @Option(help: "The one file to read, in place of /etc/inferq.")
+    @Option(help: "The one file to read, in place of /etc/inferq.", completion: .file(extensions: ["toml"]))
     var config: String?
 
     func run() async throws {

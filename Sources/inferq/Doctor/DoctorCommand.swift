@@ -13,7 +13,9 @@ struct DoctorCommand: ClientCommand {
             """
     )
 
-    @Option(help: "The one file of the configuration to read, in place of /etc/inferq.")
+    @Option(
+        help: "The one file of the configuration to read, in place of /etc/inferq.",
+        completion: .file(extensions: ["toml"]))
     var config: String?
 
     @Flag(help: "Print JSON, one finding a line.")
@@ -37,7 +39,7 @@ struct DoctorCommand: ClientCommand {
             if settings.access.mode == .keys, let keys = access.keys { settings.keys = keys }
             try tell(.ok("configuration", settings.models.count == 1 ? "1 model" : "\(settings.models.count) models"))
             let warnings = settings.warningsOfFiles + (access.keys == nil ? [] : settings.warningsOfKeys)
-            for warning in warnings { try tell(.note("configuration", warning)) }
+            for warning in warnings + settings.advice { try tell(.note("configuration", warning)) }
         } catch let problems as SettingsProblems {
             for problem in problems.all { try tell(.wrong("configuration", "\(problem)")) }
             throw ExitCode(1)

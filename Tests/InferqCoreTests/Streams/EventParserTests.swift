@@ -125,6 +125,16 @@ struct EventParserTests {
     }
 
     @Test
+    func aResponseThatSaysWhereItBeginsCountsWhereNoIDIsKnown() throws {
+        var stream = EventParser()
+        stream.restart(after: "41")
+        #expect(stream.lastEventID == "41")
+        #expect(try stream.push("data: a\n\nid: 43\ndata: b\n\n".utf8).map(\.id) == ["41", "43"])
+        stream.restart(after: "50")
+        #expect(stream.lastEventID == "43")
+    }
+
+    @Test
     func aLineOrAnEventWithoutEndIsAnError() throws {
         var long = EventParser(limit: 10)
         #expect(throws: EventParser.TooLong.self) { try long.push("data: 12345".utf8) }

@@ -1,0 +1,68 @@
+import ArgumentParser
+import InferqCore
+
+/// What a shell completes words with: names and ids, asked of the gateway. Nothing where that does not answer at once.
+enum Completions {
+    /// Names of models.
+    static let models = CompletionKind.custom { words, _, _ in
+        await ask(words, "/v1/models", ModelPage.self).results.map(\.name)
+    }
+
+    /// Ids of the newest jobs to which the command before can be applied.
+    static let jobs = CompletionKind.custom { words, _, _ in
+        let statuses =
+            if words.contains("cancel") {
+                ["PENDING", "RUNNING"]
+            } else if words.contains("retry") {
+                ["ERROR", "CANCELLED"]
+            } else if words.contains("delete") {
+                ["COMPLETED", "ERROR", "CANCELLED"]
+            } else {
+                [String]()
+            }
+        let query = (["limit=\(most)"] + statuses.map { "status=\($0)" }).joined(separator: "&")
+        return await ask(words, "/v1/inference?\(query)", JobPage.self).results.map(\.id)
+    }
+
+    static let statuses = CompletionKind.list(["PENDING", "RUNNING", "COMPLETED", "ERROR", "CANCELLED"])
+
+    /// More ids than that nobody reads.
+    private static let most = 50
+    /// Somebody waits with a hand on the keyboard.
+    private static let patience = Duration.seconds(2)
+
+    private protocol Page: Decodable, Sendable {
+        init()
+    }
+
+    private struct ModelPage: Page {
+        struct Model: Decodable, Sendable {
+            var name: String
+        }
+
+        var results: [Model] = []
+    }
+
+    private struct JobPage: Page {
+        struct Job: Decodable, Sendable {
+            var id: String
+        }
+
+        var results: [Job] = []
+    }
+
+    private static func ask<Answer: Page>(_ words: [String], _ path: String, _ type: Answer.Type) async -> Answer {
+        let after = words.firstIndex(of: "--url").map { words.index(after: $0) }
+        let url: String? = if let after, after < words.count { words[after] } else { nil }
+        do {
+            let candidates = try GatewayAddress.candidates(flag: url, variable: Environment["INFERQ_URL"])
+            let credentials = GatewayClient.Credentials(key: try ClientKey.fromEnvironment())
+            return try await GatewayClient.withClient(of: candidates, credentials, silence: patience) { client in
+                try await client.decoded(Answer.self, client.get(path)).value
+            }
+        } catch {
+            // A word that cannot be completed is typed.
+            return Answer()
+        }
+    }
+}
