@@ -136,6 +136,17 @@ repo: ## make a signed apt repository of the built package in dist/repo
 	packaging/install-deps.sh apt-utils gnupg
 	packaging/make-repo.sh dist/repo dist/inferq_*.deb
 
+.PHONY: release
+release: ## of a clean checkout: package, apt repository, tarball, SPDX list, notes and checksums in dist/release
+	packaging/install-deps.sh apt-utils gnupg patchelf xz-utils
+	packaging/release.sh
+
+.PHONY: screenshot
+screenshot: $(VENV)/ready ## take docs/page.png anew (15 minutes)
+	packaging/install-deps.sh chromium
+	packaging/build.sh --product inferq
+	$(VENV)/bin/python packaging/screenshot.py
+
 .PHONY: test-bed
 test-bed: ## install the built package on a real systemd in a container, and try it there (root)
 	packaging/bed/run.sh

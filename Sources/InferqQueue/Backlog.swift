@@ -133,6 +133,13 @@ final class Backlog: Sendable {
         return Figures(pending: found.pending, running: found.running, rate: found.rate(at: now))
     }
 
+    /// What became of a model's jobs in the last hour, the oldest minute first.
+    ///
+    /// - Parameter client: whose jobs; nil: everybody's.
+    func lastHour(of model: String, client: String? = nil, now: ContinuousClock.Instant) -> [LastHour.Minute] {
+        (tally(of: model, client)?.lastHour ?? LastHour()).minutes(at: now)
+    }
+
     /// Due jobs of a higher priority, and all of the same one.
     ///
     /// - Parameter client: whose jobs; nil: everybody's.
@@ -179,6 +186,7 @@ private struct Tally {
     /// Ended jobs, weighted down by age.
     private var ended = 0.0
     private var lastEnd: ContinuousClock.Instant?
+    private(set) var lastHour = LastHour()
 
     /// The time in which a past end loses all but 1/e of its weight.
     private static let memory = 30.0
@@ -218,11 +226,23 @@ private struct Tally {
             lastEnd = now
         }
         if due[priority] == 0 { due[priority] = nil }
+        lastHour.note(pending: pending, ended: change.job.state.end, at: now)
     }
 
     private func weight(at now: ContinuousClock.Instant) -> Double {
         guard let lastEnd else { return ended }
         let seconds = max(0, (now - lastEnd) / .seconds(1))
         return ended * exp(-seconds / Self.memory)
+    }
+}
+
+extension Job.State {
+    /// How a job has ended, as far as the page draws it.
+    fileprivate var end: LastHour.End? {
+        switch self {
+        case .completed: .completed
+        case .failed: .failed
+        case .pending, .running, .cancelled: nil
+        }
     }
 }

@@ -60,6 +60,13 @@ extension JobQueue {
         return (figures.pending, figures.running, figures.rate)
     }
 
+    /// What became of a model's jobs in the last hour, minute by minute, the oldest first.
+    ///
+    /// - Parameter caller: as of ``ahead(of:for:)``.
+    package func lastHour(of model: String, for caller: Caller = .anonymous) -> [LastHour.Minute] {
+        backlog.lastHour(of: model, client: caller.view, now: .now)
+    }
+
     /// Jobs of a model that ended per second, averaged over about the last half minute.
     ///
     /// - Parameter caller: as of ``ahead(of:for:)``.

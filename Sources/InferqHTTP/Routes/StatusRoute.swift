@@ -1,5 +1,6 @@
 import HTTPTypes
 import InferqCore
+import InferqQueue
 
 /// `GET /v1/status`: what `inferq status` shows, in one answer.
 struct StatusRoute: Sendable {
@@ -24,6 +25,8 @@ struct StatusRoute: Sendable {
             ModelRoutes.members(of: model, to: &writer)
             writer.name("ended_per_second")
             writer.value((gateway.queue.rate(of: model.name, for: context.caller) * 100).rounded() / 100)
+            writer.name("last_hour")
+            Self.write(gateway.queue.lastHour(of: model.name, for: context.caller), to: &writer)
             writer.endObject()
         }
         writer.endArray()
@@ -44,5 +47,18 @@ struct StatusRoute: Sendable {
         writer.endObject()
         writer.endObject()
         return .json(writer.bytes)
+    }
+
+    /// A list of sixty numbers for each figure, the oldest minute first.
+    private static func write(_ minutes: [LastHour.Minute], to writer: inout JSONWriter) {
+        writer.beginObject()
+        for (name, figure) in [("pending", \LastHour.Minute.pending), ("completed", \.completed), ("failed", \.failed)]
+        {
+            writer.name(name)
+            writer.beginArray()
+            for minute in minutes { writer.value(Int(minute[keyPath: figure])) }
+            writer.endArray()
+        }
+        writer.endObject()
     }
 }
