@@ -67,6 +67,14 @@ installed() {
     done
 }
 
+# Without rights, a network or a configuration.
+demo() {
+    unshare --net sh -c 'ip link set lo up && exec setpriv --reuid=nobody --regid=nogroup --clear-groups inferq demo --once' \
+        >"$BED_OUT/demo" 2>&1 || fail "it ended with $?: $(tail -n 1 "$BED_OUT/demo")"
+    [ "$(grep -c 'The box stands in a hut' "$BED_OUT/demo")" -ge 2 ] || fail 'no answer before and after the kill'
+    [ -z "$(find /tmp -name 'inferq-demo*')" ] || fail 'something stays behind'
+}
+
 model_server() {
     cat >/etc/systemd/system/model.service <<'UNIT'
 [Service]
@@ -519,6 +527,7 @@ crash() {
 case $BED_STAGE in
 1)
     check 'install starts it' installed
+    check 'the demo, right after it' demo
     check 'a model server, a reload, the status line' model_server
     check 'first request through each socket' first_requests
     check 'a job to its end through each socket' to_the_end
