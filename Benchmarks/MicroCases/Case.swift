@@ -27,5 +27,7 @@ package struct Case: Sendable {
         try await body(folder, measure)
     }
 
-    package static let all: [Case] = json + [ring, router, submitAlone, submitTogether] + depths.map(claim(beside:))
+    package static let all: [Case] =
+        json + [ring, router, routerOpen, routerWithKey, submitAlone, submitOfClient, submitTogether]
+        + depths.map(claim(beside:))
 }

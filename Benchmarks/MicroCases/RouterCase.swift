@@ -1,5 +1,7 @@
 import HTTPTypes
+import InferqCore
 import InferqHTTP
+import InferqQueue
 import Logging
 import NIOCore
 import NIOEmbedded
@@ -8,14 +10,43 @@ extension Case {
     /// A request through the checks of host and origin, the router, and back as an answer; nothing is read or written.
     static let router = Case("router: GET /livez", times: 2_000) { folder, measure in
         try await RunningQueue.withNewStore(in: folder) { running in
-            let responder = GatewayResponder(gateway: running.gateway, logger: running.logger)
-            let connection = Connection(channel: NIOAsyncTestingChannel(), isLocal: false)
-            let request = Request(.get, "/livez", authority: "127.0.0.1:8484")
-            try await measure { times in
-                for _ in 0..<times {
-                    let response = try await responder.response(to: request, connection, isRefused: false)
-                    guard response.status == .ok else { throw Unexpected() }
-                }
+            try await answer(Request(.get, "/livez", authority: "127.0.0.1:8484"), by: running.gateway, running, measure)
+        }
+    }
+
+    /// One that is only for who may: in mode `open`, where everybody may, and with one of a hundred keys.
+    static let routerOpen = Case("router: GET /v1/me, mode open", times: 2_000) { folder, measure in
+        try await RunningQueue.withNewStore(in: folder) { running in
+            try await answer(Request(.get, "/v1/me", authority: "127.0.0.1:8484"), by: running.gateway, running, measure)
+        }
+    }
+
+    static let routerWithKey = Case("router: GET /v1/me with a key", times: 2_000) { folder, measure in
+        try await RunningQueue.withNewStore(in: folder) { running in
+            let keys = (0..<100).map { _ in AccessKey() }
+            let clients = keys.enumerated().map { number, key in
+                var client = Client("client-\(number)")
+                client.keys = [Caller.Key(key.digest, expires: nil)]
+                client.scopes = .read
+                return client
+            }
+            var access = AccessSettings()
+            access.mode = .keys
+            let headers: HTTPFields = [.authorization: "Bearer \(keys[50].text)"]
+            let request = Request(.get, "/v1/me", authority: "127.0.0.1:8484", headers: headers)
+            try await answer(request, by: running.gateway(access, KeyRing(clients)), running, measure)
+        }
+    }
+
+    private static func answer(
+        _ request: Request, by gateway: Gateway, _ running: RunningQueue, _ measure: @Sendable (Work) async throws -> Void
+    ) async throws {
+        let responder = GatewayResponder(gateway: gateway, logger: running.logger)
+        let connection = Connection(channel: NIOAsyncTestingChannel(), isLocal: false)
+        try await measure { times in
+            for _ in 0..<times {
+                let response = try await responder.response(to: request, connection, isRefused: false)
+                guard response.status == .ok else { throw Unexpected() }
             }
         }
     }

@@ -118,21 +118,27 @@ struct RunningQueue: Sendable {
         try FileManager.default.removeItem(at: folder)
     }
 
-    var gateway: Gateway {
-        Gateway(queue: queue, wheel: wheel, settings: Live(HTTPSettings()), version: "micro")
+    var gateway: Gateway { gateway(AccessSettings(), KeyRing()) }
+
+    func gateway(_ access: AccessSettings, _ keys: KeyRing) -> Gateway {
+        Gateway(
+            queue: queue, wheel: wheel, settings: Live(HTTPSettings()), access: access, keys: keys, version: "micro")
     }
 
     /// Jobs that wait.
     var depth: Int { queue.depth(of: "m").pending }
 
-    func submit() async throws -> Job {
+    /// - Parameter client: whose job it becomes.
+    func submit(by client: String? = nil) async throws -> Job {
         let input = Payload(
             content: .inline(Samples.request),
             byteCount: Samples.request.count,
             contentType: "application/json",
             form: .json
         )
-        let receipt = try await queue.submit(Submission(model: "m", options: Submission.Options(), input: input))
+        var options = Submission.Options()
+        if let client { options.kept.client = client }
+        let receipt = try await queue.submit(Submission(model: "m", options: options, input: input))
         guard let job = receipt.job else { throw Unexpected() }
         return job
     }

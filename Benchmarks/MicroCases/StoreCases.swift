@@ -15,6 +15,14 @@ extension Case {
         }
     }
 
+    static let submitOfClient = Case("group commit: a submit of a client alone", times: 200) { folder, measure in
+        try await RunningQueue.withNewStore(in: folder) { running in
+            try await measure { times in
+                for _ in 0..<times { _ = try await running.submit(by: "erp") }
+            }
+        }
+    }
+
     static let submitTogether = Case("group commit: submits, 64 at a time", times: 3_200) { folder, measure in
         try await RunningQueue.withNewStore(in: folder) { running in
             try await measure { times in try await running.submit(times, atATime: 64) }

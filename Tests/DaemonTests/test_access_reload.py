@@ -281,8 +281,13 @@ def test_keys_hold_while_the_store_is_degraded(tmp_path):
     with degraded(tmp_path, keys) as manager:
         good = wire.exchange(manager.address, "GET", "/v1/inference", headers={"X-API-Key": keys["alice"]})
         stranger = wire.exchange(manager.address, "GET", "/v1/inference")
-    assert good.status == 503
+        asked = (("GET", "/"), ("GET", "/openapi.json"), ("OPTIONS", "/v1/inference"))
+        free = [wire.exchange(manager.address, *each) for each in asked]
+    assert good.status == 503 and b"inferq.db" in good.body
     assert stranger.status == 401
+    for answer in free:
+        assert answer.status == 503 and b"whoever runs it sees why on its host" in answer.body
+        assert b"inferq.db" not in answer.body, "a stranger hears nothing of the reason"
 
 
 def test_a_broken_key_file_is_degraded_under_systemd(tmp_path):

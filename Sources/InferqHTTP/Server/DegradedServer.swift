@@ -141,6 +141,10 @@ package final class DegradedServer: Sendable {
         default: break
         }
         let form = ErrorForm.of(path: path)
+        // Where nobody needs a key, as when all is well; why it cannot work, no stranger hears.
+        if isStrange, head.method == .OPTIONS || ["/", "/openapi.json"].contains(path) {
+            return form.response(for: .degraded("whoever runs it sees why on its host"), instance: path)
+        }
         if isStrange, let rules = rules.current {
             do throws(APIError) {
                 guard try rules.holder(HTTPFields(head.headers)) != nil else { throw .noRight(.keyMissing) }

@@ -34,8 +34,11 @@ package struct Request: Sendable {
         self.body = body
     }
 
-    package init(_ method: HTTPRequest.Method, _ target: String, authority: String, body: ByteBuffer = ByteBuffer()) {
-        self.init(method, target, authority, HTTPFields(), .whole(body))
+    package init(
+        _ method: HTTPRequest.Method, _ target: String, authority: String, headers: HTTPFields = [:],
+        body: ByteBuffer = ByteBuffer()
+    ) {
+        self.init(method, target, authority, headers, .whole(body))
     }
 
     /// Whether an `Origin` is that of the pages of the gateway itself.
