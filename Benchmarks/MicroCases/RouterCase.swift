@@ -10,14 +10,16 @@ extension Case {
     /// A request through the checks of host and origin, the router, and back as an answer; nothing is read or written.
     static let router = Case("router: GET /livez", times: 2_000) { folder, measure in
         try await RunningQueue.withNewStore(in: folder) { running in
-            try await answer(Request(.get, "/livez", authority: "127.0.0.1:8484"), by: running.gateway, running, measure)
+            try await answer(
+                Request(.get, "/livez", authority: "127.0.0.1:8484"), by: running.gateway, running, measure)
         }
     }
 
     /// One that is only for who may: in mode `open`, where everybody may, and with one of a hundred keys.
     static let routerOpen = Case("router: GET /v1/me, mode open", times: 2_000) { folder, measure in
         try await RunningQueue.withNewStore(in: folder) { running in
-            try await answer(Request(.get, "/v1/me", authority: "127.0.0.1:8484"), by: running.gateway, running, measure)
+            try await answer(
+                Request(.get, "/v1/me", authority: "127.0.0.1:8484"), by: running.gateway, running, measure)
         }
     }
 
@@ -39,7 +41,8 @@ extension Case {
     }
 
     private static func answer(
-        _ request: Request, by gateway: Gateway, _ running: RunningQueue, _ measure: @Sendable (Work) async throws -> Void
+        _ request: Request, by gateway: Gateway, _ running: RunningQueue,
+        _ measure: @Sendable (Work) async throws -> Void
     ) async throws {
         let responder = GatewayResponder(gateway: gateway, logger: running.logger)
         let connection = Connection(channel: NIOAsyncTestingChannel(), isLocal: false)
