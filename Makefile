@@ -169,5 +169,7 @@ format: ## put the sources into their format
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf .build dist
+	rm -rf .build
+	# But for the key that hosts trust, once there is a repository.
+	[ ! -d dist ] || find dist -mindepth 1 -maxdepth 1 ! -name repo-key -exec rm -rf {} +
 	$(MAKE) --silent --file=debian/rules clean-scratch

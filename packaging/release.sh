@@ -4,9 +4,10 @@
 #
 #     packaging/release.sh [DEB]
 #
-# From a clean checkout alone. DEB: a package of this commit that is built already; without it, it is built.
+# From a clean checkout alone. DEB: a package of this version that is built already; without it, it is built.
 # REPO_KEY signs the repository, as in make-repo.sh. The version stands in Sources/inferq/Process/Version.swift.
 set -euo pipefail
+deb=${1:+$(realpath "$1")}
 cd "$(dirname "$0")/.."
 
 fail() {
@@ -22,24 +23,27 @@ SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH
 architecture=$(dpkg --print-architecture)
 out=$PWD/dist/release
-rm -rf "$out"
-mkdir -p "$out"
+name=inferq_${version}_$architecture.deb
 
-deb=${1:-}
 if [ -z "$deb" ]; then
     step "building the package: this takes some ten minutes"
     make --silent deb
-    deb=dist/inferq_${version}_$architecture.deb
+    deb=$PWD/dist/$name
 fi
 [ "$(dpkg-deb -f "$deb" Version)" = "$version" ] || fail "$deb is not of version $version"
-cp "$deb" "$out/inferq_${version}_$architecture.deb"
+# The package may lie in the folder of an earlier release.
+mkdir -p dist
+cp "$deb" "dist/$name.new"
+rm -rf "$out"
+mkdir -p "$out"
+mv "dist/$name.new" "$out/$name"
 
 step "signing an apt repository"
-packaging/make-repo.sh dist/repo "$out/inferq_${version}_$architecture.deb" >/dev/null
+packaging/make-repo.sh dist/repo "$out/$name" >/dev/null
 tar -C dist --sort=name --owner=0 --group=0 --mtime="@$SOURCE_DATE_EPOCH" -czf "$out/inferq-apt-repository.tar.gz" repo
 
 step "a tarball for other distributions"
-packaging/make-tarball.sh "$out/inferq_${version}_$architecture.deb" "$out"
+packaging/make-tarball.sh "$out/$name" "$out"
 
 step "a list of what is inside"
 python3 packaging/sbom.py "$version" "$out"/*.deb "$out"/*.tar.* >"$out/inferq-$version.spdx.json"

@@ -16,26 +16,44 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# As their repositories say; Swift packages all lie on GitHub.
-LICENSES = {"grdb.swift": "MIT", "tomlkit": "MIT"}
+# From Debian's short names to those of SPDX.
+SPDX = {"Apache-2.0-Swift-exception": "Apache-2.0 WITH Swift-exception", "Expat": "MIT", "Unicode": "Unicode-3.0"}
 LIBRARIES = {
     "libhiredis0.14": ("hiredis", "BSD-3-Clause"), "libsqlite3-0": ("sqlite3", "blessing"),
     "libsystemd0": ("systemd", "LGPL-2.1-or-later"),
 }  # fmt: skip
 
 
+def licenses():
+    """By the name of each part that is linked in, from debian/copyright (`Files: linked/NAME/*`)."""
+    found = {}
+    for stanza in (ROOT / "debian/copyright").read_text().split("\n\n"):
+        license_ = re.search(r"^License: (\S+)$", stanza, re.M)
+        for name in re.findall(r"^(?:Files:)? linked/([^/\n]+)/\*$", stanza, re.M):
+            found[name] = SPDX.get(license_[1], license_[1])
+    return found
+
+
 def swift_packages():
+    known = licenses()
     resolved = json.loads((ROOT / "Package.resolved").read_text())
     for pin in sorted(resolved["pins"], key=lambda pin: pin["identity"]):
         version = pin["state"].get("version")
         if version is None:
             sys.exit(f"sbom: {pin['identity']} has no version in Package.resolved; run swift package resolve")
         place = pin["location"].removesuffix(".git")
+        name = place.rpartition("/")[2]
+        if name not in known:
+            sys.exit(f"sbom: debian/copyright has no stanza for linked/{name}/*; write one")
         yield {
-            "name": place.rpartition("/")[2], "versionInfo": version, "downloadLocation": f"git+{place}@{version}",
-            "license": LICENSES.get(pin["identity"], "Apache-2.0"),
+            "name": name, "versionInfo": version, "downloadLocation": f"git+{place}@{version}", "license": known.pop(name),
             "purl": "pkg:swift/" + re.sub(r"^https?://", "", place) + f"@{version}",
         }  # fmt: skip
+    # What the toolchain and other packages bring along.
+    swift = re.search(r"swift-(\S+)-RELEASE", subprocess.run(["swift", "--version"], capture_output=True, text=True).stdout)
+    for name, license_ in sorted(known.items()):
+        version = swift[1] if swift and name.startswith("swift") else "NOASSERTION"
+        yield {"name": name, "versionInfo": version, "downloadLocation": "NOASSERTION", "license": license_, "purl": None}
 
 
 def libraries():
@@ -70,8 +88,12 @@ def main():
             "SPDXID": name, "name": part["name"], "versionInfo": part["versionInfo"],
             "downloadLocation": part["downloadLocation"], "filesAnalyzed": False, "licenseConcluded": "NOASSERTION",
             "licenseDeclared": part["license"], "copyrightText": "NOASSERTION", "primaryPackagePurpose": "LIBRARY",
-            "externalRefs": [{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": part["purl"]}],
         })  # fmt: skip
+        if part["purl"]:
+            packages[-1]["externalRefs"] = [
+                {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": part["purl"]}]
+        if part["versionInfo"] == "NOASSERTION":
+            del packages[-1]["versionInfo"]
         relations.append(("SPDXRef-inferq", "DEPENDS_ON", name))
     print(json.dumps({
         "spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT", "name": f"inferq-{version}",

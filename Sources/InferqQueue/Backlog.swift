@@ -204,6 +204,7 @@ private struct Tally {
     mutating func add(_ found: JobStore.PendingCount) {
         pending += found.count
         if found.isDue { due[found.priority, default: 0] += found.count }
+        lastHour.note(pending: pending, ended: nil, at: .now)
     }
 
     mutating func apply(_ change: JobStore.Change, now: ContinuousClock.Instant) {

@@ -13,7 +13,7 @@ package final class Scheduler: Service {
     /// Reads the best due jobs of a model from the store.
     typealias Read = @Sendable (_ model: String, _ owners: DueOwners, _ limit: Int) async throws -> [Candidate]
 
-    private let state = Mutex(Lines())
+    private let state = Mutex(ModelQueues())
     private let broker: any Broker
     private let read: Read
     private let reads = Bell()
@@ -42,15 +42,15 @@ package final class Scheduler: Service {
     func configure(_ models: [ModelSettings]) {
         let waiting = state.withLock { state in
             let names = Set(models.map(\.name))
-            for model in state.lines.keys where !names.contains(model) {
-                state.lines[model]?.concurrency = 0
-                state.lines[model]?.remoteSlots = 0
-                state.lines[model]?.server.configure(.job, readyTimeout: .zero)
+            for model in state.queues.keys where !names.contains(model) {
+                state.queues[model]?.concurrency = 0
+                state.queues[model]?.remoteSlots = 0
+                state.queues[model]?.server.configure(.job, readyTimeout: .zero)
             }
             for model in models {
                 state.addLine(model.name)
-                state.lines[model.name]?.concurrency = model.slots
-                state.lines[model.name]?.server.configure(
+                state.queues[model.name]?.concurrency = model.slots
+                state.queues[model.name]?.server.configure(
                     model.slots > 0 && !model.health.isEmpty ? .path(model.health) : .job,
                     readyTimeout: model.readyTimeout
                 )
@@ -66,15 +66,15 @@ package final class Scheduler: Service {
     func setPaused(_ isPaused: Bool, _ model: String) {
         state.withLock { state in
             state.addLine(model)
-            state.lines[model]?.isPaused = isPaused
+            state.queues[model]?.isPaused = isPaused
             // What was offered before the pause was given up when a worker took it.
-            if !isPaused { state.lines[model]?.forget() }
+            if !isPaused { state.queues[model]?.forget() }
             pump(model, &state)
         }
     }
 
     func isPaused(_ model: String) -> Bool {
-        state.withLock { $0.lines[model]?.isPaused ?? false }
+        state.withLock { $0.queues[model]?.isPaused ?? false }
     }
 
     /// Sets how many jobs of a client may run, over all models; one that is not named may have any number.
@@ -82,7 +82,7 @@ package final class Scheduler: Service {
         state.withLock { state in
             state.setRunningLimits(limits)
             hasLimits.store(state.hasLimits, ordering: .releasing)
-            for model in state.lines.keys { pump(model, &state) }
+            for model in state.queues.keys { pump(model, &state) }
         }
     }
 
@@ -95,9 +95,9 @@ package final class Scheduler: Service {
     /// Jobs of a model have become due. Called after the commit that made them so.
     func becameDue(_ candidates: [Candidate], of model: String) {
         let isAway = state.withLock { state in
-            for candidate in candidates { state.lines[model]?.insert(candidate) }
+            for candidate in candidates { state.queues[model]?.insert(candidate) }
             pump(model, &state)
-            return state.lines[model]?.server.isAway == true
+            return state.queues[model]?.server.isAway == true
         }
         if isAway { looks.ring(.event) }
     }
@@ -109,8 +109,8 @@ package final class Scheduler: Service {
     func taken(_ offer: Offer, at place: AttemptPlace = .local) -> Availability.Passage {
         state.withLock { state in
             state.take(offer)
-            state.lines[offer.model]?.begin(at: place)
-            let passage = place.isLocal ? state.lines[offer.model]?.server.take(offer.job, now: .now) : nil
+            state.queues[offer.model]?.begin(at: place)
+            let passage = place.isLocal ? state.queues[offer.model]?.server.take(offer.job, now: .now) : nil
             // A broker that had no room for the next one may have it now.
             pump(offer.model, &state)
             return passage ?? .free
@@ -121,7 +121,7 @@ package final class Scheduler: Service {
     func takeUp(_ job: Job, at place: AttemptPlace) {
         state.withLock { state in
             state.take(job)
-            state.lines[job.model]?.begin(at: place)
+            state.queues[job.model]?.begin(at: place)
         }
     }
 
@@ -137,23 +137,23 @@ package final class Scheduler: Service {
 
     private func end(_ offer: Offer, at place: AttemptPlace, isStillDue: Bool) {
         let isAway = state.withLock { state in
-            state.lines[offer.model]?.end(at: place)
-            if place.isLocal { state.lines[offer.model]?.server.end(offer.job) }
-            if isStillDue { state.lines[offer.model]?.forget() }
+            state.queues[offer.model]?.end(at: place)
+            if place.isLocal { state.queues[offer.model]?.server.end(offer.job) }
+            if isStillDue { state.queues[offer.model]?.forget() }
             for model in state.release(offer, wasTaken: true) { pump(model, &state) }
-            return place.isLocal && state.lines[offer.model]?.server.isAway == true
+            return place.isLocal && state.queues[offer.model]?.server.isAway == true
         }
         if isAway { looks.ring(.event) }
     }
 
     /// Attempts of a model that may run at a time, at workers on other hosts too.
     func slots(of model: String) -> Int {
-        state.withLock { $0.lines[model].map { $0.concurrency + $0.remoteSlots } ?? 0 }
+        state.withLock { $0.queues[model].map { $0.concurrency + $0.remoteSlots } ?? 0 }
     }
 
     /// Attempts of a model that run in this process at this moment.
     func running(_ model: String) -> Int {
-        state.withLock { $0.lines[model]?.running ?? 0 }
+        state.withLock { $0.queues[model]?.running ?? 0 }
     }
 
     /// Nobody will take this offer any more: its job has ended.
@@ -167,7 +167,7 @@ package final class Scheduler: Service {
     /// Looks again at one model, after an error.
     func askAgain(_ model: String) {
         state.withLock { state in
-            state.lines[model]?.forget()
+            state.queues[model]?.forget()
             pump(model, &state)
         }
     }
@@ -178,8 +178,8 @@ package final class Scheduler: Service {
     func askAgain(where hasDue: (_ model: String, _ clients: Set<String>) -> Bool) {
         state.withLock { state in
             let full = state.fullClients
-            for (name, line) in state.lines {
-                if line.offered.isEmpty, line.hasFree, hasDue(name, full) { state.lines[name]?.forget() }
+            for (name, queue) in state.queues {
+                if queue.offered.isEmpty, queue.hasFree, hasDue(name, full) { state.queues[name]?.forget() }
                 pump(name, &state)
             }
         }
@@ -209,7 +209,7 @@ package final class Scheduler: Service {
         returned(offer)
     }
 
-    /// The model server works on a probe's call: the line moves on.
+    /// The model server works on a probe's call: the queue moves on.
     func accepted(_ offer: Offer, wall: Timestamp = .now) {
         change(offer.model) { server, now in ((), server.accept(offer.job, now: now, wall: wall)) }
     }
@@ -225,7 +225,7 @@ package final class Scheduler: Service {
     func isWell(_ model: String) async -> Bool {
         let bell = Bell()
         let isAsked = state.withLock { state in
-            guard state.lines[model]?.server.wantHealth() == true else { return false }
+            guard state.queues[model]?.server.wantHealth() == true else { return false }
             state.healthWaiters[model, default: []].append(bell)
             return true
         }
@@ -241,12 +241,12 @@ package final class Scheduler: Service {
 
     /// How a model's servers are; up without an opinion.
     package func server(of model: String) -> Availability.Summary {
-        state.withLock { $0.lines[model]?.summary(now: .now) } ?? Availability().summary(now: .now)
+        state.withLock { $0.queues[model]?.summary(now: .now) } ?? Availability().summary(now: .now)
     }
 
     /// How many more jobs of a model this process may take at this moment.
     func room(for model: String) -> Int {
-        state.withLock { $0.lines[model]?.roomHere(now: .now) } ?? 0
+        state.withLock { $0.queues[model]?.roomHere(now: .now) } ?? 0
     }
 
     /// Offers the probes that are due.
@@ -254,7 +254,7 @@ package final class Scheduler: Service {
     /// - Returns: the models whose health path must be asked now, and when to look again; nil: not before ``looks`` rings.
     package func look() -> (asking: [String], next: Availability.Instant?) {
         state.withLock { state in
-            for model in state.lines.keys { pump(model, &state) }
+            for model in state.queues.keys { pump(model, &state) }
             return state.look(now: .now)
         }
     }
@@ -265,13 +265,13 @@ package final class Scheduler: Service {
         _ model: String, _ change: (inout Availability, Availability.Instant) -> (Value, Availability.Transition?)
     ) -> Value? {
         let (value, transition) = state.withLock { state -> (Value?, Availability.Transition?) in
-            guard let index = state.lines.index(forKey: model) else { return (nil, nil) }
+            guard let index = state.queues.index(forKey: model) else { return (nil, nil) }
             let now = ContinuousClock.now
-            let before = state.lines.values[index].server.gate(now: now)
-            let (value, transition) = change(&state.lines.values[index].server, now)
-            let gate = state.lines.values[index].server.gate(now: now)
+            let before = state.queues.values[index].server.gate(now: now)
+            let (value, transition) = change(&state.queues.values[index].server, now)
+            let gate = state.queues.values[index].server.gate(now: now)
             guard gate != before else { return (value, transition) }
-            if before == .open, state.lines.values[index].remoteSlots == 0 {
+            if before == .open, state.queues.values[index].remoteSlots == 0 {
                 // What comes back goes to its place before what was offered after it.
                 state.withdrawAll(of: model, from: broker)
             }
@@ -302,10 +302,10 @@ package final class Scheduler: Service {
     /// - Parameter away: what such a worker says of its model server, by model.
     package func setRemoteSlots(_ slots: [String: Int], away: [String: Availability.Summary] = [:]) {
         state.withLock { state in
-            for (model, line) in state.lines {
-                state.lines[model]?.remoteAway = away[model]
-                guard line.remoteSlots != slots[model, default: 0] else { continue }
-                state.lines[model]?.remoteSlots = slots[model, default: 0]
+            for (model, queue) in state.queues {
+                state.queues[model]?.remoteAway = away[model]
+                guard queue.remoteSlots != slots[model, default: 0] else { continue }
+                state.queues[model]?.remoteSlots = slots[model, default: 0]
                 if slots[model, default: 0] == 0 { state.withdrawAll(of: model, from: broker) }
                 pump(model, &state)
             }
@@ -325,7 +325,7 @@ package final class Scheduler: Service {
         state.withLock { state in
             for offer in offers where state.unoffer(offer) {
                 if state.suspect?.offer == offer { state.suspect = nil }
-                state.lines[offer.model]?.forget()
+                state.queues[offer.model]?.forget()
             }
             for model in Set(offers.map(\.model)) { pump(model, &state) }
         }
@@ -335,17 +335,17 @@ package final class Scheduler: Service {
     private func offerAllAgain() {
         state.withLock { state in
             if state.suspect?.takers == 0 { state.suspect = nil }
-            for model in state.lines.keys {
-                for job in state.lines[model]?.offered ?? [] { state.unoffer(Offer(model: model, job: job)) }
-                state.lines[model]?.forget()
+            for model in state.queues.keys {
+                for job in state.queues[model]?.offered ?? [] { state.unoffer(Offer(model: model, job: job)) }
+                state.queues[model]?.forget()
             }
-            for model in state.lines.keys { pump(model, &state) }
+            for model in state.queues.keys { pump(model, &state) }
         }
     }
 
     // MARK: Offering
 
-    private func pump(_ model: String, _ state: inout Lines) {
+    private func pump(_ model: String, _ state: inout ModelQueues) {
         for model in state.turns(after: model) where state.pump(model, to: broker) { reads.ring(.event) }
     }
 

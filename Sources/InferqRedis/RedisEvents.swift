@@ -54,13 +54,13 @@ struct RedisEvents: Sendable {
         await withTaskCancellationOrGracefulShutdownHandler {
             var cursor: Int64?
             let begin = await newest()
-            var pace = Pace(wheel: wheel)
+            var throttle = Throttle(wheel: wheel)
             while !Task.isCancelled {
                 let isEnding = Task.isShuttingDownGracefully
                 if cursor == nil, link.session != nil { cursor = await lastPublished(before: begin) }
                 if let last = cursor { cursor = await publish(after: last) }
                 if isEnding { return }
-                await pace.keep()
+                await throttle.wait()
                 let mustLookAgain = link.session == nil || cursor == nil
                 let deadline = mustLookAgain ? wheel.ring(bell, after: Self.pause) : nil
                 _ = await bell.wait()

@@ -63,12 +63,12 @@ struct Serve {
         let wheel = TimerWheel()
         let publicURL = opened.publicURL
         let modelServer = ModelServer(wheel: wheel, stream: { live.current.stream })
-        let calls = LocalCalls(
+        let attempts = LocalAttempts(
             modelServer, queue: queue, wheel: wheel, publicURL: { publicURL.text }, logger: logger)
         let executors = EventLoopExecutor.all(of: MultiThreadedEventLoopGroup.singleton)
         let worker = Worker(
             queue: queue, wheel: wheel, drainTimeout: { live.current.drainTimeout }, logger: logger,
-            executors: executors, reach: calls.reach, call: calls.attempt
+            executors: executors, reach: attempts.reach, call: attempts.attempt
         )
         let peers = opened.peers
         let redis = opened.redis.map { RedisService($0, queue, peers, wheel, logger) }

@@ -76,6 +76,17 @@ def test_the_commands_that_it_prints_work(tmp_path):
         assert not list(tmp_path.iterdir()) and not demo.processes
 
 
+def test_its_gateway_runs_for_as_long_as_nobody_kills_it(tmp_path):
+    with Demo(tmp_path) as demo:
+        url = demo.wait_for(r"export INFERQ_URL=(\S+)\n")[1]
+        process = demo.wait_for(r"\n  kill -9 (\d+)\n")[1]
+        # Threads that have nothing to do end after some seconds.
+        for _ in range(4):
+            assert inferq("submit", "demo", "{}", "--watch", INFERQ_URL=url).returncode == 0
+        assert os.path.exists(f"/proc/{process}"), demo.written
+        assert demo.written.count("ended by signal") == 1
+
+
 def test_openais_clients_are_answered_whole_and_as_a_stream(tmp_path):
     with Demo(tmp_path) as demo:
         url = demo.wait_for(r"export INFERQ_URL=(\S+)\n")[1]
@@ -110,6 +121,17 @@ def test_what_it_has_started_ends_with_it_even_when_it_is_killed(tmp_path):
         demo.wait_for(TEXT)
         demo.process.send_signal(signal.SIGKILL)
         until(lambda: not demo.processes, "the end of the gateway and of the listener")
+
+
+def test_a_pipe_has_each_command_on_a_line_of_its_own(tmp_path):
+    # As from a parent that does not want to hear of its children.
+    ran = subprocess.run(
+        ["sh", "-c", f"trap '' CHLD; exec {BINARY} demo --once"], capture_output=True, text=True, timeout=60,
+        env=environment(TMPDIR=str(tmp_path)),
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert [line.split()[1] for line in ran.stdout.splitlines() if line.startswith("$ ")] == [
+        "inferq", "inferq", "kill", "inferq"]
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):

@@ -301,6 +301,43 @@ def test_status_is_shown_anew_while_the_gateway_comes_and_goes(make_gateway):
         assert status.end() == -signal.SIGINT
 
 
+def test_status_as_json_goes_on_over_a_restart(make_gateway):
+    gateway = make_gateway({"ocr": {}})
+    with Command("status", "--watch", "--json", url=gateway.url) as status:
+        until(lambda: status.output.count(b"\n"), "a look")
+        gateway.kill()
+        until(lambda: b"inferq: " in status.errors, "it is away")
+        seen = status.output.count(b"\n")
+        gateway.start()
+        until(lambda: status.output.count(b"\n") > seen, "it is back")
+
+
+def test_the_last_hour_begins_with_what_was_pending_at_the_start(make_gateway):
+    gateway = make_gateway({"ocr": {"url": "http://127.0.0.1:1/"}})
+    for _ in range(3):
+        gateway.submit("ocr")
+    until(lambda: gateway.get("/v1/status").json()["models"][0]["last_hour"]["pending"][-1] >= 2, "pending jobs")
+    gateway.kill()
+    gateway.start()
+    hour = gateway.get("/v1/status").json()["models"][0]["last_hour"]
+    assert {name: len(figures) for name, figures in hour.items()} == {"pending": 60, "completed": 60, "failed": 60}
+    assert hour["pending"][-1] >= 2
+
+
+def test_follow_says_whose_progress_it_is(gateway, model):
+    model.route.hold()
+    with TerminalCommand("jobs", "--follow", "--url", gateway.url) as follow:
+        follow.wait_for("listening at ")
+        job = gateway.submit(model.name)
+        call = model.route.wait_calls(1)[0]
+        headers = {"Content-Type": "application/json", "X-Notify-Token": call.header("X-Notify-Token")}
+        detail = {"message": "half", "progress": 0.5}
+        body = {"event_id": job["event_id"], "detail_type": "Inf:Task:Notify", "detail": detail}
+        assert gateway.post("/v1/notifications", body, headers).status == 201
+        follow.wait_for(rf"{job['event_id']}  {model.name}  RUNNING    50 %  half\n")
+        model.route.release()
+
+
 def test_status_follows_as_json_in_a_pipe_and_wants_a_terminal_else(gateway):
     with Command("status", "--watch", "--json", url=gateway.url) as status:
         until(lambda: status.output.count(b"\n") == 2, "two looks")

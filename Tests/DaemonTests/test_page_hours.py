@@ -73,7 +73,7 @@ def test_a_model_that_is_away_says_since_when_and_its_jobs_wait_for_it(make_gate
         job = gateway.submit("ocr")
         tab.wait("document.getElementById('models').textContent.includes('down')")
         tab.wait(r"/since \d\d:\d\d:\d\d: /.test(document.getElementById('models').textContent)")
-        tab.wait(f"/its server is away since/.test({row(job, 'note')})")
+        tab.wait(f"/its server has been away since/.test({row(job, 'note')})")
         picture(tab, "away")
 
 

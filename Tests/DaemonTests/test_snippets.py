@@ -71,7 +71,7 @@ def test_the_transcript_is_what_the_demo_prints(tmp_path):
 
     # A line that was drawn anew ends where the next one begins.
     printed = shape("\n".join(line.rpartition("\r\x1b[K")[2].rpartition("\x1b[K")[2] for line in demo.written.split("\n")))
-    shown = shape(block("README.md", "", "inferq demo --once")).removeprefix("$ inferq demo --once ")
+    shown = shape(block("README.md", "", "inferq demo --once").removesuffix("...\n")).removeprefix("$ inferq demo --once ")
     head, tail = shown.split(" $ N ")
     assert printed.startswith(head[:head.index("the tide.")]), (printed, head)
     assert tail in printed.split(" $ N ", 1)[1], (printed, tail)

@@ -42,7 +42,7 @@ struct EventsRoute: Sendable {
             var cursor = cursor
             var isFirst = true
             var lastWrite = ContinuousClock.now
-            var pace = Pace(wheel: gateway.wheel)
+            var throttle = Throttle(wheel: gateway.wheel)
             while true {
                 let page = try await gateway.store.events(
                     after: cursor, of: model, client: context.caller.view)
@@ -57,7 +57,7 @@ struct EventsRoute: Sendable {
                     lastWrite = .now
                 }
                 // Read on at once, but hear of a hang-up and of the stop first.
-                if page.isCut { stream.bell.ring(.event) } else { await pace.keep() }
+                if page.isCut { stream.bell.ring(.event) } else { await throttle.wait() }
                 if let end = try await stream.wait() { return end }
             }
         }

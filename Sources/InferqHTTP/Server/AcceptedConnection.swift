@@ -5,7 +5,7 @@ import NIOHTTP1
 /// One accepted connection: its pipeline, and the loop that answers its requests.
 struct AcceptedConnection: Sendable {
     private let connection: Connection
-    private let inbox = Inbox()
+    private let requests = RequestQueue()
     private let isRefused: Bool
     private let responder: GatewayResponder
 
@@ -37,7 +37,7 @@ struct AcceptedConnection: Sendable {
         try pipeline.addHandler(HTTPResponseEncoder())
         try pipeline.addHandler(ByteToMessageHandler(decoder))
         try pipeline.addHandler(connectionGuard)
-        try pipeline.addHandler(RequestStage(inbox: inbox))
+        try pipeline.addHandler(RequestStage(requests: requests))
     }
 
     var eventLoop: any EventLoop { connection.channel.eventLoop }
@@ -45,7 +45,7 @@ struct AcceptedConnection: Sendable {
     /// Answers requests in order until the last one; returns when the connection is closed.
     func serve(logger: Logger) async {
         do {
-            while let request = await inbox.next() {
+            while let request = await requests.next() {
                 defer { responder.ended(connection) }
                 let response = try await responder.response(to: request, connection, isRefused: isRefused)
                 try await connection.send(response)

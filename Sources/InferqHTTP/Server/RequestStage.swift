@@ -11,11 +11,11 @@ final class RequestStage: ChannelDuplexHandler {
     typealias OutboundIn = HTTPServerResponsePart
     typealias OutboundOut = HTTPServerResponsePart
 
-    private let inbox: Inbox
+    private let requests: RequestQueue
     private var gatherer = BodyGatherer<HTTPRequestHead>()
 
-    init(inbox: Inbox) {
-        self.inbox = inbox
+    init(requests: RequestQueue) {
+        self.requests = requests
     }
 
     // MARK: Requests
@@ -50,13 +50,13 @@ final class RequestStage: ChannelDuplexHandler {
     private func put(_ head: HTTPRequestHead, _ body: RequestBody, _ context: ChannelHandlerContext) {
         // The decoder knows no method that is not a token.
         guard let request = Request(head, body) else { return context.close(promise: nil) }
-        inbox.put(request)
+        requests.put(request)
     }
 
     /// Ends whatever is still awaited: nothing more will come.
     private func end(_ error: any Error) {
         gatherer.close(error)
-        inbox.finish()
+        requests.finish()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -78,7 +78,7 @@ final class RequestStage: ChannelDuplexHandler {
     /// Requests of one connection that may wait while an earlier one is answered (pipelining).
     private static let pipelineLimit = 16
 
-    private var hasRoom: Bool { inbox.count < Self.pipelineLimit }
+    private var hasRoom: Bool { requests.count < Self.pipelineLimit }
 
     func read(context: ChannelHandlerContext) {
         if gatherer.mayRead(hasRoom: hasRoom) { context.read() }

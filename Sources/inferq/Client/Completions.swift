@@ -52,11 +52,11 @@ enum Completions {
     }
 
     private static func ask<Answer: Page>(_ words: [String], _ path: String, _ type: Answer.Type) async -> Answer {
-        let after = words.firstIndex(of: "--url").map { words.index(after: $0) }
-        let url: String? = if let after, after < words.count { words[after] } else { nil }
         do {
+            let url = value(of: "--url", in: words)
             let candidates = try GatewayAddress.candidates(flag: url, variable: Environment["INFERQ_URL"])
-            let credentials = GatewayClient.Credentials(key: try ClientKey.fromEnvironment())
+            let ca = value(of: "--ca", in: words) ?? ""
+            let credentials = GatewayClient.Credentials(key: try ClientKey.fromEnvironment(), ca: ca)
             return try await GatewayClient.withClient(of: candidates, credentials, silence: patience) { client in
                 try await client.decoded(Answer.self, client.get(path)).value
             }
@@ -64,5 +64,20 @@ enum Completions {
             // A word that cannot be completed is typed.
             return Answer()
         }
+    }
+
+    /// What an option of the line says; nil if it is not there.
+    ///
+    /// - Parameter words: as bash splits a line, at colons and equals signs too, each a word of its own.
+    static func value(of option: String, in words: [String]) -> String? {
+        if let word = words.first(where: { $0.hasPrefix(option + "=") }) {
+            return String(word.dropFirst(option.count + 1))
+        }
+        guard let start = words.firstIndex(of: option) else { return nil }
+        var rest = words[(start + 1)...]
+        if rest.first == "=" { rest = rest.dropFirst() }
+        guard var text = rest.popFirst() else { return nil }
+        while let next = rest.popFirst(), next == ":" || text.hasSuffix(":") { text += next }
+        return text
     }
 }

@@ -20,6 +20,10 @@ struct WatchedEvent: Sendable {
     let json: String
     /// The part of the answer that the event brings, if it does.
     let piece: Piece?
+    /// Of the job, where the stream is that of all jobs.
+    private let eventID: String?
+    /// The job's model, if the event names it.
+    let model: String?
     private let data: EventData
 
     /// - Throws: ``ClientError`` if the event is not one of a gateway.
@@ -35,6 +39,8 @@ struct WatchedEvent: Sendable {
         detailType = envelope.detailType
         status = envelope.status
         data = envelope.data ?? EventData()
+        eventID = envelope.eventID
+        model = envelope.model ?? data.model
         json = event.data
         piece = detailType == "Inf:Task:Output" ? try data.piece : nil
     }
@@ -50,8 +56,8 @@ struct WatchedEvent: Sendable {
     /// The job's id, if the event names it.
     var jobID: String? { data.id }
 
-    /// The job's model, if the event names it.
-    var model: String? { data.model }
+    /// The job's id or, in events that do not name it, its event id.
+    var anyID: String? { data.id ?? eventID }
 
     /// The attempt that the event tells of, if it does.
     var attempt: Int? { data.attempt }
@@ -110,11 +116,14 @@ extension ClientError {
 private struct Envelope: Decodable {
     var detailType: String
     var status: String
+    var eventID: String?
+    var model: String?
     var data: EventData?
 
     enum CodingKeys: String, CodingKey {
         case detailType = "detail_type"
-        case status, data
+        case eventID = "event_id"
+        case status, model, data
     }
 }
 

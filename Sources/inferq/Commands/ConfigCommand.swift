@@ -14,10 +14,10 @@ struct InitConfig: ClientCommand {
         commandName: "init",
         abstract: "Write a first file, with the model servers that are found on this host.",
         discussion: """
-            Asks what listens on ports of this host from 1024 on, with a few GETs that change nothing, and tells \
-            llama.cpp's server, Ollama, vLLM, TGI, MLServer and Triton, other servers with OpenAI's API, and servers of \
-            FastAPI with one path for POST apart. Exit codes: 0 a file was written, 69 no model server was found, 73 \
-            the file cannot be written.
+            Asks what listens on ports of this host from 1024 on, with a few GETs that change nothing, and \
+            recognizes llama.cpp's server, Ollama, vLLM, TGI, MLServer and Triton, other servers with OpenAI's API, and \
+            FastAPI servers with one path for POST. Exit codes: 0 a file was written, 64 it is there already or its folder \
+            is not, 69 no model server was found, 74 it cannot be written.
             """
     )
 

@@ -81,7 +81,7 @@ struct ListJobs: ClientCommand {
             let events = EventWatch(client: client, path: "/v1/events\(query)", firstContact: .stillToCome)
             try await events.follow { event in
                 if let terminal {
-                    let job = "\(event.jobID?.visible() ?? "")  \(event.model?.visible(limit: 40) ?? "")"
+                    let job = "\(event.anyID?.visible() ?? "")  \(event.model?.visible(limit: 40) ?? "")"
                     let what = "\(terminal.status(event.status))  \(event.text)"
                     try StandardOutput.write(line: "\(Timestamp.now.localTime)  \(job)  \(what)")
                 } else {

@@ -67,7 +67,7 @@ struct StatusCommand: ClientCommand {
                 return
             }
             while true {
-                if json { _ = try await show(client) } else { await draw(client, on: terminal) }
+                if json { try await tell(client) } else { await draw(client, on: terminal) }
                 try await Task.sleep(for: Self.pause)
             }
         }
@@ -86,6 +86,15 @@ struct StatusCommand: ClientCommand {
             for line in Self.lines(status, at: client, isReady: problem == nil) { try StandardOutput.write(line: line) }
         }
         return problem
+    }
+
+    /// As ``show(_:)``, and a gateway that is away is a line on standard error.
+    private func tell(_ client: GatewayClient) async throws {
+        do {
+            _ = try await show(client)
+        } catch let error as ClientError where error.isTemporary {
+            StandardError.write("inferq: \(error.sentence.visible())")
+        }
     }
 
     /// On the whole terminal. A gateway that is away is one line there.

@@ -8,6 +8,9 @@ final class DemoGateway: Sendable {
     private let folder: DemoFolder
     private let socket: CInt
     private let current = Mutex<pid_t?>(nil)
+    /// What dies sooner, and so many times in a row, dies of something that no start mends.
+    private static let shortLife = Duration.seconds(1)
+    private static let mostShortLives = 3
     let url: String
 
     /// Listens on a free port of this host; nothing runs yet.
@@ -58,13 +61,16 @@ final class DemoGateway: Sendable {
     /// - Throws: ``ClientError`` if a process ends by itself.
     func run(restarted: (_ signal: CInt, _ next: pid_t) -> Void) async throws {
         var signal: CInt?
+        var shortLives = 0
         while !Task.isCancelled {
-            let child = try start()
+            let child = try await start()
+            let begin = ContinuousClock.now
             current.withLock { $0 = child.id }
             if let signal { restarted(signal, child.id) }
             let ending = await child.ending()
             guard !Task.isCancelled else { return }
-            guard case .killed(let by) = ending else {
+            shortLives = ContinuousClock.now - begin < Self.shortLife ? shortLives + 1 : 0
+            guard case .killed(let by) = ending, shortLives < Self.mostShortLives else {
                 let last = folder.lines(of: "gateway.log").last ?? "it says nothing"
                 throw ClientError(.host, "the gateway of the demo has ended: \(last)")
             }
@@ -72,12 +78,12 @@ final class DemoGateway: Sendable {
         }
     }
 
-    private func start() throws(ClientError) -> ChildProcess {
+    private func start() async throws -> ChildProcess {
         do {
-            return try DemoProgram.start(
+            return try await DemoProgram.start(
                 ["serve", "--config", folder.file("inferq.toml")], output: .nowhere,
                 errors: .file(folder.file("gateway.log")), socket: socket)
-        } catch {
+        } catch let error as ChildProcess.Failure {
             throw ClientError(.host, "the gateway of the demo cannot be started (\(error.reason))")
         }
     }

@@ -1,4 +1,5 @@
 import Foundation
+import NIOPosix
 
 /// This program, as the demo runs it beside itself.
 enum DemoProgram {
@@ -11,6 +12,9 @@ enum DemoProgram {
         if command -v setpriv >/dev/null; then exec setpriv --pdeathsig KILL "$@"; else exec "$@"; fi
         """
 
+    /// On an event loop's thread, which lives as long as the demo: the kernel ends a child with the thread that started
+    /// it (PR_SET_PDEATHSIG, prctl(2)), and other threads end when they have nothing to do.
+    ///
     /// - Parameters:
     ///   - url: of the gateway that it is to find.
     ///   - socket: to listen on, as if systemd had given it.
@@ -20,7 +24,7 @@ enum DemoProgram {
         output: ChildProcess.Output = .inherited,
         errors: ChildProcess.Output = .inherited,
         socket: CInt? = nil
-    ) throws(ChildProcess.Failure) -> ChildProcess {
+    ) async throws -> ChildProcess {
         // Without what is set for another gateway, or by the service that this runs in.
         let foreign = ["INFERQ_", "LISTEN_", "NOTIFY_SOCKET", "WATCHDOG_", "CREDENTIALS_DIRECTORY"]
         var environment = ProcessInfo.processInfo.environment.filter { name, _ in
@@ -28,8 +32,10 @@ enum DemoProgram {
         }
         environment["INFERQ_URL"] = url
         if socket != nil { environment["LISTEN_FDS"] = "1" }
-        return try ChildProcess(
-            ["/bin/sh", "-c", script, "sh", path] + arguments, environment: environment, output: output,
-            errors: errors, socket: socket)
+        return try await MultiThreadedEventLoopGroup.singleton.any().submit { [environment] in
+            try ChildProcess(
+                ["/bin/sh", "-c", script, "sh", path] + arguments, environment: environment, output: output,
+                errors: errors, socket: socket)
+        }.get()
     }
 }

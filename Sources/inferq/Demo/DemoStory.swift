@@ -24,14 +24,14 @@ struct DemoStory {
     /// - Throws: ``ClientError``.
     func run() async throws {
         try show("inferq submit demo '\(Self.prompt)'")
-        let submit = try command(["submit", "demo", Self.prompt], output: .file(folder.file("id")))
+        let submit = try await command(["submit", "demo", Self.prompt], output: .file(folder.file("id")))
         try await expectSuccess(of: submit, "submit")
         guard let id = folder.lines(of: "id").first else {
             throw ClientError(.host, "the demo's submit printed no id")
         }
         try StandardOutput.write(line: id)
         try show("inferq watch --output \(id)")
-        let watch = try command(["watch", "--output", id])
+        let watch = try await command(["watch", "--output", id])
         async let watched = watch.ending()
         try await half(of: id)
         guard let process = gateway.process else { throw ClientError(.host, "the demo's gateway does not run") }
@@ -39,8 +39,10 @@ struct DemoStory {
         try show("kill -9 \(process)")
         kill(process, SIGKILL)
         guard await watched == .exited(0) else { throw Self.failure("watch --output") }
+        // On a terminal the command has ended its line itself.
+        if !StandardOutput.isTerminal { try StandardOutput.write(line: "") }
         try show("inferq watch \(id)")
-        try await expectSuccess(of: try command(["watch", id]), "watch")
+        try await expectSuccess(of: command(["watch", id]), "watch")
     }
 
     /// Returns when half of the answer is on disk.
@@ -58,10 +60,10 @@ struct DemoStory {
 
     private func command(
         _ arguments: [String], output: ChildProcess.Output = .inherited
-    ) throws -> ChildProcess {
+    ) async throws -> ChildProcess {
         do {
-            return try DemoProgram.start(arguments, gateway: gateway.url, output: output)
-        } catch {
+            return try await DemoProgram.start(arguments, gateway: gateway.url, output: output)
+        } catch let error as ChildProcess.Failure {
             throw ClientError(.host, "inferq \(arguments[0]) cannot be run (\(error.reason))")
         }
     }
@@ -96,7 +98,7 @@ extension DemoStory {
                 Ctrl-C ends it, and nothing stays behind.
 
                 """)
-        let follow = try command(["jobs", "--follow"])
+        let follow = try await command(["jobs", "--follow"])
         _ = await follow.ending()
     }
 }

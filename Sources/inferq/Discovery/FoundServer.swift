@@ -36,7 +36,7 @@ extension FoundServer {
         } else if let properties = answers.object("/props"), properties["default_generation_settings"] != nil {
             self.init(kind: "llama.cpp's server", name: "llama", url: url, dialect: "openai", health: "/health")
             if let slots = properties["total_slots"] as? Int, slots > 0 {
-                concurrency = Concurrency(count: slots, reason: "it says that it has so many slots")
+                concurrency = Concurrency(count: slots, reason: "the server reports this many slots")
             }
             models = listed
         } else if let server = answers.object("/v2"), let name = server["name"] as? String, server["version"] != nil {
@@ -47,13 +47,13 @@ extension FoundServer {
         } else if owner == "vllm" {
             self.init(kind: "vLLM", name: "vllm", url: url, dialect: "openai", health: "/health")
             concurrency = Concurrency(
-                count: 32, reason: "it computes requests together; more than its --max-num-seqs makes no sense")
+                count: 32, reason: "it computes requests together; there is no point in going above its --max-num-seqs")
             models = listed
         } else if let info = answers.object("/info"), let model = info["model_id"] as? String {
             self.init(kind: "TGI", name: "tgi", url: url, dialect: "openai", health: "/health")
             let most = info["max_concurrent_requests"] as? Int ?? 32
             concurrency = Concurrency(
-                count: min(most, 1024), reason: "it computes requests together, and takes so many")
+                count: max(1, min(most, 1024)), reason: "it computes requests together, and accepts this many")
             models = listed.isEmpty ? [model] : listed
         } else if !listed.isEmpty {
             self.init(kind: "a server with OpenAI's API", name: "openai", url: url, dialect: "openai")
@@ -92,12 +92,20 @@ extension FoundServer {
 
     // MARK: As TOML
 
-    /// The text of a configuration with these servers; the same name is told apart by the port.
+    /// The text of a configuration with these servers.
+    ///
+    /// The same name is told apart by the port, and a name of a model is given to the first server that has it: a call
+    /// that uses it would be for either.
     static func toml(_ servers: [FoundServer]) -> String {
         var text = ""
+        var tables: Set<String> = []
+        var taken: Set<String> = []
         for server in servers {
             let isAlone = servers.count { $0.name == server.name } == 1
-            text += "\n" + server.table(isAlone ? server.name : "\(server.name)-\(server.port)")
+            var name = isAlone ? server.name : "\(server.name)-\(server.port)"
+            while !tables.insert(name).inserted { name += "-x" }
+            let names = server.models.filter { taken.insert("\(server.dialect ?? "") \($0)").inserted }
+            text += "\n" + server.table(name, names: names)
         }
         return text
     }
@@ -106,7 +114,7 @@ extension FoundServer {
         String(url.dropFirst("http://127.0.0.1:".count).prefix { $0.isNumber })
     }
 
-    private func table(_ name: String) -> String {
+    private func table(_ name: String, names: [String]) -> String {
         var lines = [
             "# \(kind.visible(limit: 100)) at port \(port).", "[models.\"\(name)\"]", "url = \(Self.quoted(url))",
         ]
@@ -114,22 +122,17 @@ extension FoundServer {
         if let dialect { lines.append("dialect = \"\(dialect)\"") }
         if let health { lines.append("health = \"\(health)\"") }
         if let concurrency { lines.append("concurrency = \(concurrency.count)   # \(concurrency.reason)") }
-        // The configuration takes no other names.
-        let names = models.filter {
-            (try? ModelReader.alias($0)) != nil && !$0.unicodeScalars.contains(where: \.isInvisible)
+        // What else a server may say has no place in a file that people read.
+        let names = names.filter { name in
+            (try? ModelReader.alias(name)) != nil && name.utf8.allSatisfy { (0x21...0x7E).contains($0) }
         }
         if !names.isEmpty { lines.append("names = [\(names.map(Self.quoted).joined(separator: ", "))]") }
         return lines.joined(separator: "\n") + "\n"
     }
 
+    /// - Parameter text: printable ASCII.
     private static func quoted(_ text: String) -> String {
-        let escaped = text.map { character in
-            switch character {
-            case "\"", "\\": "\\\(character)"
-            default: String(character)
-            }
-        }
-        return "\"\(escaped.joined())\""
+        "\"\(text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\""))\""
     }
 }
 

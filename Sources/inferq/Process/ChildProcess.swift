@@ -6,7 +6,7 @@ import Glibc
 /// (swift-corelibs-foundation in Swift 6.3).
 struct ChildProcess: Sendable {
     /// Where what it writes goes.
-    enum Output {
+    enum Output: Sendable {
         case inherited
         case nowhere
         /// Made if it is not there, and added to.
@@ -17,6 +17,8 @@ struct ChildProcess: Sendable {
         case exited(CInt)
         /// By this signal.
         case killed(CInt)
+        /// Somebody else has asked for it.
+        case unknown
 
         fileprivate init(_ status: CInt) {
             let signal = status & 0x7F
@@ -46,6 +48,8 @@ struct ChildProcess: Sendable {
         errors: Output,
         socket: CInt? = nil
     ) throws(Failure) {
+        // Who was started with SIGCHLD ignored would never hear of a child's end.
+        signal(SIGCHLD, SIG_DFL)
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
@@ -85,14 +89,19 @@ struct ChildProcess: Sendable {
     /// Blocks until it has ended. Asked once.
     func wait() -> Ending {
         var status: CInt = 0
-        while waitpid(id, &status, 0) < 0, errno == EINTR {}
-        return Ending(status)
+        while true {
+            if waitpid(id, &status, 0) == id { return Ending(status) }
+            if errno != EINTR { return .unknown }
+        }
     }
 
     /// Returns when it has ended; where the task is cancelled, it is killed. Asked once.
     func ending() async -> Ending {
         var status: CInt = 0
-        while waitpid(id, &status, WNOHANG) != id {
+        while true {
+            let found = waitpid(id, &status, WNOHANG)
+            if found == id { return Ending(status) }
+            if found < 0, errno != EINTR { return .unknown }
             do {
                 try await Task.sleep(for: .milliseconds(20))
             } catch {
@@ -100,6 +109,5 @@ struct ChildProcess: Sendable {
                 return wait()
             }
         }
-        return Ending(status)
     }
 }

@@ -20,7 +20,7 @@ struct FoundServerTests {
             url = "http://127.0.0.1:9000"
             dialect = "openai"
             health = "/health"
-            concurrency = 4   # it says that it has so many slots
+            concurrency = 4   # the server reports this many slots
             names = ["tiny.gguf"]
 
             """
@@ -112,6 +112,20 @@ struct FoundServerTests {
         let settings = try SettingsFolder(["inferq.toml": toml]).load()
         #expect(settings.store.path == "/var/lib/inferq/inferq.db")
         #expect(settings.models["ollama"]?.names == ["b\\c"])
+    }
+
+    @Test func aNameIsGivenToOneServerAndOnce() throws {
+        let tags = #"{"models": [{"name": "a"}, {"name": "a"}, {"name": "\"\u0301,\""}, {"name": "ü"}]}"#
+        let bodies = ["/": Array("Ollama is running".utf8), "/api/tags": Array(tags.utf8)]
+        let servers = [9000, 9001].compactMap { FoundServer(PortAnswers(port: $0, bodies: bodies)) }
+        let settings = try SettingsFolder(["inferq.toml": FoundServer.toml(servers)]).load()
+        #expect(settings.models["ollama-9000"]?.names == ["a"])
+        #expect(settings.models["ollama-9001"]?.names == [])
+    }
+
+    @Test func aSlotCountIsOneThatTheSettingTakes() throws {
+        let info = #"{"model_id": "m", "max_concurrent_requests": -3}"#
+        #expect(found(["/info": info])?.concurrency?.count == 1)
     }
 
     @Test func twoOfAKindAreToldApartByTheirPorts() throws {

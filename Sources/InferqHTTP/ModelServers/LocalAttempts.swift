@@ -4,7 +4,7 @@ import InferqStore
 package import Logging
 
 /// Makes the attempts of this process: inputs come from the store, and answers go to it.
-package struct LocalCalls: Sendable {
+package struct LocalAttempts: Sendable {
     private let server: ModelServer
     private let store: JobStore
     private let pieces: PieceWriter

@@ -2,7 +2,7 @@ import DequeModule
 import Synchronization
 
 /// Requests of one connection on their way from the event loop to the task that answers them, in order.
-final class Inbox: Sendable {
+final class RequestQueue: Sendable {
     private struct State {
         var requests: Deque<Request> = []
         var waiter: CheckedContinuation<Request?, Never>?

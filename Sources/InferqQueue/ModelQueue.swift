@@ -2,7 +2,7 @@ import InferqCore
 import InferqStore
 
 /// One model's place in the scheduler: its slots, what was offered, and windows of the best candidates.
-struct Line {
+struct ModelQueue {
     /// Slots in this process.
     var concurrency = 0
     /// Slots of the workers on other hosts.

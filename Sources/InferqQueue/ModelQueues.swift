@@ -1,8 +1,8 @@
 import InferqCore
 import InferqStore
 
-/// The lines of all models, and what one of them must know of the others: the scheduler's memory, under its lock.
-struct Lines {
+/// The queues of all models, and what one of them must know of the others: the scheduler's memory, under its lock.
+struct ModelQueues {
     /// The one suspect that is offered or runs, as far as this process knows: see ``Job/isSuspect``. Whether it really
     /// was alone, its rows tell; this makes sure that it soon is.
     struct Suspect {
@@ -19,7 +19,7 @@ struct Lines {
         fileprivate let round: Int
     }
 
-    var lines: [String: Line] = [:]
+    var queues: [String: ModelQueue] = [:]
     var suspect: Suspect?
     /// Those who wait for the next word of a model's health path.
     var healthWaiters: [String: [Bell]] = [:]
@@ -30,7 +30,7 @@ struct Lines {
     private var round = 0
 
     mutating func addLine(_ model: String) {
-        if lines[model] == nil { lines[model] = Line(lanes: loads.limits.keys) }
+        if queues[model] == nil { queues[model] = ModelQueue(lanes: loads.limits.keys) }
     }
 
     // MARK: Clients
@@ -41,7 +41,7 @@ struct Lines {
         loads.setLimits(limits)
         guard Set(loads.limits.keys) != before else { return }
         round += 1
-        for model in lines.keys { lines[model]?.setLanes(loads.limits.keys) }
+        for model in queues.keys { queues[model]?.setLanes(loads.limits.keys) }
     }
 
     var hasLimits: Bool { !loads.limits.isEmpty }
@@ -61,7 +61,7 @@ struct Lines {
         guard !freed.isEmpty else { return [model] }
         defer { freed = [] }
         return freed.flatMap { client in
-            lines.compactMap { name, line in line.best(of: client).map { (model: name, candidate: $0) } }
+            queues.compactMap { name, queue in queue.best(of: client).map { (model: name, candidate: $0) } }
                 .sorted { $0.candidate < $1.candidate }.map(\.model)
         } + [model]
     }
@@ -70,7 +70,7 @@ struct Lines {
 
     mutating func take(_ offer: Offer) {
         addLine(offer.model)
-        let wasOffered = lines[offer.model]?.offered.remove(offer.job) != nil
+        let wasOffered = queues[offer.model]?.offered.remove(offer.job) != nil
         loads.take(offer.job, wasOffered: wasOffered)
         if suspect?.offer == offer { suspect?.takers += 1 }
     }
@@ -84,20 +84,20 @@ struct Lines {
     /// - Returns: false when it was not on offer.
     @discardableResult
     mutating func unoffer(_ offer: Offer) -> Bool {
-        guard lines[offer.model]?.offered.remove(offer.job) != nil else { return false }
+        guard queues[offer.model]?.offered.remove(offer.job) != nil else { return false }
         if let client = loads.withdraw(offer.job) { freed.insert(client) }
         return true
     }
 
     /// Takes back what was offered of a model and nobody has taken.
     mutating func withdrawAll(of model: String, from broker: any Broker) {
-        for job in lines[model]?.offered ?? [] {
+        for job in queues[model]?.offered ?? [] {
             let offer = Offer(model: model, job: job)
             guard broker.withdraw(offer) else { continue }
             unoffer(offer)
             if suspect?.offer == offer { suspect = nil }
         }
-        lines[model]?.forget()
+        queues[model]?.forget()
     }
 
     /// - Returns: the models that may have something to offer now.
@@ -110,38 +110,38 @@ struct Lines {
             known.takers -= 1
         }
         suspect = known.takers > 0 ? known : nil
-        return suspect == nil ? Array(lines.keys) : [offer.model]
+        return suspect == nil ? Array(queues.keys) : [offer.model]
     }
 
     /// Offers as many jobs of a model as there is room for, the best first.
     ///
     /// - Returns: whether one of its windows is running low, and the store must be read.
     mutating func pump(_ model: String, to broker: any Broker) -> Bool {
-        guard let index = lines.index(forKey: model), lines.values[index].isServed else { return false }
+        guard let index = queues.index(forKey: model), queues.values[index].isServed else { return false }
         let now = ContinuousClock.now
         var mustRead = false
-        while lines.values[index].offered.count < lines.values[index].room(now: now) {
+        while queues.values[index].offered.count < queues.values[index].room(now: now) {
             if suspect?.offer.model == model { break }
-            if lines.values[index].mustRead { mustRead = true }
-            let next = lines.values[index].best(skippingSuspects: suspect != nil, now: now) { loads.isFull($0) }
-            guard let best = next, mayOffer(best, of: lines.values[index], now: now) else { break }
+            if queues.values[index].mustRead { mustRead = true }
+            let next = queues.values[index].best(skippingSuspects: suspect != nil, now: now) { loads.isFull($0) }
+            guard let best = next, mayOffer(best, of: queues.values[index], now: now) else { break }
             let offer = Offer(model: model, job: best.key)
             guard broker.offer(offer) else { break }
-            lines.values[index].remove(best)
-            lines.values[index].offered.insert(best.key)
+            queues.values[index].remove(best)
+            queues.values[index].offered.insert(best.key)
             loads.offer(best.key, of: best.client)
             if best.isSuspect { suspect = Suspect(offer: offer) }
         }
         return mustRead
     }
 
-    /// Whether the best candidate of a line need not wait; what is worse does not pass it.
-    private func mayOffer(_ best: Candidate, of line: Line, now: Availability.Instant) -> Bool {
+    /// Whether the best candidate of a queue need not wait; what is worse does not pass it.
+    private func mayOffer(_ best: Candidate, of queue: ModelQueue, now: Availability.Instant) -> Bool {
         // A suspect waits until nothing else of its model runs, and nothing passes it meanwhile.
-        if best.isSuspect, line.running + line.remoteRunning > 0 || !line.offered.isEmpty { return false }
+        if best.isSuspect, queue.running + queue.remoteRunning > 0 || !queue.offered.isEmpty { return false }
         // One of a client whose running jobs are limited is not offered ahead: it would take up the client's place, which a
         // free slot of another model may have.
-        if let client = best.client, loads.limits[client] != nil { return line.offered.count < line.free(now: now) }
+        if let client = best.client, loads.limits[client] != nil { return queue.offered.count < queue.free(now: now) }
         return true
     }
 
@@ -150,8 +150,8 @@ struct Lines {
     /// Begins to read all windows that run low; ``endReading(_:_:)`` follows for each.
     mutating func beginReading() -> [Reading] {
         var readings: [Reading] = []
-        for model in lines.keys {
-            for (owners, limit) in lines[model]?.beginReading() ?? [] {
+        for model in queues.keys {
+            for (owners, limit) in queues[model]?.beginReading() ?? [] {
                 readings.append(Reading(model: model, owners: owners, limit: limit, round: round))
             }
         }
@@ -162,7 +162,7 @@ struct Lines {
     mutating func endReading(_ reading: Reading, _ candidates: [Candidate]?) {
         guard reading.round == round else { return }
         let isAll = (candidates?.count ?? 0) < reading.limit
-        lines[reading.model]?.fill(reading.owners, candidates, isAll: isAll)
+        queues[reading.model]?.fill(reading.owners, candidates, isAll: isAll)
     }
 
     // MARK: Model servers
@@ -171,10 +171,10 @@ struct Lines {
     mutating func look(now: Availability.Instant) -> (asking: [String], next: Availability.Instant?) {
         var asking: [String] = []
         var next: Availability.Instant?
-        for (model, line) in lines where line.isServed {
-            let hasDue = line.mayHaveDue
-            if lines[model]?.server.beginAsking(hasDue: hasDue, now: now) == true { asking.append(model) }
-            guard let look = lines[model]?.server.nextLook(hasDue: hasDue, now: now) else { continue }
+        for (model, queue) in queues where queue.isServed {
+            let hasDue = queue.mayHaveDue
+            if queues[model]?.server.beginAsking(hasDue: hasDue, now: now) == true { asking.append(model) }
+            guard let look = queues[model]?.server.nextLook(hasDue: hasDue, now: now) else { continue }
             next = min(next ?? look, look)
         }
         return (asking, next)

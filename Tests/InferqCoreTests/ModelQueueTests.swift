@@ -6,7 +6,7 @@ import Testing
 @testable import InferqStore
 
 /// The windows against the whole list of due jobs, over random steps.
-struct LineTests {
+struct ModelQueueTests {
     private static let limited = ["x", "y"]
 
     /// What a store would tell.
@@ -24,8 +24,8 @@ struct LineTests {
     func theBestOfTheWindowsIsTheBestOfAll(_ seed: UInt64, _ lanes: [String]) {
         var random = SplitMix64(seed: seed)
         var all: Set<Candidate> = []
-        var line = Line(lanes: lanes)
-        line.concurrency = 1
+        var queue = ModelQueue(lanes: lanes)
+        queue.concurrency = 1
         var number: Int64 = 0
         var passed: Set<String> = []
 
@@ -34,71 +34,71 @@ struct LineTests {
             let client = ["x", "y", "z", nil].randomElement(using: &random) ?? nil
             let new = candidate(number, priority: .random(in: -2...2, using: &random), client: client)
             all.insert(new)
-            line.insert(new)
+            queue.insert(new)
         }
 
         for _ in 0..<900 { arrive() }
         for _ in 0..<2000 {
             passed = Set(lanes.filter { _ in Bool.random(using: &random) })
-            if line.mustRead {
-                for (owners, limit) in line.beginReading() {
+            if queue.mustRead {
+                for (owners, limit) in queue.beginReading() {
                     let read = read(all, owners, limit)
                     for _ in 0..<Int.random(in: 0...5, using: &random) { arrive() }
-                    line.fill(owners, read, isAll: read.count < limit)
+                    queue.fill(owners, read, isAll: read.count < limit)
                 }
             } else if Int.random(in: 0..<5, using: &random) < 2 {
                 arrive()
             } else {
-                let best = line.best(skippingSuspects: false, now: .now) { passed.contains($0) }
+                let best = queue.best(skippingSuspects: false, now: .now) { passed.contains($0) }
                 #expect(best == all.filter { !passed.contains($0.client ?? "") }.min())
                 guard let best else { continue }
-                line.remove(best)
+                queue.remove(best)
                 all.remove(best)
             }
         }
     }
 
-    private func reading(_ line: inout Line) -> DueOwners? { line.beginReading().first?.owners }
+    private func reading(_ queue: inout ModelQueue) -> DueOwners? { queue.beginReading().first?.owners }
 
     @Test
     func aReadThatFailedIsRepeated() throws {
-        var line = Line()
-        line.concurrency = 1
-        let owners = try #require(reading(&line))
-        #expect(!line.mustRead)
-        line.fill(owners, nil, isAll: true)
-        #expect(line.mustRead)
+        var queue = ModelQueue()
+        queue.concurrency = 1
+        let owners = try #require(reading(&queue))
+        #expect(!queue.mustRead)
+        queue.fill(owners, nil, isAll: true)
+        #expect(queue.mustRead)
     }
 
     @Test
     func moreArrivalsThanAreKeptWhileReadingAreReadAgain() throws {
-        var line = Line()
-        line.concurrency = 1
-        let owners = try #require(reading(&line))
-        for number in 0...Int64(4 * Scheduler.windowLimit) { line.insert(candidate(number)) }
-        line.fill(owners, [], isAll: true)
-        #expect(line.mustRead)
+        var queue = ModelQueue()
+        queue.concurrency = 1
+        let owners = try #require(reading(&queue))
+        for number in 0...Int64(4 * Scheduler.windowLimit) { queue.insert(candidate(number)) }
+        queue.fill(owners, [], isAll: true)
+        #expect(queue.mustRead)
     }
 
     @Test
     func whatIsOfferedIsNotOfferedAgain() throws {
-        var line = Line()
-        line.concurrency = 1
-        line.offered = [JobKey(value: 1)]
-        line.fill(try #require(reading(&line)), [candidate(1), candidate(2)], isAll: true)
-        line.insert(candidate(1))
-        #expect(line.best(skippingSuspects: false, now: .now) == candidate(2))
+        var queue = ModelQueue()
+        queue.concurrency = 1
+        queue.offered = [JobKey(value: 1)]
+        queue.fill(try #require(reading(&queue)), [candidate(1), candidate(2)], isAll: true)
+        queue.insert(candidate(1))
+        #expect(queue.best(skippingSuspects: false, now: .now) == candidate(2))
     }
 
     @Test
     func aClientsFirstJobThatComesDuringAReadIsInItsLaneAlone() throws {
-        var line = Line(lanes: ["x"])
-        line.concurrency = 1
-        let owners = line.beginReading().map(\.owners)
+        var queue = ModelQueue(lanes: ["x"])
+        queue.concurrency = 1
+        let owners = queue.beginReading().map(\.owners)
         #expect(owners == [.everybody(but: ["x"]), .client("x")])
         // The store did not know the client yet when it was asked to leave it out.
-        for owner in owners { line.fill(owner, [candidate(1, client: "x")], isAll: true) }
-        line.remove(candidate(1, client: "x"))
-        #expect(line.best(skippingSuspects: false, now: .now) == nil)
+        for owner in owners { queue.fill(owner, [candidate(1, client: "x")], isAll: true) }
+        queue.remove(candidate(1, client: "x"))
+        #expect(queue.best(skippingSuspects: false, now: .now) == nil)
     }
 }

@@ -1,5 +1,5 @@
 /// Lets a lone event through at once, and has a flood of them read in few large steps instead of many small ones.
-package struct Pace: Sendable {
+package struct Throttle: Sendable {
     private let wheel: TimerWheel
     private let bell = Bell()
     private var begin = ContinuousClock.now
@@ -10,7 +10,7 @@ package struct Pace: Sendable {
     }
 
     /// Called after each step: waits for a moment if there were many lately.
-    package mutating func keep() async {
+    package mutating func wait() async {
         let now = ContinuousClock.now
         if now - begin > .milliseconds(100) { (begin, reads) = (now, 0) }
         reads += 1
