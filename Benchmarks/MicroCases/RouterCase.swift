@@ -45,7 +45,7 @@ extension Case {
         _ measure: @Sendable (Work) async throws -> Void
     ) async throws {
         let responder = GatewayResponder(gateway: gateway, logger: running.logger)
-        let connection = Connection(channel: NIOAsyncTestingChannel(), isLocal: false)
+        let connection = Connection(channel: NIOAsyncTestingChannel(), origin: .network(address: "127.0.0.1"))
         try await measure { times in
             for _ in 0..<times {
                 let response = try await responder.response(to: request, connection, isRefused: false)
