@@ -62,6 +62,7 @@ def test_the_commands_that_it_prints_work(tmp_path):
         url = demo.wait_for(r"export INFERQ_URL=(\S+)\n")[1]
         submit = demo.wait_for(r"inferq submit demo '(.+)' --watch\n")[1]
         process = int(demo.wait_for(r"\n  kill -9 (\d+)\n")[1])
+        demo.wait_for("listening at ")
         ended = inferq("submit", "demo", submit, "--watch", INFERQ_URL=url)
         assert ended.returncode == 0 and ended.stdout.decode().startswith(TEXT)
         demo.wait_for(r"demo  RUNNING    attempt 1 started")

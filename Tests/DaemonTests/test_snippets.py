@@ -16,8 +16,10 @@ import unpacked
 from browser import CHROMIUM, Browser
 from commands import TerminalCommand
 from gateway import BINARY, environment
+from streamserver import said
 from test_calls_sdk import Llama
 from test_commands import inferq
+from test_responses import whole
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("examples/*/README.md"))]
@@ -248,6 +250,41 @@ def test_files_and_batches_go_through_the_snippets_of_the_sdk(site, tmp_path):
     ran = python(text.replace("time.sleep(10)", "time.sleep(0.2)"))
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout.strip().splitlines()[-1])["response"]["status_code"] == 200
+
+
+def test_a_response_in_the_background_is_followed_by_the_snippet_of_the_sdk(make_gateway, model_server):
+    gateway = make_gateway({"llama": {"url": model_server.url(""), "dialect": "openai"}})
+    model_server.route("/v1/responses").answer_with(said(*whole("Once upon", " a time")))
+    text = "".join(part for part in blocks("docs/openai.md", "python") if "responses." in part)
+    ran = python(text.replace(HERE, gateway.url))
+    assert ran.returncode == 0, ran.stderr
+    first, story = ran.stdout.split("\n", 1)
+    assert re.fullmatch(r"resp_[0-9a-f]{32} queued", first) and story == "Once upon a time"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)")
+def test_the_reader_of_streams_for_browsers_reads_to_the_end(demo, tmp_path_factory):
+    snippet = block("docs/streams.md", "js", "EventSource")
+    begin = """
+        window.said = "";
+        const show = text => { window.said = text; };
+        const job = await (await fetch("/v1/async/inference?model=demo", {method: "POST", body: "{}"})).json();
+        const eventID = job.event_id;
+    """
+    with Browser(tmp_path_factory.mktemp("chromium")) as browser, browser.tab(f"{demo}/livez") as tab:
+        tab.evaluate(f"(async () => {{ {begin} {snippet} }})()")
+        tab.wait("said.endsWith('written to its end. ')", 30)
+        assert tab.evaluate("said").startswith("The box stands in a hut")
+
+
+def test_the_snippet_of_the_reference_client_gets_its_layers(make_gateway, model_server):
+    pytest.importorskip("geostudio", reason="no geostudio (make .build/venv/ready)")
+    gateway = make_gateway({"floods": {"url": model_server.url("/floods")}})
+    layer = {"uri": "http://127.0.0.1/flood.png", "display_name": "flood"}
+    model_server.route("/floods").answer_with(answers.ok(json.dumps({"predicted_layers": [layer]}).encode()))
+    ran = python(block("docs/reference-clients.md", "python", "geostudio"), BASE_GATEWAY_API_URL=gateway.url)
+    assert ran.returncode == 0, ran.stderr
+    assert "flood.png" in ran.stdout.splitlines()[-1], ran.stdout
 
 
 def test_the_reader_of_streams_reads_to_the_end(demo):
