@@ -18,6 +18,8 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # From Debian's short names to those of SPDX.
 SPDX = {"Apache-2.0-Swift-exception": "Apache-2.0 WITH Swift-exception", "Expat": "MIT", "Unicode": "Unicode-3.0"}
+# Of the micro-benchmarks (INFERQ_MICRO in Package.swift), which no release holds.
+BENCHMARKS = {"benchmark", "hdrhistogram-swift", "package-jemalloc", "swift-numerics", "texttable"}
 LIBRARIES = {
     "libhiredis0.14": ("hiredis", "BSD-3-Clause"), "libsqlite3-0": ("sqlite3", "blessing"),
     "libsystemd0": ("systemd", "LGPL-2.1-or-later"),
@@ -38,6 +40,8 @@ def swift_packages():
     known = licenses()
     resolved = json.loads((ROOT / "Package.resolved").read_text())
     for pin in sorted(resolved["pins"], key=lambda pin: pin["identity"]):
+        if pin["identity"] in BENCHMARKS:
+            continue
         version = pin["state"].get("version")
         if version is None:
             sys.exit(f"sbom: {pin['identity']} has no version in Package.resolved; run swift package resolve")
