@@ -346,3 +346,34 @@ def test_troubleshooting_quotes_sentences_that_the_program_says():
     for part in quoted:
         words = re.sub(r"\b[N2345]\b", "", part).strip()
         assert words in code or words.lower() in code, part
+
+
+# Keys
+
+
+def test_the_commands_about_keys_do_what_they_say(tmp_path):
+    (tmp_path / "keys.d").mkdir()
+    (tmp_path / "inferq.toml").write_text(
+        f'[access]\nmode = "keys"\nkeys = "{tmp_path}/keys.d"\n[models.ocr]\nurl = "http://127.0.0.1:1/"\n')
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/inferq").symlink_to(os.path.abspath(BINARY))
+
+    def shell(script):
+        ran = subprocess.run(
+            ["bash", "-ec", script], capture_output=True, text=True, timeout=60, cwd=tmp_path,
+            env=environment(INFERQ_CONFIG=str(tmp_path / "inferq.toml"), PATH=f"{tmp_path}/bin:{os.environ['PATH']}"))
+        assert ran.returncode == 0, (script, ran.stderr)
+        return ran.stdout
+
+    for page in ("docs/operations.md", "docs/security.md"):
+        add, *rest = block(page, "sh", "inferq key add erp").splitlines()
+        assert shell(add).startswith("infq_")
+        number = re.search(r"\b[0-9a-f]{8}\b", shell("inferq key list --json"))[0]
+        # What needs the host of the example is tried elsewhere.
+        script = "\n".join(line for line in rest if not line.startswith("curl"))
+        # The key that was found is the one that was made last.
+        script = re.sub(r"(inferq key rotate erp --overlap 7d)", r"\1 >found.txt", script)
+        said = shell(script.replace("9f3c21aa", number))
+        assert "whose" not in script or "erp" in said.splitlines()[-1], said
+        for file in (tmp_path / "keys.d").iterdir():
+            file.unlink()
