@@ -7,8 +7,8 @@ ROUNDS ?= 3
 MINUTES ?= 60
 BUILD_PACKAGES := libhiredis-dev libsqlite3-dev libsystemd-dev
 RUN_PACKAGES := $(BUILD_PACKAGES) curl python3 $(if $(filter ocr,$(EXAMPLE)),tesseract-ocr)
-TEST_PACKAGES := $(BUILD_PACKAGES) chromium curl e2fsprogs fish gcc iproute2 openssl python3 python3-venv redis-server \
-	strace tesseract-ocr util-linux zsh
+TEST_PACKAGES := $(BUILD_PACKAGES) chromium curl e2fsprogs gcc iproute2 openssl python3 python3-venv redis-server strace \
+	tesseract-ocr util-linux
 BENCH_PACKAGES := $(BUILD_PACKAGES) gcc python3 strace wrk
 DEB_PACKAGES := $(BUILD_PACKAGES) debhelper dpkg-dev lintian man-db
 # With the Swift runtime linked in, as in the package: 29 MiB resident when idle in place of 40 (docs/performance.md).
