@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from browser import Browser
 from gateway import Gateway
 from modelserver import ModelServer, Route
 
@@ -96,6 +97,13 @@ def gateway(request, _shared_server, tmp_path_factory):
     finally:
         _shared_server.let_go()
         _close(each)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """One for the tests of a file, each of which opens tabs of its own."""
+    with Browser(tmp_path_factory.mktemp("chromium")) as each:
+        yield each
 
 
 @pytest.fixture

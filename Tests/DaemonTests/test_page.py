@@ -9,19 +9,13 @@ import re
 import pytest
 
 import answers
-from browser import CHROMIUM, Browser
+from browser import CHROMIUM
 from contract import problem
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)")
 
 # Where screenshots go, to be looked at; none are taken without it.
 PICTURES = os.environ.get("PAGE_PICTURES")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with Browser(tmp_path_factory.mktemp("chromium")) as each:
-        yield each
 
 
 @pytest.fixture

@@ -2,19 +2,12 @@
 
 import pytest
 
-from browser import Browser
 from test_batches import CHAT, Site, line, lines, spoken
 from test_page import needs_chromium, picture
 from waiting import until
 
 pytestmark = needs_chromium
 TEXT = "document.getElementById('batches').textContent"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with Browser(tmp_path_factory.mktemp("chromium")) as each:
-        yield each
 
 
 @pytest.fixture

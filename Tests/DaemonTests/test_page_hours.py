@@ -3,18 +3,11 @@
 import pytest
 
 import answers
-from browser import Browser
 from streamserver import Feed
 from test_page import has_status, needs_chromium, picture, row
 
 pytestmark = needs_chromium
 HOURS = "document.getElementById('hours')"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with Browser(tmp_path_factory.mktemp("chromium")) as each:
-        yield each
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import pytest
 
 import answers
 import wire
-from browser import Browser
 from gateway import JSON_TYPE
 from test_page import has_status, needs_chromium, picture
 
@@ -16,12 +15,6 @@ PATH = "/v1/chat/completions"
 DONE = b"data: [DONE]\n\n"
 SHOWN = "document.getElementById('output')?.textContent"
 TITLE = "document.getElementById('output-title')?.textContent"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with Browser(tmp_path_factory.mktemp("chromium")) as each:
-        yield each
 
 
 @pytest.fixture

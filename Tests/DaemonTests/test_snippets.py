@@ -1,5 +1,6 @@
 """The README and the documents: their commands, snippets and files do what they show."""
 
+import configparser
 import json
 import os
 import pathlib
@@ -13,7 +14,7 @@ import pytest
 import answers
 import promtool
 import unpacked
-from browser import CHROMIUM, Browser
+from browser import CHROMIUM
 from commands import TerminalCommand
 from gateway import BINARY, environment
 from streamserver import said
@@ -98,9 +99,9 @@ def test_openais_client_prints_the_stream(demo):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)")
-def test_a_browser_listens(demo, tmp_path_factory):
+def test_a_browser_listens(demo, browser):
     snippet = block("README.md", "js", "EventSource")
-    with Browser(tmp_path_factory.mktemp("chromium")) as browser, browser.tab(f"{demo}/livez") as tab:
+    with browser.tab(f"{demo}/livez") as tab:
         tab.evaluate(f"window.said = []; console.log = text => said.push(text); (async () => {{ {snippet} }})()")
         tab.wait("said.at(-1) === 'COMPLETED'", 30)
         assert tab.evaluate("said")[:2] == ["PENDING", "RUNNING"]
@@ -179,20 +180,39 @@ def test_proxies_take_their_configurations(tmp_path):
     nginx, caddy = unpacked.program("nginx", "usr/sbin/nginx"), unpacked.program("caddy", "usr/bin/caddy")
     if not nginx or not caddy:
         pytest.skip("no nginx or Caddy, and no packages of them")
-    for page in ("docs/recipes.md", "docs/calls.md"):
-        server = f"listen 127.0.0.1:18484;\n{block(page, 'nginx', 'proxy_pass')}"
-        file = tmp_path / "nginx.conf"
-        places = "".join(f"{name}_temp_path {tmp_path}/{name};\n"
-                         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-        file.write_text(f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{ access_log off;\n{places}server {{ {server} }} }}\n")
-        ran = subprocess.run([nginx, "-t", "-c", file, "-e", tmp_path / "log"], capture_output=True, timeout=30)
-        assert ran.returncode == 0, ran.stderr
+    location = block("docs/recipes.md", "nginx", "proxy_pass")
+    assert block("docs/calls.md", "nginx", "proxy_pass") == location, "said twice, and the same"
+    file = tmp_path / "nginx.conf"
+    places = "".join(f"{name}_temp_path {tmp_path}/{name};\n"
+                     for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    server = f"server {{ listen 127.0.0.1:18484;\n{location} }}"
+    file.write_text(f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{ access_log off;\n{places}{server} }}\n")
+    ran = subprocess.run([nginx, "-t", "-c", file, "-e", tmp_path / "log"], capture_output=True, timeout=30)
+    assert ran.returncode == 0, ran.stderr
     (tmp_path / "Caddyfile").write_text(block("docs/recipes.md", "caddy", "reverse_proxy"))
     ran = subprocess.run(
         [caddy, "adapt", "--adapter", "caddyfile", "--config", tmp_path / "Caddyfile", "--validate"],
         capture_output=True, timeout=30, env=environment(HOME=str(tmp_path)),
     )
     assert ran.returncode == 0, ran.stderr
+
+
+def test_the_quadlet_has_keys_that_podman_and_systemd_know():
+    """Podman of Debian 12 cannot read one: its sections and keys are those of podman-systemd.unit(5) and systemd.unit(5)."""
+    known = {
+        "Unit": {"Description"}, "Service": {"Restart"}, "Install": {"WantedBy"},
+        "Container": {"Image", "Volume", "Network", "Notify", "StopTimeout", "PodmanArgs"},
+    }
+    unit = configparser.RawConfigParser(strict=False, delimiters="=")
+    unit.optionxform = str
+    unit.read_string(block("docs/recipes.md", "ini", "[Container]"))
+    assert set(unit.sections()) == set(known)
+    for section in unit.sections():
+        assert set(unit[section]) <= known[section], section
+    containerfile = (ROOT / "packaging/Containerfile").read_text()
+    text = block("docs/recipes.md", "ini", "[Container]")
+    for place in re.findall(r"^VOLUME (\S+)$", containerfile, re.M):
+        assert re.search(rf"^Volume=\w+:{place}$", text, re.M), "the store is a volume that podman makes"
 
 
 # Model servers and their clients
@@ -263,7 +283,7 @@ def test_a_response_in_the_background_is_followed_by_the_snippet_of_the_sdk(make
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)")
-def test_the_reader_of_streams_for_browsers_reads_to_the_end(demo, tmp_path_factory):
+def test_the_reader_of_streams_for_browsers_reads_to_the_end(demo, browser):
     snippet = block("docs/streams.md", "js", "EventSource")
     begin = """
         window.said = "";
@@ -271,7 +291,7 @@ def test_the_reader_of_streams_for_browsers_reads_to_the_end(demo, tmp_path_fact
         const job = await (await fetch("/v1/async/inference?model=demo", {method: "POST", body: "{}"})).json();
         const eventID = job.event_id;
     """
-    with Browser(tmp_path_factory.mktemp("chromium")) as browser, browser.tab(f"{demo}/livez") as tab:
+    with browser.tab(f"{demo}/livez") as tab:
         tab.evaluate(f"(async () => {{ {begin} {snippet} }})()")
         tab.wait("said.endsWith('written to its end. ')", 30)
         assert tab.evaluate("said").startswith("The box stands in a hut")

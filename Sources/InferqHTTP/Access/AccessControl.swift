@@ -56,7 +56,6 @@ package final class AccessControl: Sendable {
     /// Whether whoever comes this way may be a stranger: over the network, where keys are needed.
     func mayBeStrange(_ connection: Connection) -> Bool { needsKeys && !connection.isLocal }
     var sessionLength: Duration { rules.current.settings.session }
-    /// By name.
     /// Whoever a batch's lines are submitted for: with what its client may do now; nil: there is no such client any more.
     func batchCaller(_ client: String) -> Caller? {
         guard needsKeys, !ClientName.reserved.contains(client) else {
@@ -65,6 +64,7 @@ package final class AccessControl: Sendable {
         return clients.first { $0.name == client }.map { Caller(client, .submit, $0.limits) }
     }
 
+    /// By name.
     var clients: [Client] { rules.current.ring.clients }
 
     // MARK: One request

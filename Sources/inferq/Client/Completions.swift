@@ -5,7 +5,7 @@ import InferqCore
 enum Completions {
     /// Names of models.
     static let models = CompletionKind.custom { words, _, _ in
-        await ask(words, "/v1/models", ModelPage.self).results.map(\.name)
+        await ask(words, "/v1/models", ModelPage.self)?.results.map(\.name) ?? []
     }
 
     /// Ids of the newest jobs to which the command before can be applied.
@@ -21,7 +21,7 @@ enum Completions {
                 [String]()
             }
         let query = (["limit=\(most)"] + statuses.map { "status=\($0)" }).joined(separator: "&")
-        return await ask(words, "/v1/inference?\(query)", JobPage.self).results.map(\.id)
+        return await ask(words, "/v1/inference?\(query)", JobPage.self)?.results.map(\.id) ?? []
     }
 
     static let statuses = CompletionKind.list(["PENDING", "RUNNING", "COMPLETED", "ERROR", "CANCELLED"])
@@ -31,38 +31,20 @@ enum Completions {
     /// Somebody waits with a hand on the keyboard.
     private static let patience = Duration.seconds(2)
 
-    private protocol Page: Decodable, Sendable {
-        init()
-    }
-
-    private struct ModelPage: Page {
-        struct Model: Decodable, Sendable {
-            var name: String
-        }
-
-        var results: [Model] = []
-    }
-
-    private struct JobPage: Page {
-        struct Job: Decodable, Sendable {
-            var id: String
-        }
-
-        var results: [Job] = []
-    }
-
-    private static func ask<Answer: Page>(_ words: [String], _ path: String, _ type: Answer.Type) async -> Answer {
+    private static func ask<Page: Decodable & Sendable>(
+        _ words: [String], _ path: String, _ type: Page.Type
+    ) async -> Page? {
         do {
             let url = value(of: "--url", in: words)
             let candidates = try GatewayAddress.candidates(flag: url, variable: Environment["INFERQ_URL"])
             let ca = value(of: "--ca", in: words) ?? ""
             let credentials = GatewayClient.Credentials(key: try ClientKey.fromEnvironment(), ca: ca)
             return try await GatewayClient.withClient(of: candidates, credentials, silence: patience) { client in
-                try await client.decoded(Answer.self, client.get(path)).value
+                try await client.decoded(Page.self, client.get(path)).value
             }
         } catch {
             // A word that cannot be completed is typed.
-            return Answer()
+            return nil
         }
     }
 

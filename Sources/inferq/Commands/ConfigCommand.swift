@@ -45,7 +45,12 @@ struct InitConfig: ClientCommand {
 
     func perform() async throws {
         let target = try WholeFile(file, overwrites: force, mode: 0o644, isText: true)
-        let ports = port.isEmpty ? Self.listening() : Array(Set(port)).sorted()
+        var ports = port.isEmpty ? Self.listening() : Array(Set(port)).sorted()
+        if ports.count > Self.mostPorts {
+            let rest = "\(ports.count - Self.mostPorts) more are not; name those that matter with --port"
+            StandardError.write("the first \(Self.mostPorts) ports are asked, \(rest)")
+            ports = Array(ports.prefix(Self.mostPorts))
+        }
         StandardError.write("asking \(ports.count == 1 ? "1 port" : "\(ports.count) ports") of 127.0.0.1")
         let servers = try await Self.servers(at: ports)
         for server in servers { StandardError.write("found \(server.kind.visible(limit: 100)) at \(server.url)") }
@@ -77,7 +82,7 @@ struct InitConfig: ClientCommand {
             ListeningSockets.sockets(in: KernelFile.text("/proc/net/\(name)") ?? "")
         }
         let ports = Set(sockets.map(\.port)).filter { $0 >= 1024 && !foreign.contains($0) }
-        return Array(ports.sorted().prefix(mostPorts))
+        return ports.sorted()
     }
 
     /// In the order of their ports, all asked at a time.

@@ -105,7 +105,7 @@ struct ListJobs: ClientCommand {
 }
 
 /// One page of a list.
-private struct JobPage: Decodable, Sendable {
+struct JobPage: Decodable, Sendable {
     var results: [JobSummary]
     var next: String?
 

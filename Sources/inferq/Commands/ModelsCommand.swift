@@ -70,6 +70,11 @@ struct ModelSummary: Decodable, Sendable {
     }
 }
 
+/// The list of models.
+struct ModelPage: Decodable, Sendable {
+    var results: [ModelSummary]
+}
+
 struct ListModels: ClientCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "List models.")
 
@@ -79,13 +84,9 @@ struct ListModels: ClientCommand {
     @OptionGroup
     var gateway: GatewayOptions
 
-    private struct Page: Decodable, Sendable {
-        var results: [ModelSummary]
-    }
-
     func perform() async throws {
         try await gateway.withGateway { client in
-            let (page, bytes) = try await client.decoded(Page.self, client.get("/v1/models"))
+            let (page, bytes) = try await client.decoded(ModelPage.self, client.get("/v1/models"))
             if json {
                 guard let results = JSONScanner.members(of: bytes, in: bytes.indices).first else { return }
                 for model in JSONScanner.elements(of: bytes, in: results.value) {

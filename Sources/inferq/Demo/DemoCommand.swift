@@ -18,11 +18,12 @@ struct DemoCommand: ClientCommand {
     var once = false
 
     func perform() async throws {
+        // Before there is anything that would stay behind.
+        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
         let folder = try DemoFolder()
         defer { folder.remove() }
         let server = try await DemoModelServer.listening()
         let gateway = try DemoGateway(in: folder, modelServer: server.url)
-        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
         try await withThrowingTaskGroup { group in
             group.addTask {
                 for await _ in signals { return }
