@@ -344,3 +344,5 @@ def test_status_follows_as_json_in_a_pipe_and_wants_a_terminal_else(gateway):
         until(lambda: status.output.count(b"\n") == 2, "two looks")
     assert [json.loads(line)["broker"] for line in status.output.splitlines()] == ["ring"] * 2
     one_sentence(inferq("status", "--watch", "--url", gateway.url), 64, "add --json")
+    nobody = f"http://127.0.0.1:{free_port()}"
+    one_sentence(inferq("status", "--watch", "--json", "--url", nobody), 69, "no gateway answers")

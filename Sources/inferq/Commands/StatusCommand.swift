@@ -66,8 +66,11 @@ struct StatusCommand: ClientCommand {
                 if let problem = try await show(client) { throw problem.exitCode }
                 return
             }
+            // An address at which nothing ever answers is a mistake, not an outage.
+            _ = try await client.bytes(of: client.get("/livez"))
+            var isAway = false
             while true {
-                if json { try await tell(client) } else { await draw(client, on: terminal) }
+                if json { isAway = try await tell(client, wasAway: isAway) } else { await draw(client, on: terminal) }
                 try await Task.sleep(for: Self.pause)
             }
         }
@@ -88,12 +91,16 @@ struct StatusCommand: ClientCommand {
         return problem
     }
 
-    /// As ``show(_:)``, and a gateway that is away is a line on standard error.
-    private func tell(_ client: GatewayClient) async throws {
+    /// As ``show(_:)``, and a gateway that goes away is a line on standard error.
+    ///
+    /// - Returns: Whether it is away.
+    private func tell(_ client: GatewayClient, wasAway: Bool) async throws -> Bool {
         do {
             _ = try await show(client)
+            return false
         } catch let error as ClientError where error.isTemporary {
-            StandardError.write("inferq: \(error.sentence.visible())")
+            if !wasAway { StandardError.write("inferq: \(error.sentence.visible())") }
+            return true
         }
     }
 
