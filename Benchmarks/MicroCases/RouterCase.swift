@@ -16,14 +16,14 @@ extension Case {
     }
 
     /// One that is only for who may: in mode `open`, where everybody may, and with one of a hundred keys.
-    static let routerOpen = Case("router: GET /v1/me, mode open", times: 2_000) { folder, measure in
+    static let routerOpen = Case("router: GET /v1/workers, mode open", times: 2_000) { folder, measure in
         try await RunningQueue.withNewStore(in: folder) { running in
             try await answer(
-                Request(.get, "/v1/me", authority: "127.0.0.1:8484"), by: running.gateway, running, measure)
+                Request(.get, "/v1/workers", authority: "127.0.0.1:8484"), by: running.gateway, running, measure)
         }
     }
 
-    static let routerWithKey = Case("router: GET /v1/me with a key", times: 2_000) { folder, measure in
+    static let routerWithKey = Case("router: GET /v1/workers with a key", times: 2_000) { folder, measure in
         try await RunningQueue.withNewStore(in: folder) { running in
             let keys = (0..<100).map { _ in AccessKey() }
             let clients = keys.enumerated().map { number, key in
@@ -35,7 +35,7 @@ extension Case {
             var access = AccessSettings()
             access.mode = .keys
             let headers: HTTPFields = [.authorization: "Bearer \(keys[50].text)"]
-            let request = Request(.get, "/v1/me", authority: "127.0.0.1:8484", headers: headers)
+            let request = Request(.get, "/v1/workers", authority: "127.0.0.1:8484", headers: headers)
             try await answer(request, by: running.gateway(access, KeyRing(clients)), running, measure)
         }
     }
