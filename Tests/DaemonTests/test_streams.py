@@ -173,7 +173,9 @@ def test_silence_is_broken_by_comment_lines_at_frame_ends_of_events_alone(site):
         feed.finish()
     assert clients[0].whole() == FIRST + b":\n" + DONE
     # Overdue, a comment may come as soon as the torn frame has its end, before what follows it.
-    assert clients[1].whole().replace(b"\n\n:\n", b"\n\n") == feeds[1].body and clients[2].whole() == feeds[2].body
+    torn_body = feeds[1].body
+    assert clients[1].whole() in (torn_body, torn_body.removesuffix(DONE) + b":\n" + DONE)
+    assert clients[2].whole() == feeds[2].body
     for each, feed in zip((frame, torn, lines), feeds):
         assert each.output(each.gateway.ended(each.job())) == feed.body
 
