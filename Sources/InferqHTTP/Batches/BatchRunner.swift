@@ -33,6 +33,8 @@ package struct BatchRunner: Service {
             do {
                 return try await gateway.store.openBatches().map(\.id)
             } catch {
+                // The stop may come before the first read has ended.
+                if Task.isCancelled { break }
                 logger.error("batches could not be read", metadata: ["error": "\(error)"])
                 let bell = Bell()
                 let deadline = gateway.wheel.ring(bell, after: BatchRun.pauseAfterFailure)
