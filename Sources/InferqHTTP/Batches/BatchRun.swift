@@ -44,7 +44,7 @@ struct BatchRun: Sendable {
                 return try await advance(bell)
             } catch StoreError.closed {
                 return
-            } catch where Task.isCancelled {
+            } catch _ where Task.isCancelled {
                 return
             } catch StoreError.damaged(let reason) {
                 // No time mends it. What its lines have answered stays with their jobs.
