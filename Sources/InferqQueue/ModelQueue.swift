@@ -2,7 +2,10 @@ import InferqCore
 import InferqStore
 
 /// One model's place in the scheduler: its slots, what was offered, and windows of the best candidates.
-struct ModelQueue {
+///
+/// It lives in the scheduler's ``ModelQueues`` alone, under that one's lock. A class, since a value of this size is copied
+/// each time that one is looked at in a dictionary.
+final class ModelQueue {
     /// Slots in this process.
     var concurrency = 0
     /// Slots of the workers on other hosts.
@@ -36,7 +39,7 @@ struct ModelQueue {
     }
 
     /// Gives lanes to these clients and no others. All that is known of due jobs is read again.
-    mutating func setLanes(_ clients: some Sequence<String>) {
+    func setLanes(_ clients: some Sequence<String>) {
         common = Window(capacity: Scheduler.windowLimit)
         lanes = Self.lanes(clients)
     }
@@ -50,11 +53,11 @@ struct ModelQueue {
         return summary
     }
 
-    mutating func begin(at place: AttemptPlace) {
+    func begin(at place: AttemptPlace) {
         if place.isLocal { running += 1 } else { remoteRunning += 1 }
     }
 
-    mutating func end(at place: AttemptPlace) {
+    func end(at place: AttemptPlace) {
         if place.isLocal { running -= 1 } else { remoteRunning -= 1 }
     }
 
@@ -131,7 +134,7 @@ struct ModelQueue {
         lanes[client]?.best(skippingSuspects: false)
     }
 
-    mutating func remove(_ candidate: Candidate) {
+    func remove(_ candidate: Candidate) {
         if let client = candidate.client, lanes[client] != nil {
             lanes[client]?.remove(candidate)
         } else {
@@ -139,7 +142,7 @@ struct ModelQueue {
         }
     }
 
-    mutating func insert(_ candidate: Candidate) {
+    func insert(_ candidate: Candidate) {
         guard !offered.contains(candidate.key) else { return }
         if let client = candidate.client, lanes[client] != nil {
             lanes[client]?.insert(candidate)
@@ -149,7 +152,7 @@ struct ModelQueue {
     }
 
     /// Begins to read all windows that run low; ``fill(_:_:isAll:)`` follows for each.
-    mutating func beginReading() -> [(owners: DueOwners, limit: Int)] {
+    func beginReading() -> [(owners: DueOwners, limit: Int)] {
         guard isServed else { return [] }
         var reads: [(DueOwners, Int)] = []
         if common.mustRead {
@@ -165,7 +168,7 @@ struct ModelQueue {
     /// Takes over what was read from the store; nil when reading failed.
     ///
     /// - Parameter isAll: whether the store has no more.
-    mutating func fill(_ owners: DueOwners, _ read: [Candidate]?, isAll: Bool) {
+    func fill(_ owners: DueOwners, _ read: [Candidate]?, isAll: Bool) {
         switch owners {
         case .everybody: common.fill(read?.filter { !hasLane($0) }, isAll: isAll, offered: offered)
         case .client(let client): lanes[client]?.fill(read, isAll: isAll, offered: offered)
@@ -177,7 +180,7 @@ struct ModelQueue {
     }
 
     /// Empties the windows: something may have been missed.
-    mutating func forget() {
+    func forget() {
         common.forget()
         for client in lanes.keys { lanes[client]?.forget() }
     }

@@ -117,18 +117,18 @@ struct ModelQueues {
     ///
     /// - Returns: whether one of its windows is running low, and the store must be read.
     mutating func pump(_ model: String, to broker: any Broker) -> Bool {
-        guard let index = queues.index(forKey: model), queues.values[index].isServed else { return false }
+        guard let queue = queues[model], queue.isServed else { return false }
         let now = ContinuousClock.now
         var mustRead = false
-        while queues.values[index].offered.count < queues.values[index].room(now: now) {
+        while queue.offered.count < queue.room(now: now) {
             if suspect?.offer.model == model { break }
-            if queues.values[index].mustRead { mustRead = true }
-            let next = queues.values[index].best(skippingSuspects: suspect != nil, now: now) { loads.isFull($0) }
-            guard let best = next, mayOffer(best, of: queues.values[index], now: now) else { break }
+            if queue.mustRead { mustRead = true }
+            let next = queue.best(skippingSuspects: suspect != nil, now: now) { loads.isFull($0) }
+            guard let best = next, mayOffer(best, of: queue, now: now) else { break }
             let offer = Offer(model: model, job: best.key)
             guard broker.offer(offer) else { break }
-            queues.values[index].remove(best)
-            queues.values[index].offered.insert(best.key)
+            queue.remove(best)
+            queue.offered.insert(best.key)
             loads.offer(best.key, of: best.client)
             if best.isSuspect { suspect = Suspect(offer: offer) }
         }

@@ -95,9 +95,10 @@ package final class Scheduler: Service {
     /// Jobs of a model have become due. Called after the commit that made them so.
     func becameDue(_ candidates: [Candidate], of model: String) {
         let isAway = state.withLock { state in
-            for candidate in candidates { state.queues[model]?.insert(candidate) }
+            guard let queue = state.queues[model] else { return false }
+            for candidate in candidates { queue.insert(candidate) }
             pump(model, &state)
-            return state.queues[model]?.server.isAway == true
+            return queue.server.isAway
         }
         if isAway { looks.ring(.event) }
     }
@@ -265,13 +266,12 @@ package final class Scheduler: Service {
         _ model: String, _ change: (inout Availability, Availability.Instant) -> (Value, Availability.Transition?)
     ) -> Value? {
         let (value, transition) = state.withLock { state -> (Value?, Availability.Transition?) in
-            guard let index = state.queues.index(forKey: model) else { return (nil, nil) }
+            guard let queue = state.queues[model] else { return (nil, nil) }
             let now = ContinuousClock.now
-            let before = state.queues.values[index].server.gate(now: now)
-            let (value, transition) = change(&state.queues.values[index].server, now)
-            let gate = state.queues.values[index].server.gate(now: now)
-            guard gate != before else { return (value, transition) }
-            if before == .open, state.queues.values[index].remoteSlots == 0 {
+            let before = queue.server.gate(now: now)
+            let (value, transition) = change(&queue.server, now)
+            guard queue.server.gate(now: now) != before else { return (value, transition) }
+            if before == .open, queue.remoteSlots == 0 {
                 // What comes back goes to its place before what was offered after it.
                 state.withdrawAll(of: model, from: broker)
             }

@@ -24,7 +24,7 @@ struct ModelQueueTests {
     func theBestOfTheWindowsIsTheBestOfAll(_ seed: UInt64, _ lanes: [String]) {
         var random = SplitMix64(seed: seed)
         var all: Set<Candidate> = []
-        var queue = ModelQueue(lanes: lanes)
+        let queue = ModelQueue(lanes: lanes)
         queue.concurrency = 1
         var number: Int64 = 0
         var passed: Set<String> = []
@@ -58,13 +58,13 @@ struct ModelQueueTests {
         }
     }
 
-    private func reading(_ queue: inout ModelQueue) -> DueOwners? { queue.beginReading().first?.owners }
+    private func reading(_ queue: ModelQueue) -> DueOwners? { queue.beginReading().first?.owners }
 
     @Test
     func aReadThatFailedIsRepeated() throws {
-        var queue = ModelQueue()
+        let queue = ModelQueue()
         queue.concurrency = 1
-        let owners = try #require(reading(&queue))
+        let owners = try #require(reading(queue))
         #expect(!queue.mustRead)
         queue.fill(owners, nil, isAll: true)
         #expect(queue.mustRead)
@@ -72,9 +72,9 @@ struct ModelQueueTests {
 
     @Test
     func moreArrivalsThanAreKeptWhileReadingAreReadAgain() throws {
-        var queue = ModelQueue()
+        let queue = ModelQueue()
         queue.concurrency = 1
-        let owners = try #require(reading(&queue))
+        let owners = try #require(reading(queue))
         for number in 0...Int64(4 * Scheduler.windowLimit) { queue.insert(candidate(number)) }
         queue.fill(owners, [], isAll: true)
         #expect(queue.mustRead)
@@ -82,17 +82,17 @@ struct ModelQueueTests {
 
     @Test
     func whatIsOfferedIsNotOfferedAgain() throws {
-        var queue = ModelQueue()
+        let queue = ModelQueue()
         queue.concurrency = 1
         queue.offered = [JobKey(value: 1)]
-        queue.fill(try #require(reading(&queue)), [candidate(1), candidate(2)], isAll: true)
+        queue.fill(try #require(reading(queue)), [candidate(1), candidate(2)], isAll: true)
         queue.insert(candidate(1))
         #expect(queue.best(skippingSuspects: false, now: .now) == candidate(2))
     }
 
     @Test
     func aClientsFirstJobThatComesDuringAReadIsInItsLaneAlone() throws {
-        var queue = ModelQueue(lanes: ["x"])
+        let queue = ModelQueue(lanes: ["x"])
         queue.concurrency = 1
         let owners = queue.beginReading().map(\.owners)
         #expect(owners == [.everybody(but: ["x"]), .client("x")])
