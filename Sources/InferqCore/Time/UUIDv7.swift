@@ -63,28 +63,38 @@ package struct UUIDv7: Sendable, Hashable {
         JobKey(value: Int64(bitPattern: ((high >> 16) << 12) | (high & 0xFFF)))
     }
 
+    /// Bytes of the canonical form.
+    private static let textSize = 36
+
     /// Appends the 36 bytes of the canonical lower-case form.
     package func append(to bytes: inout [UInt8]) {
-        append(high >> 32, 8, to: &bytes)
-        bytes.append(UInt8(ascii: "-"))
-        append(high >> 16, 4, to: &bytes)
-        bytes.append(UInt8(ascii: "-"))
-        append(high, 4, to: &bytes)
-        bytes.append(UInt8(ascii: "-"))
-        append(low >> 48, 4, to: &bytes)
-        bytes.append(UInt8(ascii: "-"))
-        append(low, 12, to: &bytes)
-    }
-
-    /// The lowest `count` hexadecimal digits of `value`.
-    private func append(_ value: UInt64, _ count: Int, to bytes: inout [UInt8]) {
-        for index in (0..<UInt64(count)).reversed() {
-            bytes.append(Self.digit(UInt8(truncatingIfNeeded: value >> (4 * index)) & 15))
+        withUnsafeTemporaryAllocation(byteCount: Self.textSize, alignment: 8) { text in
+            func put(_ digits: UInt64, at position: Int) {
+                text.storeBytes(of: digits.bigEndian, toByteOffset: position, as: UInt64.self)
+            }
+            let (middle, later) = (Self.digits(high), Self.digits(low >> 32))
+            // Eight digits at a time; those that come too far to the left are written over by what follows.
+            put(Self.digits(high >> 32), at: 0)
+            put(middle, at: 9)
+            put(middle << 32, at: 14)
+            put(later, at: 19)
+            put(later << 32, at: 24)
+            put(Self.digits(low), at: 28)
+            for position in [8, 13, 18, 23] { text[position] = UInt8(ascii: "-") }
+            bytes.append(contentsOf: text)
         }
     }
 
-    private static func digit(_ value: UInt8) -> UInt8 {
-        value < 10 ? 48 + value : 87 + value
+    /// The eight hexadecimal digits of the lower half of a word, the first one in the highest byte.
+    private static func digits(_ value: UInt64) -> UInt64 {
+        // Each step moves the upper half of every piece away from its lower half, until each byte has one digit.
+        var digits = value & 0xFFFF_FFFF
+        digits = (digits | digits << 16) & 0x0000_FFFF_0000_FFFF
+        digits = (digits | digits << 8) & 0x00FF_00FF_00FF_00FF
+        digits = (digits | digits << 4) & 0x0F0F_0F0F_0F0F_0F0F
+        // 1 in each byte of ten or more: those are letters, which lie 39 behind the numerals.
+        let letters = ((digits &+ 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101
+        return digits &+ 0x3030_3030_3030_3030 &+ letters &* 39
     }
 }
 
