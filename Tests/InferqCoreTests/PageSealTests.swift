@@ -16,15 +16,17 @@ struct PageSealTests {
         folder = try TemporaryFolder()
     }
 
+    static let sizes = [512, 1024, 2048, 4096, 8192, 65_536]
+
     private func seal(_ page: [UInt8], at offset: Int64 = 4096) -> UInt64 {
-        page.withUnsafeBytes { $0.baseAddress.map { PageSeal.seal($0, at: offset) } ?? 0 }
+        page.withUnsafeBytes { $0.baseAddress.map { PageSeal.seal($0, page.count, at: offset) } ?? 0 }
     }
 
-    @Test
-    func everyFlippedBitChangesTheSeal() {
-        var page = (0..<4096).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+    @Test(arguments: sizes)
+    func everyFlippedBitChangesTheSeal(of count: Int) {
+        var page = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31) }
         let whole = seal(page)
-        for position in 0..<4088 {
+        for position in 0..<count - 8 {
             page[position] ^= 1 << UInt8(position % 8)
             #expect(seal(page) != whole)
             page[position] ^= 1 << UInt8(position % 8)
@@ -38,18 +40,37 @@ struct PageSealTests {
         #expect(seal(page, at: 4096) != seal(page, at: 8192))
     }
 
-    @Test
-    func everyPageOfAStoreIsSealed() async throws {
-        try await withStore(in: folder) { store in
-            for number in 0..<50 { try await store.insert(.sample(Int64(number))) }
-        }
+    @Test(arguments: sizes)
+    func everyPageOfAStoreIsSealed(_ size: Int) async throws {
+        var settings = StoreSettings.sample(folder.store)
+        settings.pageSize = size
+        let store = try JobStore(settings, models: [Job.sample().model], bootID: "boot") { Issue.record("\($0)") }
+        for number in 0..<50 { try await store.insert(.sample(Int64(number))) }
+        await store.close()
         let bytes = try #require(FileManager.default.contents(atPath: folder.store))
         #expect(bytes[20] == 16)
-        #expect(bytes.count > 20 * 4096)
-        for start in stride(from: 0, to: bytes.count, by: 4096) {
-            let page = [UInt8](bytes[start..<start + 4096])
-            let found = page.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: 4088, as: UInt64.self) }
+        #expect(Int(bytes[16]) << 8 + Int(bytes[17]) == (size == 65_536 ? 1 : size))
+        #expect(bytes.count > 20 * size)
+        for start in stride(from: 0, to: bytes.count, by: size) {
+            let page = [UInt8](bytes[start..<start + size])
+            let found = page.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: size - 8, as: UInt64.self) }
             #expect(found == seal(page, at: Int64(start)))
+        }
+    }
+
+    /// A store that another version has made keeps the size of its pages, whatever the settings say now.
+    @Test
+    func aStoreWithPagesOfAnotherSizeGoesOn() async throws {
+        var settings = StoreSettings.sample(folder.store)
+        let models = [Job.sample().model]
+        for size in [4096, 1024] {
+            settings.pageSize = size
+            let store = try JobStore(settings, models: models, bootID: "boot") { Issue.record("\($0)") }
+            for number in 0..<20 { try await store.insert(.sample(Int64(size + number))) }
+            #expect(try await store.pool.read { try Int.fetchOne($0, sql: "PRAGMA page_size") } == 4096)
+            let copy = try await store.copy()
+            #expect(copy.figures.databaseBytes.isMultiple(of: 4096))
+            await store.close()
         }
     }
 
@@ -107,7 +128,7 @@ struct PageSealTests {
         }
         var bytes = try #require(FileManager.default.contents(atPath: folder.store))
         // The last such run: in a page that holds nothing but this text.
-        let place = try #require(bytes.range(of: Data(text.utf8.prefix(3000)), options: .backwards)).lowerBound
+        let place = try #require(bytes.range(of: Data(text.utf8.prefix(1500)), options: .backwards)).lowerBound
         bytes[place + 100] ^= 1
         try bytes.write(to: URL(fileURLWithPath: folder.store))
         try await withStore(in: folder) { store in

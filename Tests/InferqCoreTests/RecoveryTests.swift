@@ -126,13 +126,32 @@ struct RecoveryTests {
     @Test
     func anEventIDIsNeverUsedTwice() async throws {
         let last = try await withStore(in: folder) { store in
-            let last = try await store.insert(.sample()).lastEvent
-            try await store.pool.write { try $0.execute(sql: "DELETE FROM job; DELETE FROM event") }
+            let job = try await store.insert(.sample())
+            try await store.pool.write { try SQL.deleteJob($0, job, at: Moment.at(Job.submitted).certain) }
+            #expect(try await store.newestEvent() == job.lastEvent)
+            return job.lastEvent
+        }
+        try await withStore(in: folder) { store in
+            #expect(try await store.newestEvent() == last)
+            let next = try await store.insert(.sample(1)).lastEvent
+            #expect(next == last + 1)
+        }
+    }
+
+    @Test
+    func anEventIDIsNeverUsedTwiceAfterAnAnswerThatWasRemoved() async throws {
+        let last = try await withStore(in: folder) { store in
+            let job = try await store.insert(.sample())
+            let lease = try #require(try await store.claim(job)).lease
+            _ = try await store.append(Piece(number: 1, start: 0, bytes: [1], head: nil), to: job.key, lease) { _ in }
+            let last = try await store.newestEvent()
+            #expect(last == job.lastEvent + 2)
+            try await store.pool.write { try SQL.deleteJob($0, job, at: Moment.at(Job.submitted).certain) }
             return last
         }
         try await withStore(in: folder) { store in
-            let next = try await store.insert(.sample()).lastEvent
-            #expect(next > last)
+            let next = try await store.insert(.sample(1)).lastEvent
+            #expect(next == last + 1)
         }
     }
 

@@ -116,6 +116,38 @@ struct StoreUpgradeTests {
         #expect(try count("PRAGMA user_version") == Int(Schema.version))
     }
 
+    // MARK: Schema 6, in which SQLite gave the numbers of events
+
+    @Test
+    func theNumbersOfEventsGoOnAfterThoseOfSQLite() async throws {
+        try await leaveStore(3)
+        try await StoreOpening.open(.sample(folder.store)).write { db in
+            let version = try Int.fetchOne(db, sql: "PRAGMA schema_version") ?? 0
+            try db.execute(
+                sql: """
+                    PRAGMA writable_schema = ON;
+                    UPDATE sqlite_schema SET sql = replace(sql, 'PRIMARY KEY,', 'PRIMARY KEY AUTOINCREMENT,')
+                        WHERE name = 'event';
+                    PRAGMA schema_version = \(version + 1);
+                    PRAGMA writable_schema = RESET;
+                    INSERT INTO event SELECT 1000, job, kind, status, at, elapsed, attempt, run_at, NULL, NULL, NULL
+                        FROM event WHERE id = 1;
+                    DELETE FROM event WHERE id = 1000;
+                    PRAGMA user_version = 6;
+                    """)
+        }
+        #expect(try count("SELECT seq FROM sqlite_sequence WHERE name = 'event'") == 1000)
+        try await withStore(in: folder) { store in
+            #expect(store.recovery.upgrade == StoreUpgrade(schema: 6, copy: folder.store + ".schema6"))
+            #expect(try await store.newestEvent() == 1000)
+            let next = try await store.insert(.sample(9)).lastEvent
+            #expect(next == 1001)
+            #expect(try await store.pool.read { try String.fetchOne($0, sql: "PRAGMA integrity_check") } == "ok")
+        }
+        #expect(try count("SELECT count(*) FROM sqlite_sequence WHERE name = 'event'") == 0)
+        #expect(try count("SELECT count(*) FROM sqlite_schema WHERE sql LIKE '%event (%AUTOINCREMENT%'") == 0)
+    }
+
     // MARK: Schema 4, which knew no files and no batches
 
     private static let removeFiles = """

@@ -53,7 +53,7 @@ package struct JobEvent: Sendable, Equatable, Identifiable {
         }
     }
 
-    /// From the store's one AUTOINCREMENT sequence: grows with every event of every job, and is never given twice.
+    /// From the store's one sequence: grows with every event of every job, and is never given twice.
     package let id: Int64
     package let job: JobKey
     /// As people are shown it.

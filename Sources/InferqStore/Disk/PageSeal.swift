@@ -25,15 +25,19 @@ enum PageSeal {
     /// Bytes set aside at the end of a page: twice what a seal takes, for eight is how SQLite's own cksumvfs knows its files,
     /// and a `sqlite3` with that extension would call each of these pages damaged.
     static let room = 16
-    private static let pageSize = 4096
-    /// Where in a page its seal lies: in the last eight bytes. It counts all before it.
-    private static let place = pageSize - MemoryLayout<UInt64>.size
+    /// Bytes of the seal: the last ones of a page. It counts all before them.
+    private static let size = MemoryLayout<UInt64>.size
+    /// What a page may have: "Database Header Format" (https://www.sqlite.org/fileformat2.html, section 1.3.2).
+    private static let pageSizes = 512...65_536
 
     /// The layer's own part of an open file.
-    private struct Part {
+    fileprivate struct Part {
         /// The methods of the layer below.
         var below: UnsafePointer<sqlite3_io_methods>
-        var isSealed: Bool
+        /// The log of a database: never sealed.
+        let isLog: Bool
+        /// Bytes of a page; 0: the file is not sealed.
+        var pageSize = 0
     }
 
     /// Puts the layer below every database that this process opens from now on.
@@ -69,13 +73,15 @@ enum PageSeal {
     ///
     /// - Returns: false when that could not be written.
     static func patch(_ descriptor: CInt, at position: Int, _ bytes: [UInt8]) -> Bool {
-        withUnsafeTemporaryAllocation(byteCount: pageSize, alignment: 8) { page in
-            guard let base = page.baseAddress, pread(descriptor, base, pageSize, 0) == pageSize else { return false }
-            for (index, byte) in bytes.enumerated() { page[position + index] = byte }
-            if page[20] == UInt8(room) {
-                base.storeBytes(of: seal(base, at: 0), toByteOffset: place, as: UInt64.self)
+        withUnsafeTemporaryAllocation(byteCount: pageSizes.upperBound, alignment: 8) { page in
+            guard let base = page.baseAddress, pread(descriptor, base, headerSize, 0) == headerSize else {
+                return false
             }
-            return pwrite(descriptor, base, pageSize, 0) == pageSize
+            let count = pageSize(of: base)
+            guard pageSizes.contains(count), pread(descriptor, base, count, 0) == count else { return false }
+            for (index, byte) in bytes.enumerated() { page[position + index] = byte }
+            if page[20] == UInt8(room) { write(sealOf: base, count, at: 0) }
+            return pwrite(descriptor, base, count, 0) == count
         }
     }
 
@@ -93,7 +99,6 @@ enum PageSeal {
         (UnsafeMutableRawPointer(file) + partOffset).assumingMemoryBound(to: Part.self)
     }
 
-    /// - Parameter isLog: never sealed. No write of a log looks like one of a first page, so it stays so.
     private static func watch(_ file: UnsafeMutablePointer<sqlite3_file>, isLog: Bool) {
         guard let original = file.pointee.pMethods else { return }
         let address = UInt(bitPattern: original)
@@ -103,19 +108,29 @@ enum PageSeal {
             tables[address] = made
             return made
         }
-        part(file).initialize(to: Part(below: original, isSealed: false))
-        part(file).pointee.isSealed = !isLog && hasRoom(file)
+        part(file).initialize(to: Part(below: original, isLog: isLog))
+        if !isLog { part(file).pointee.pageSize = sealedPageSize(file) }
         file.pointee.pMethods = UnsafePointer(bitPattern: table)
     }
 
-    /// Whether the file's header says that there is room for seals.
-    private static func hasRoom(_ file: UnsafeMutablePointer<sqlite3_file>) -> Bool {
-        withUnsafeTemporaryAllocation(byteCount: 100, alignment: 8) { header in
+    /// Bytes of a database's header.
+    private static let headerSize = 100
+
+    /// Bytes of a page, if the file's header says that there is room for seals; else 0.
+    private static func sealedPageSize(_ file: UnsafeMutablePointer<sqlite3_file>) -> Int {
+        withUnsafeTemporaryAllocation(byteCount: headerSize, alignment: 8) { header in
             guard let base = header.baseAddress,
-                part(file).pointee.below.pointee.xRead?(file, base, 100, 0) == SQLITE_OK
-            else { return false }
-            return header[20] == UInt8(room)
+                part(file).pointee.below.pointee.xRead?(file, base, Int32(headerSize), 0) == SQLITE_OK,
+                header[20] == UInt8(room)
+            else { return 0 }
+            return pageSize(of: base)
         }
+    }
+
+    /// Bytes of a page, as the first one says: 1 stands for 65,536.
+    private static func pageSize(of page: UnsafeRawPointer) -> Int {
+        let number = Int(UInt16(bigEndian: page.loadUnaligned(fromByteOffset: 16, as: UInt16.self)))
+        return number == 1 ? pageSizes.upperBound : number
     }
 
     private static func makeTable(_ original: sqlite3_io_methods) -> UnsafeMutablePointer<sqlite3_io_methods> {
@@ -131,72 +146,64 @@ enum PageSeal {
             guard code != ResultCode.SQLITE_IOERR_CORRUPTFS.rawValue else {
                 return ResultCode.SQLITE_IOERR_READ.rawValue
             }
-            guard code == SQLITE_OK, part.pointee.isSealed, PageSeal.isPage(count, offset) else { return code }
-            return PageSeal.isIntact(bytes, at: offset) ? SQLITE_OK : ResultCode.SQLITE_IOERR_DATA.rawValue
+            guard code == SQLITE_OK, part.pointee.isPage(count, offset) else { return code }
+            return PageSeal.isIntact(bytes, Int(count), at: offset)
+                ? SQLITE_OK : ResultCode.SQLITE_IOERR_DATA.rawValue
         }
         table.pointee.xWrite = { file, bytes, count, offset in
             guard let file, let bytes else { return ResultCode.SQLITE_IOERR_WRITE.rawValue }
-            guard PageSeal.isPage(count, offset) else {
-                return PageSeal.part(file).pointee.below.pointee.xWrite?(file, bytes, count, offset)
+            let part = PageSeal.part(file)
+            if offset == 0, !part.pointee.isLog, PageSeal.pageSizes.contains(Int(count)) {
+                let code = PageSeal.begin(file, firstPage: bytes)
+                guard code == SQLITE_OK else { return code }
+            }
+            guard part.pointee.isPage(count, offset) else {
+                return part.pointee.below.pointee.xWrite?(file, bytes, count, offset)
                     ?? ResultCode.SQLITE_IOERR_WRITE.rawValue
             }
-            return PageSeal.write(bytes, file, at: offset)
+            return PageSeal.writeSealed(bytes, Int(count), file, at: offset)
         }
         return table
     }
 
-    private static func isPage(_ count: Int32, _ offset: Int64) -> Bool {
-        count == pageSize && offset.isMultiple(of: Int64(pageSize))
-    }
-
-    private static func write(
-        _ bytes: UnsafeRawPointer,
-        _ file: UnsafeMutablePointer<sqlite3_file>,
-        at offset: Int64
-    ) -> Int32 {
+    /// The first page is about to be written: it says whether there is room for seals.
+    private static func begin(_ file: UnsafeMutablePointer<sqlite3_file>, firstPage: UnsafeRawPointer) -> Int32 {
         let part = part(file)
-        if offset == 0 {
-            let hasRoom = bytes.load(fromByteOffset: 20, as: UInt8.self) == UInt8(room)
-            if hasRoom, !part.pointee.isSealed {
-                // A new database, whose first page comes after others have been written.
-                let code = sealAll(file)
-                guard code == SQLITE_OK else { return code }
-            }
-            part.pointee.isSealed = hasRoom
-        }
-        guard part.pointee.isSealed else {
-            return part.pointee.below.pointee.xWrite?(file, bytes, Int32(pageSize), offset)
-                ?? ResultCode.SQLITE_IOERR_WRITE.rawValue
-        }
-        return writeSealed(bytes, file, at: offset)
+        let hasRoom = firstPage.load(fromByteOffset: 20, as: UInt8.self) == UInt8(room)
+        let isNew = part.pointee.pageSize == 0
+        part.pointee.pageSize = hasRoom ? pageSize(of: firstPage) : 0
+        // A new database, whose first page comes after others have been written.
+        return hasRoom && isNew ? sealAll(file) : SQLITE_OK
     }
 
     private static func writeSealed(
         _ bytes: UnsafeRawPointer,
+        _ count: Int,
         _ file: UnsafeMutablePointer<sqlite3_file>,
         at offset: Int64
     ) -> Int32 {
-        withUnsafeTemporaryAllocation(byteCount: pageSize, alignment: 8) { copy in
+        withUnsafeTemporaryAllocation(byteCount: count, alignment: 8) { copy in
             guard let base = copy.baseAddress else { return SQLITE_NOMEM }
-            base.copyMemory(from: bytes, byteCount: pageSize)
-            base.storeBytes(of: seal(base, at: offset), toByteOffset: place, as: UInt64.self)
-            return part(file).pointee.below.pointee.xWrite?(file, base, Int32(pageSize), offset)
+            base.copyMemory(from: bytes, byteCount: count)
+            write(sealOf: base, count, at: offset)
+            return part(file).pointee.below.pointee.xWrite?(file, base, Int32(count), offset)
                 ?? ResultCode.SQLITE_IOERR_WRITE.rawValue
         }
     }
 
     private static func sealAll(_ file: UnsafeMutablePointer<sqlite3_file>) -> Int32 {
-        withUnsafeTemporaryAllocation(byteCount: pageSize, alignment: 8) { page in
+        let count = part(file).pointee.pageSize
+        return withUnsafeTemporaryAllocation(byteCount: count, alignment: 8) { page in
             let methods = part(file).pointee.below.pointee
             var size: Int64 = 0
             guard let base = page.baseAddress, methods.xFileSize?(file, &size) == SQLITE_OK else {
                 return ResultCode.SQLITE_IOERR_FSTAT.rawValue
             }
-            for offset in stride(from: Int64(pageSize), to: size, by: pageSize) {
-                guard methods.xRead?(file, base, Int32(pageSize), offset) == SQLITE_OK else {
+            for offset in stride(from: Int64(count), to: size, by: count) {
+                guard methods.xRead?(file, base, Int32(count), offset) == SQLITE_OK else {
                     return ResultCode.SQLITE_IOERR_READ.rawValue
                 }
-                let code = writeSealed(base, file, at: offset)
+                let code = writeSealed(base, count, file, at: offset)
                 guard code == SQLITE_OK else { return code }
             }
             return SQLITE_OK
@@ -205,22 +212,28 @@ enum PageSeal {
 
     // MARK: The seal
 
-    private static func isIntact(_ page: UnsafeRawPointer, at offset: Int64) -> Bool {
-        let found = page.loadUnaligned(fromByteOffset: place, as: UInt64.self)
-        if found == seal(page, at: offset) { return true }
+    private static func write(sealOf page: UnsafeMutableRawPointer, _ count: Int, at offset: Int64) {
+        page.storeBytes(of: seal(page, count, at: offset), toByteOffset: count - size, as: UInt64.self)
+    }
+
+    private static func isIntact(_ page: UnsafeRawPointer, _ count: Int, at offset: Int64) -> Bool {
+        let found = page.loadUnaligned(fromByteOffset: count - size, as: UInt64.self)
+        if found == seal(page, count, at: offset) { return true }
         // A page that the file has grown by and that nobody has written yet; SQLite knows it as empty.
         return found == 0
-            && (0..<pageSize / 8).allSatisfy { page.loadUnaligned(fromByteOffset: 8 * $0, as: UInt64.self) == 0 }
+            && (0..<count / 8).allSatisfy { page.loadUnaligned(fromByteOffset: 8 * $0, as: UInt64.self) == 0 }
     }
 
     /// Four interleaved hashes of the page's words and its place. Each step is a bijection of the word and of the hash
     /// before it, so whatever is confined to one hash, every single flipped bit among it, changes the seal for certain.
-    static func seal(_ page: UnsafeRawPointer, at offset: Int64) -> UInt64 {
+    ///
+    /// - Parameter count: bytes of the page, a power of two of 512 or more.
+    static func seal(_ page: UnsafeRawPointer, _ count: Int, at offset: Int64) -> UInt64 {
         let prime: UInt64 = 0x9E37_79B9_7F4A_7C15
         var (a, b, c, d) = (UInt64(bitPattern: offset) | 1, prime, ~prime, UInt64(7))
         var position = 0
-        // 511 words: 127 rounds of four, and three.
-        while position < 127 * 32 {
+        // All words but the seal: rounds of four, and the three that stand before it.
+        while position < count - 32 {
             a = (a ^ page.loadUnaligned(fromByteOffset: position, as: UInt64.self)) &* prime
             b = (b ^ page.loadUnaligned(fromByteOffset: position + 8, as: UInt64.self)) &* prime
             c = (c ^ page.loadUnaligned(fromByteOffset: position + 16, as: UInt64.self)) &* prime
@@ -235,5 +248,12 @@ enum PageSeal {
         b = (b ^ page.loadUnaligned(fromByteOffset: position + 8, as: UInt64.self)) &* prime
         c = (c ^ page.loadUnaligned(fromByteOffset: position + 16, as: UInt64.self)) &* prime
         return (((a &* prime) ^ b) &* prime ^ c) &* prime ^ d
+    }
+}
+
+extension PageSeal.Part {
+    /// Whether a read or a write is one of a whole sealed page.
+    fileprivate func isPage(_ count: Int32, _ offset: Int64) -> Bool {
+        pageSize == count && pageSize > 0 && offset.isMultiple(of: Int64(pageSize))
     }
 }

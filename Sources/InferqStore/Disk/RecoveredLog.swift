@@ -13,8 +13,9 @@ import GRDB
 enum RecoveredLog {
     /// "WAL Header" and "WAL Frame" (https://www.sqlite.org/fileformat2.html, section 4.1).
     private static let headerSize = 32
-    private static let frameSize = 24 + 4096
-    private static let framesAtOnce = 64
+    private static let frameHeaderSize = 24
+    /// Bytes that are read and written in one go, about.
+    private static let chunk = 256 << 10
 
     /// Writes the frames of a log over themselves and syncs them: whatever a power cut leaves, before or after, is the
     /// same bytes. Before SQLite opens the store.
@@ -29,6 +30,10 @@ enum RecoveredLog {
         defer { close(descriptor) }
         var header = [UInt8](repeating: 0, count: headerSize)
         guard try read(descriptor, &header, at: 0) == headerSize else { return }
+        let frameSize = frameHeaderSize + header[8..<12].reduce(0) { $0 << 8 | Int($1) }
+        // Whatever else a damaged header says, SQLite takes no log for it.
+        guard (512...65_536).contains(frameSize - frameHeaderSize) else { return }
+        let framesAtOnce = max(1, chunk / frameSize)
         var position = headerSize
         var frames = [UInt8](repeating: 0, count: framesAtOnce * frameSize)
         try write(descriptor, header[...], at: 0)
@@ -51,6 +56,7 @@ enum RecoveredLog {
     /// - Throws: `DatabaseError`, but for a full disk: then the log stays as it is, which is durable by now.
     static func copy(_ pool: DatabasePool, _ disk: DiskGuard) throws -> Int {
         try pool.writeWithoutTransaction { db in
+            let frameSize = frameHeaderSize + (try Int.fetchOne(db, sql: "PRAGMA page_size") ?? 0)
             func checkpoint() throws -> Int {
                 guard let row = try Row.fetchOne(db, sql: "PRAGMA wal_checkpoint(PASSIVE)") else { return 0 }
                 let (frames, copied): (Int, Int) = (row[1], row[2])

@@ -71,7 +71,7 @@ enum StoreOpening {
     /// Opens the file, after a look at its first bytes: GRDB would turn another program's database into a WAL one.
     static func open(_ settings: StoreSettings) throws -> DatabasePool {
         PageSeal.install
-        try inspect(settings.path)
+        try inspect(settings)
         try RecoveredLog.writeAnew(settings.path)
         let pool = try DatabasePool(path: settings.path, configuration: configuration(settings))
         // GRDB sets NORMAL on the writer of a pool after `prepareDatabase` has run, so FULL is set here and read back.
@@ -110,13 +110,14 @@ enum StoreOpening {
     ///
     /// A new store appears under its name only when it is complete, so an empty or cut file is damage and not a
     /// half-made store: nothing is ever made anew in its place.
-    private static func inspect(_ path: String) throws {
+    private static func inspect(_ settings: StoreSettings) throws {
+        let path = settings.path
         let manager = FileManager.default
         guard manager.fileExists(atPath: path) else {
             guard !manager.fileExists(atPath: path + "-wal") else {
                 throw StoreError.corrupt(path: path, reason: "its -wal file is there, the file itself is not")
             }
-            return try create(path)
+            return try create(settings)
         }
         try checkHeader(path)
         guard manager.isWritableFile(atPath: path) else {
@@ -169,7 +170,8 @@ enum StoreOpening {
         Int32(bitPattern: header[offset..<offset + 4].reduce(0) { $0 << 8 | UInt32($1) })
     }
 
-    private static func create(_ path: String) throws {
+    private static func create(_ settings: StoreSettings) throws {
+        let path = settings.path
         let draft = path + ".new"
         for suffix in ["", "-journal"] where FileManager.default.fileExists(atPath: draft + suffix) {
             try FileManager.default.removeItem(atPath: draft + suffix)
@@ -180,7 +182,7 @@ enum StoreOpening {
             let queue = try DatabaseQueue(path: draft, configuration: configuration)
             try queue.writeWithoutTransaction { db in
                 // All take effect on an empty database only, and the last one writes its first page.
-                try db.execute(sql: "PRAGMA page_size = 4096")
+                try db.execute(sql: "PRAGMA page_size = \(settings.pageSize)")
                 try PageSeal.reserve(db)
                 try db.execute(sql: "PRAGMA auto_vacuum = INCREMENTAL")
                 try db.execute(sql: "PRAGMA application_id = \(Schema.applicationID)")
@@ -234,6 +236,7 @@ extension StoreOpening {
         path: String,
         models: [String],
         names: StoredNames,
+        numbers: EventNumbers,
         blobs: Blobs,
         disk: DiskGuard,
         bootID: String,
@@ -242,7 +245,7 @@ extension StoreOpening {
     ) throws -> Start {
         func attempt() throws -> Start? {
             try pool.writeWithoutTransaction { db in
-                try beginOnce(db, models, names, blobs, bootID, remoteAttempts, source)
+                try beginOnce(db, models, names, numbers, blobs, bootID, remoteAttempts, source)
             }
         }
         let start: Start?
@@ -259,6 +262,7 @@ extension StoreOpening {
         _ db: Database,
         _ models: [String],
         _ names: StoredNames,
+        _ numbers: EventNumbers,
         _ blobs: Blobs,
         _ bootID: String,
         _ policy: RemoteAttemptPolicy,
@@ -269,6 +273,7 @@ extension StoreOpening {
             for model in models { try SQL.insertModel(db, model) }
             for model in try SQL.models(db) { names.models.add(model.name, id: model.id) }
             for client in try SQL.clients(db) { names.clients.add(client.name, id: client.id) }
+            numbers.begin(after: try SQL.lastEventNumber(db))
             let epoch = try number(db, "epoch") + 1
             try SQL.setMeta(db, "epoch", Data(String(epoch).utf8))
             let isCrash = try SQL.meta(db, "boot_id").map { $0 == Data(bootID.utf8) } ?? false
@@ -281,7 +286,7 @@ extension StoreOpening {
             if instance == nil { try SQL.setMeta(db, "instance", Data(ownID.text.utf8)) }
             let remote = try SQL.remoteAttempts(db, names)
             let recovered = try recover(
-                db, names, isCrash: isCrash, remote: remote, policy, now: clock.now
+                db, names, numbers, isCrash: isCrash, remote: remote, policy, now: clock.now
             )
             try SQL.deleteOldLeads(db)
             start = Start(
@@ -337,6 +342,7 @@ extension StoreOpening {
     private static func recover(
         _ db: Database,
         _ names: StoredNames,
+        _ numbers: EventNumbers,
         isCrash: Bool,
         remote: [RemoteAttempt],
         _ policy: RemoteAttemptPolicy,
@@ -347,7 +353,7 @@ extension StoreOpening {
             for attempt in remote {
                 var job = attempt.job
                 let drafts = try job.interrupt(attempt.lease, reason: reason, now: now)
-                _ = try SQL.write(db, &job, from: attempt.job, drafts, at: now)
+                _ = try SQL.write(db, &job, from: attempt.job, drafts, numbers, at: now)
             }
         }
         let running = try SQL.runningJobs(db).filter { !away.contains($0) }
@@ -362,7 +368,7 @@ extension StoreOpening {
                 wasAlone: suspects.count == 1 && ofSameModel == 1,
                 now: now
             )
-            _ = try SQL.write(db, &job, from: found, drafts, at: now)
+            _ = try SQL.write(db, &job, from: found, drafts, numbers, at: now)
             if job.status.isFinal { poisoned.append(job) }
         }
         let others = policy == .keep ? 0 : remote.count

@@ -59,6 +59,8 @@ package final class GroupCommit: Sendable {
     /// Called once, when nothing can be promised any more.
     private let onFatal: @Sendable (StoreError) -> Void
     private let checkpointBytes: Int
+    /// Bytes of a page of the database.
+    private let pageSize: Int
     let metrics = CommitMetrics()
     /// Bytes that were added to the WAL since the last checkpoint, as far as can be told. Writer only.
     private let walEstimate: Mutex<Int>
@@ -69,7 +71,6 @@ package final class GroupCommit: Sendable {
 
     /// At most so many operations share a transaction, so that the first of them does not wait long for the last.
     private static let largestBatch = 512
-    private static let pageSize = 4096
     /// Bytes of a log that are worth a checkpoint on a full disk: some ten outcomes.
     private static let worthReuse = 1 << 20
 
@@ -80,10 +81,12 @@ package final class GroupCommit: Sendable {
 
     /// - Parameters:
     ///   - checkpointBytes: bytes of WAL after which a checkpoint runs, between two transactions.
+    ///   - pageSize: bytes of a page of the database.
     ///   - walByteCount: bytes of WAL that are in use already.
     init(
         pool: DatabasePool,
         checkpointBytes: Int,
+        pageSize: Int = 4096,
         walByteCount: Int = 0,
         files: StoreFiles? = nil,
         onFull: @escaping @Sendable () -> Bool = { false },
@@ -94,6 +97,7 @@ package final class GroupCommit: Sendable {
         self.onFull = onFull
         self.hasRoom = hasRoom
         self.checkpointBytes = checkpointBytes
+        self.pageSize = pageSize
         walEstimate = Mutex(walByteCount)
         self.files = files
         self.onFatal = onFatal
@@ -115,7 +119,8 @@ package final class GroupCommit: Sendable {
         then: @escaping @Sendable (Value) -> Void = { _ in },
         _ operation: @escaping @Sendable (Database) throws -> Value
     ) async throws -> Value {
-        try await withCheckedThrowingContinuation { continuation in
+        // proof: an operation is either run and then finished, or fails, and leaves the list with that.
+        try await withUnsafeThrowingContinuation { continuation in
             enqueue(
                 Operation(
                     rank: rank,
@@ -183,7 +188,7 @@ package final class GroupCommit: Sendable {
 
     /// Runs all in one transaction. Nil, with nothing changed, when one failed after it had begun to write.
     private func together(_ batch: [Operation], _ db: Database) throws -> Results? {
-        try db.beginTransaction(.immediate)
+        try db.beginWriting()
         var results: Results = []
         results.reserveCapacity(batch.count)
         for operation in batch {
@@ -200,7 +205,7 @@ package final class GroupCommit: Sendable {
                 results.append(.failure(error))
             }
         }
-        try db.commit()
+        try db.endTransaction()
         return results
     }
 
@@ -214,9 +219,9 @@ package final class GroupCommit: Sendable {
                 continue
             }
             do {
-                try db.beginTransaction(.immediate)
+                try db.beginWriting()
                 let done = try operation.run(db)
-                try db.commit()
+                try db.endTransaction()
                 if let trouble = files?.trouble { return abandon([operation] + rest, trouble) }
                 finish([operation], [.success(done)])
             } catch {
@@ -247,7 +252,7 @@ package final class GroupCommit: Sendable {
             }
         }
         // A transaction writes whole pages: a few for the trees' inner nodes, then about one and a half an operation.
-        let written = batch.reduce(8 * Self.pageSize) { $0 + $1.byteCount + 3 * Self.pageSize / 2 }
+        let written = batch.reduce(8 * pageSize) { $0 + $1.byteCount + 3 * pageSize / 2 }
         walEstimate.withLock { $0 += written }
     }
 
@@ -319,7 +324,7 @@ package final class GroupCommit: Sendable {
         guard stat(pool.path, &status) == 0 else { return 0 }
         do {
             let pages = try Int.fetchOne(db, sql: "PRAGMA page_count") ?? 0
-            return max(0, pages * Self.pageSize - Int(status.st_size))
+            return max(0, pages * pageSize - Int(status.st_size))
         } catch {
             // What is wrong with the store, its checkpoint says.
             return 0

@@ -32,7 +32,8 @@ final class GroupRead: Sendable {
 
     /// Runs a short read. Long ones (lists, scans) go to the pool itself, so that they hold nobody up.
     func perform<Value: Sendable>(_ read: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
-        try await withCheckedThrowingContinuation { continuation in
+        // proof: an operation is either run or fails, and leaves the list with that.
+        try await withUnsafeThrowingContinuation { continuation in
             enqueue(
                 Operation(
                     run: { db in
@@ -73,14 +74,14 @@ final class GroupRead: Sendable {
             }
             guard !round.isEmpty else { return }
             do {
-                try db.beginTransaction(.deferred)
+                try db.beginReading()
             } catch {
                 for operation in round { operation.fail(error) }
                 continue
             }
             for operation in round { operation.run(db) }
             do {
-                try db.commit()
+                try db.endTransaction()
             } catch {
                 // Nothing was changed, and every read has its result; the next round begins anew.
                 rollBack(db)

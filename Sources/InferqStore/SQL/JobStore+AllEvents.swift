@@ -27,7 +27,7 @@ package struct EventPage: Sendable {
 extension JobStore {
     /// The newest id that was ever given to an event, 0 if none was.
     package func newestEvent() async throws -> Int64 {
-        try await reads.perform { db in try SQL.newestEvent(db) }
+        try await reads.perform { db in try SQL.lastEventNumber(db) }
     }
 
     /// The events of all jobs after `id`, in order: one bounded step.
@@ -90,11 +90,6 @@ extension JobStore {
 }
 
 extension SQL {
-    fileprivate static func newestEvent(_ db: Database) throws -> Int64 {
-        // Not the largest id in the table: the newest job may have been deleted with its events.
-        try Int64.fetchOne(db.cachedStatement(sql: "SELECT seq FROM sqlite_sequence WHERE name = 'event'")) ?? 0
-    }
-
     /// Events of all jobs after one id, in order, each with its job and the numbers of its model and its client.
     fileprivate static func eventHeads(
         _ db: Database,

@@ -102,7 +102,7 @@ extension JobStore {
                 for each in jobs where !each.leads.isEmpty { ids.stored(each.leads) }
                 for change in changes { tell(change) }
             },
-            { [names] db -> [Change]? in
+            { [names, numbers] db -> [Change]? in
                 guard var found = try SQL.batch(db, batch.key, names), found.state == .inProgress,
                     found.progress == last
                 else { return nil }
@@ -112,7 +112,7 @@ extension JobStore {
                 return try zip(jobs, models).map { each, model in
                     for lead in each.leads { try SQL.insertLead(db, lead) }
                     var job = each.job
-                    let event = try SQL.insertEvent(db, job.key, job.accepted(), at: each.at)
+                    let event = try SQL.insertEvent(db, job.key, job.accepted(), numbers, at: each.at)
                     job.lastEvent = event.id
                     try SQL.insertJob(db, job, model: model, client: client.id)
                     job.input.content = .unread

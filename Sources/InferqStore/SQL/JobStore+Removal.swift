@@ -71,6 +71,7 @@ extension SQL {
     ///
     /// - Returns: how many rows went; fewer than `limit`: all have gone.
     private static func deleteEvents(_ db: Database, of key: JobKey, limit: Int) throws -> Int {
+        try keepEventNumbers(db)
         try db.cachedStatement(
             sql: "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE job = ? ORDER BY id LIMIT ?)"
         ).execute(arguments: [key.value, limit])

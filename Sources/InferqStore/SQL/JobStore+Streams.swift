@@ -27,7 +27,7 @@ extension JobStore {
         return try await commits.perform(
             .stream, byteCount: piece.bytes.count,
             then: { (appended: Appended) in if case .stored(let id) = appended { then(id) } },
-            { db in
+            { [numbers] db in
                 guard let moment = try SQL.moment(db, of: job), moment.runs(under: lease) else { return .attemptOver }
                 let reach = try SQL.newestReach(db, of: job)
                 let end = reach.flatMap { $0.attempt == moment.attempt ? $0.byteCount : nil } ?? 0
@@ -35,7 +35,7 @@ extension JobStore {
                     if piece.start + piece.bytes.count <= end { return .known }
                     return .gap(end: end)
                 }
-                return .stored(try SQL.insertPiece(db, job, attempt: moment.attempt, piece, at: now))
+                return .stored(try SQL.insertPiece(db, job, attempt: moment.attempt, piece, numbers, at: now))
             }
         )
     }

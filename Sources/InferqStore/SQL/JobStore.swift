@@ -50,6 +50,7 @@ package final class JobStore: Sendable {
     let commits: GroupCommit
     let reads: GroupRead
     let names: StoredNames
+    let numbers: EventNumbers
     package let ids: IDGenerator
     package let clock: StoreClock
     /// Held as long as the store is open.
@@ -97,10 +98,10 @@ package final class JobStore: Sendable {
             blobs = try Blobs(folder: StoreOpening.blobFolder(of: settings.path), onFatal: onFatal)
             // Names that this start or one before it has made: of the store, its log and the folder of blobs.
             try StoreOpening.syncFolder(of: settings.path)
-            names = StoredNames()
+            (names, numbers) = (StoredNames(), EventNumbers())
             let start = try StoreOpening.begin(
-                pool, path: settings.path, models: models, names: names, blobs: blobs, disk: disk, bootID: bootID,
-                remoteAttempts: remoteAttempts, source: source
+                pool, path: settings.path, models: models, names: names, numbers: numbers, blobs: blobs, disk: disk,
+                bootID: bootID, remoteAttempts: remoteAttempts, source: source
             )
             var recovery = start.recovery
             recovery.upgrade = upgrade
@@ -110,8 +111,10 @@ package final class JobStore: Sendable {
             clock = start.clock
             ids = IDGenerator(after: start.lastKey, leads: start.leads, tag: instance.tag)
             files = try StoreFiles(path: settings.path, lock: lock, marksLog: settings.synchronous == .full)
+            let pageSize = try pool.read { try Int.fetchOne($0, sql: "PRAGMA page_size") }
             commits = GroupCommit(
-                pool: pool, checkpointBytes: settings.checkpointBytes, walByteCount: walByteCount, files: files,
+                pool: pool, checkpointBytes: settings.checkpointBytes, pageSize: pageSize ?? settings.pageSize,
+                walByteCount: walByteCount, files: files,
                 onFull: disk.giveUpBallast, hasRoom: disk.hasRoom, onFatal: onFatal
             )
         } catch let error as DatabaseError {
@@ -187,7 +190,7 @@ package final class JobStore: Sendable {
                 if let client { names.clients.stored(client) }
                 observer.tell(change)
             },
-            { db in
+            { [numbers] db in
                 for lead in leads { try SQL.insertLead(db, lead) }
                 if let key {
                     if let known = try SQL.jobOf(db, key, client: client?.id) { return .known(known) }
@@ -195,7 +198,7 @@ package final class JobStore: Sendable {
                 }
                 if let client, !client.isStored { try SQL.insertClient(db, client) }
                 var job = job
-                let event = try SQL.insertEvent(db, job.key, job.accepted(), at: now)
+                let event = try SQL.insertEvent(db, job.key, job.accepted(), numbers, at: now)
                 job.lastEvent = event.id
                 try SQL.insertJob(db, job, model: model, client: client?.id)
                 job.input.content = .unread
@@ -241,9 +244,9 @@ package final class JobStore: Sendable {
                 first?(change)
                 observer.tell(change)
             },
-            { [names] db in
+            { [names, numbers] db in
                 let change = try Self.apply(
-                    transition, to: key, id: id, readsInput: readsInput, db, names, now
+                    transition, to: key, id: id, readsInput: readsInput, db, names, numbers, now
                 )
                 if let worker, let change, case .running(let lease) = change.job.state {
                     try SQL.insertRemoteAttempt(db, change.job.key, lease, worker)
@@ -262,10 +265,10 @@ package final class JobStore: Sendable {
         _ transition: @escaping @Sendable (inout Job) throws -> [JobEvent.Draft]
     ) async throws -> [Change] {
         let tell = { @Sendable [observer] (changes: [Change]) in changes.forEach(observer.tell) }
-        return try await commits.perform(rank, then: tell) { [names] db in
+        return try await commits.perform(rank, then: tell) { [names, numbers] db in
             try which(db).compactMap { key in
                 do {
-                    return try Self.apply(transition, to: key, readsInput: false, db, names, now)
+                    return try Self.apply(transition, to: key, readsInput: false, db, names, numbers, now)
                 } catch is IllegalTransition {
                     return nil
                 }
@@ -280,6 +283,7 @@ package final class JobStore: Sendable {
         readsInput: Bool,
         _ db: Database,
         _ names: StoredNames,
+        _ numbers: EventNumbers,
         _ now: Moment
     ) throws -> Change? {
         let found =
@@ -287,7 +291,7 @@ package final class JobStore: Sendable {
         guard var job = found, id == nil || job.id == id else { return nil }
         let before = job
         let drafts = try transition(&job)
-        let events = try SQL.write(db, &job, from: before, drafts, at: now)
+        let events = try SQL.write(db, &job, from: before, drafts, numbers, at: now)
         return Change(job: job, before: before.state, events: events)
     }
 

@@ -142,13 +142,34 @@ extension Database {
         _ sql: SQLText<Column>,
         _ work: (inout PreparedStatement<Column>) throws -> Value
     ) throws -> Value {
-        let statement = try cachedStatement(sql: sql.text)
+        let statement = try sql.statement(self)
         return try withExtendedLifetime(statement) {
             var prepared = PreparedStatement<Column>(statement.sqliteStatement)
             defer { prepared.reset() }
             return try work(&prepared)
         }
     }
+}
+
+// MARK: Transactions
+
+extension Database {
+    private static let begin = SQLText<OnlyColumn>("BEGIN IMMEDIATE")
+    private static let beginReading = SQLText<OnlyColumn>("BEGIN")
+    private static let end = SQLText<OnlyColumn>("COMMIT")
+
+    /// Begins a transaction that will write. GRDB's own way parses the words each time; nobody observes its transactions here.
+    ///
+    /// - Throws: `DatabaseError`.
+    func beginWriting() throws { try with(Self.begin) { try $0.run() } }
+
+    /// As ``beginWriting()``, for one that only reads.
+    func beginReading() throws { try with(Self.beginReading) { try $0.run() } }
+
+    /// Ends the transaction; of one that has written, all is on disk.
+    ///
+    /// - Throws: `DatabaseError`; the transaction may still be open.
+    func endTransaction() throws { try with(Self.end) { try $0.run() } }
 }
 
 // MARK: Values

@@ -13,7 +13,8 @@ extension SQL {
     ///   - before: as it was.
     /// - Returns: the events, with their ids.
     static func write(
-        _ db: Database, _ job: inout Job, from before: Job, _ drafts: [JobEvent.Draft], at now: Moment
+        _ db: Database, _ job: inout Job, from before: Job, _ drafts: [JobEvent.Draft], _ numbers: EventNumbers,
+        at now: Moment
     ) throws -> [JobEvent] {
         var drafts = drafts
         if case .running = before.state, job.state != before.state {
@@ -28,10 +29,10 @@ extension SQL {
         events.reserveCapacity(drafts.count)
         for draft in drafts {
             if let piece = draft.piece {
-                let id = try insertPiece(db, job.key, attempt: draft.attempt, piece, at: now)
+                let id = try insertPiece(db, job.key, attempt: draft.attempt, piece, numbers, at: now)
                 events.append(JobEvent(id: id, job: job.key, at: now.wall, draft: draft))
             } else {
-                let event = try insertEvent(db, job.key, draft, at: now)
+                let event = try insertEvent(db, job.key, draft, numbers, at: now)
                 job.lastEvent = event.id
                 events.append(event)
             }

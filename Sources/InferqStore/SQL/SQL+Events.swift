@@ -15,8 +15,7 @@ private enum MomentColumn: CInt, NamedColumn {
 extension SQL {
     private static let insertion = SQLText<EventColumn>(
         """
-        INSERT INTO event (\(EventColumn.allCases.dropFirst().names)) \
-        VALUES (\(EventColumn.allCases.dropFirst().parameters))
+        INSERT INTO event (\(EventColumn.allCases.names)) VALUES (\(EventColumn.allCases.parameters))
         """
     )
 
@@ -35,10 +34,12 @@ extension SQL {
     )
 
     /// Appends an event and returns it with its id.
-    static func insertEvent(_ db: Database, _ job: JobKey, _ draft: JobEvent.Draft, at now: Moment) throws
-        -> JobEvent
-    {
+    static func insertEvent(
+        _ db: Database, _ job: JobKey, _ draft: JobEvent.Draft, _ numbers: EventNumbers, at now: Moment
+    ) throws -> JobEvent {
+        let id = numbers.next()
         try db.with(insertion) { row in
+            try row.bind(.id, id)
             try row.bind(.job, job)
             try row.bind(.kind, draft.kind.rawValue)
             try row.bind(.status, draft.status.rawValue)
@@ -51,7 +52,7 @@ extension SQL {
             try row.bind(.detail, draft.detail)
             try row.run()
         }
-        return JobEvent(id: db.lastInsertedRowID, job: job, at: now.wall, draft: draft)
+        return JobEvent(id: id, job: job, at: now.wall, draft: draft)
     }
 
     /// The events of a job after `id`, in order: at most `limit`, and no more once the reports among them have

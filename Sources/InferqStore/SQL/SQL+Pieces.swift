@@ -25,10 +25,6 @@ struct StoredPiece: Sendable {
 }
 
 extension SQL {
-    private static let nextID = SQLText<OnlyColumn>(
-        "UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'event' RETURNING seq"
-    )
-
     private static let pieceInsertion = SQLText<PieceColumn>(
         "INSERT INTO piece (\(PieceColumn.allCases.names)) VALUES (\(PieceColumn.allCases.parameters))"
     )
@@ -45,12 +41,9 @@ extension SQL {
     ///
     /// - Returns: its id.
     static func insertPiece(
-        _ db: Database, _ job: JobKey, attempt: Int, _ piece: Piece, at now: Moment
+        _ db: Database, _ job: JobKey, attempt: Int, _ piece: Piece, _ numbers: EventNumbers, at now: Moment
     ) throws -> Int64 {
-        let id = try db.with(nextID) { row in
-            guard try row.step() else { throw StoreError.corrupt(path: "sqlite_sequence", reason: "no row for event") }
-            return try row.int64(.value)
-        }
+        let id = numbers.next()
         try db.with(pieceInsertion) { row in
             try row.bind(.id, id)
             try row.bind(.job, job)

@@ -1,3 +1,6 @@
+import GRDB
+import Synchronization
+
 /// The columns of a table, or of a row that a statement gives, by name.
 ///
 /// A case's raw value is its place in the row, counted from 0, and one less than the number of its parameter: so both
@@ -27,12 +30,50 @@ extension Sequence where Element: NamedColumn {
     var assignments: String { map { "\($0.name) = ?\($0.rawValue + 1)" }.joined(separator: ", ") }
 }
 
-/// A statement, with the columns that its row or its parameters have.
+/// A statement, with the columns that its row or its parameters have. Made once and kept, as a static constant.
 struct SQLText<Column: NamedColumn>: Sendable {
     let text: String
+    private let prepared = PreparedStatements()
 
     init(_ text: String) {
         self.text = text
+    }
+
+    /// As it was prepared for a connection.
+    ///
+    /// - Throws: `DatabaseError`.
+    func statement(_ db: Database) throws -> Statement {
+        try prepared.statement(text, db)
+    }
+}
+
+/// One statement as it was prepared for each of several connections.
+///
+/// GRDB keeps the statements of a connection by their texts, and to hash a text of some hundred bytes takes longer than to bind
+/// a row. The references are weak, so that a connection's statements go when GRDB lets them go.
+private final class PreparedStatements: Sendable {
+    private struct Known: @unchecked Sendable {  // proof: a statement is used on its own connection's queue alone
+        let connection: ObjectIdentifier
+        weak var statement: Statement?
+    }
+
+    private let known = Mutex<[Known]>([])
+
+    func statement(_ text: String, _ db: Database) throws -> Statement {
+        let connection = ObjectIdentifier(db)
+        let found = known.withLock { known -> Known? in
+            for index in known.indices where known[index].connection == connection { return known[index] }
+            return nil
+        }
+        if let statement = found?.statement { return statement }
+        let statement = try db.cachedStatement(sql: text)
+        let made = Known(connection: connection, statement: statement)
+        known.withLock { known in
+            // Those of connections that are closed go along.
+            known.removeAll { $0.connection == connection || $0.statement == nil }
+            known.append(made)
+        }
+        return statement
     }
 }
 

@@ -9,7 +9,7 @@ enum Schema {
 
     /// The n-th one makes a store of schema n one of schema n + 1, in a transaction of ``StoreUpgrade``; ``create(_:)``
     /// makes a new store as they would leave it.
-    static let migrations: [Migration] = [addCalls, addStreams, addClients, addUploads, addBatches]
+    static let migrations: [Migration] = [addCalls, addStreams, addClients, addUploads, addBatches, moveEventNumbers]
     /// Grows with every migration; a store with a larger one was written by a newer program.
     static var version: Int32 { 1 + Int32(migrations.count) }
 
@@ -106,7 +106,7 @@ enum Schema {
                 CREATE INDEX job_output_file ON job (output_file) WHERE output_file IS NOT NULL;
 
                 CREATE TABLE event (
-                    id INTEGER PRIMARY KEY AUTOINCREMENT,
+                    id INTEGER PRIMARY KEY,
                     job INTEGER NOT NULL,
                     kind INTEGER NOT NULL,
                     status INTEGER NOT NULL,
@@ -291,6 +291,25 @@ enum Schema {
                 \(clientIndex)
                 DROP INDEX job_due;
                 \(dueIndex)
+                """
+        )
+    }
+
+    /// Numbers of events: each insert wrote the table that AUTOINCREMENT keeps, a page of each commit.
+    private static func moveEventNumbers(_ db: Database) throws {
+        let version = try Int.fetchOne(db, sql: "PRAGMA schema_version") ?? 0
+        // As in `addCalls`: the rows on disk are the same with and without the word.
+        try db.execute(
+            sql: """
+                INSERT INTO meta (name, value)
+                    SELECT '\(SQL.lastEventNote)', CAST(CAST(seq AS TEXT) AS BLOB)
+                    FROM sqlite_sequence WHERE name = 'event';
+                DELETE FROM sqlite_sequence WHERE name = 'event';
+                PRAGMA writable_schema = ON;
+                UPDATE sqlite_schema SET sql = replace(sql, 'PRIMARY KEY AUTOINCREMENT', 'PRIMARY KEY')
+                    WHERE type = 'table' AND name = 'event';
+                PRAGMA schema_version = \(version + 1);
+                PRAGMA writable_schema = RESET;
                 """
         )
     }

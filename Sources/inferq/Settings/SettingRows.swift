@@ -78,6 +78,8 @@ extension Settings {
 
     private static let storing: [SettingRow<Settings>] = [
         SettingRow("store.path", \.store.path, .text(check: storePath), .restart),
+        SettingRow("store.profile", \.store.profile, .word, .restart),
+        SettingRow("store.page_size", \.store.pageSize, .size(of: pageSizes), .restart),
         SettingRow("store.synchronous", \.store.synchronous, .word, .restart),
         SettingRow("store.retention", \.retention.age, .duration(in: .zero...DurationText.longest)),
         SettingRow("store.max_bytes", \.retention.maxBytes, .size(in: mebibyte...1024 * tebibyte)),
@@ -105,6 +107,8 @@ extension Settings {
         SettingRow("worker.name", \.worker.name, .text(example: "plant-2", check: workerName), .restart)
     ]
 
+    /// Those that the store was measured with.
+    private static let pageSizes = [1024, 2048, 4096, 8192]
     private static let moment: Duration = .milliseconds(10)
     private static let patience: ClosedRange<Duration> = .milliseconds(50) ... .seconds(60)
 

@@ -82,6 +82,22 @@ extension SettingRule where Value == Int {
     }
 }
 
+extension SettingRule where Value == Int {
+    /// One of a few sizes.
+    static func size(of sizes: [Int]) -> Self {
+        let any = size(in: 0 ... .max)
+        let range = sizes.map(any.write).joined(separator: ", ")
+        return Self(range: range, write: any.write) { value, context throws(Refusal) in
+            let bytes = try any.read(
+                value, SettingRule<Int>.Context(example: context.example, credentials: context.credentials))
+            guard sizes.contains(bytes) else {
+                throw Refusal("\(value.plain) is none of the sizes that there are", "choose \(range)")
+            }
+            return bytes
+        }
+    }
+}
+
 extension SettingRule where Value == Duration {
     /// A text with a unit, or a number of seconds.
     static func duration(in bounds: ClosedRange<Duration>) -> Self {

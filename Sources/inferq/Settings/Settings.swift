@@ -30,6 +30,13 @@ struct Settings: Sendable, Equatable {
     /// By name.
     var models: [String: ModelSettings] = [:]
 
+    init(_ profile: StoreSettings.Profile = .standard) {
+        guard profile == .flash else { return }
+        store.profile = .flash
+        store.pageSize = 1024
+        stream.flush = .milliseconds(250)
+    }
+
     /// The models, sorted by name.
     var modelList: [ModelSettings] {
         models.values.sorted { $0.name < $1.name }

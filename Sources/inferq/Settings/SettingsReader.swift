@@ -1,6 +1,7 @@
 import InferqCore
 import InferqHTTP
 import InferqRedis
+import InferqStore
 
 /// Turns the files' tree, the environment and the flags into ``Settings``, as ``Settings/rows`` say.
 struct SettingsReader {
@@ -11,7 +12,9 @@ struct SettingsReader {
     ///   settings that may stand in them.
     func read(environment: [String: String], flags: SettingsFlags, problems: ProblemList) -> Settings {
         let filesAreComplete = problems.all.isEmpty
-        var settings = Settings()
+        // Other defaults follow from it, so it comes before its row, which says what is wrong with it.
+        let isFlash = tree.value(at: ["store", "profile"]) == .text(StoreSettings.Profile.flash.rawValue)
+        var settings = Settings(isFlash ? .flash : .standard)
         var root = TableReader(tree, path: [], problems: problems, credentials: credentials)
         let tables = root.read(Settings.rows, into: &settings)
         if let models = root.table("models", example: "[models.NAME]") {

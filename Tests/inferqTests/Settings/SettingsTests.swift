@@ -139,6 +139,8 @@ struct SettingsTests {
         expected.http.batch.maxLines = 1
         expected.http.batch.maxBytes = 1024
         expected.store.path = "x.db"
+        expected.store.profile = .flash
+        expected.store.pageSize = 8192
         expected.store.synchronous = .normal
         expected.store.minFree = 0
         expected.store.ballast = 0
@@ -229,6 +231,8 @@ struct SettingsTests {
             max_bytes = "1KiB"
             [store]
             path = "x.db"
+            profile = "flash"
+            page_size = "8KiB"
             synchronous = "normal"
             retention = "0s"
             max_bytes = "1MiB"
@@ -299,6 +303,17 @@ struct SettingsTests {
         let settings = try SettingsFolder(["inferq.toml": models]).load()
         let timeouts = settings.models.mapValues(\.timeout)
         #expect(timeouts == ["own": .seconds(300), "llama": .seconds(3600), "short": .seconds(300)])
+    }
+
+    @Test
+    func aProfileChangesDefaultsAndNothingThatIsSet() throws {
+        let flash = try SettingsFolder(["inferq.toml": "[store]\nprofile = \"flash\""]).load()
+        #expect(flash == Settings(.flash))
+        #expect((flash.store.pageSize, flash.stream.flush) == (1024, .milliseconds(250)))
+        let text = "[store]\nprofile = \"flash\"\npage_size = \"4KiB\"\n[stream]\nflush = \"25ms\""
+        let set = try SettingsFolder(["inferq.toml": text]).load()
+        #expect((set.store.pageSize, set.stream.flush) == (4096, .milliseconds(25)))
+        #expect(try SettingsFolder(["inferq.toml": "[store]\nprofile = \"standard\""]).load() == Settings())
     }
 
     @Test(arguments: [
