@@ -25,14 +25,14 @@ class Streamer:
     def set(self, **_):
         """It has no gate: what `System.fresh` asks of a model server means nothing to it."""
 
-    def run(self, gateway=None, clients=1, count=None, frames=1, rate=0, is_in_step=False):
+    def run(self, gateway=None, clients=1, count=None, frames=1, rate=0, is_in_step=False, mount=MOUNT):
         """`count` streams, one after another on each of `clients` connections; what the tool found.
 
         `frames` for each, the first at once and then `rate` a second, or as fast as they are taken. `is_in_step`: those
         of all streams at the same moments. Without a gateway, the clients call the model server directly.
         """
         count = count or clients
-        port, path = (gateway.port, MOUNT + PATH) if gateway else (self.port, PATH)
+        port, path = (gateway.port, mount + PATH) if gateway else (self.port, PATH)
         words = [port, path, clients, count, frames, rate, FRAME, int(is_in_step)]
         self.process.stdin.write(" ".join(map(str, words)) + "\n")
         self.process.stdin.flush()
