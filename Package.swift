@@ -34,6 +34,7 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
+        .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CSystemd", providers: [.apt(["libsystemd-dev"])]),
         .target(name: "CEmbedded", exclude: ["openapi.json", "page.html"]),
         .target(
@@ -48,6 +49,7 @@ let package = Package(
         .target(
             name: "InferqStore",
             dependencies: [
+                "CSQLite",
                 "InferqCore",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),

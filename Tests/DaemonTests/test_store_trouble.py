@@ -181,7 +181,7 @@ def test_a_damaged_body_is_a_500_and_a_word_in_the_log_and_all_else_is_served(fi
     filled.restore()
     store = filled.gateway.folder / "inferq.db"
     data = store.read_bytes()
-    place = data.index(b"y" * 3000)
+    place = data.index(b"y" * 1500)
     store.write_bytes(data[: place + 9] + b"n" + data[place + 10 :])
     assert filled.run("a flipped byte of an input")
     gateway = filled.gateway
@@ -200,7 +200,7 @@ def test_a_damaged_page_is_found_without_a_gateway_too(filled, tmp_path):
     filled.restore()
     store = filled.gateway.folder / "inferq.db"
     data = store.read_bytes()
-    place = data.index(b"y" * 3000)
+    place = data.index(b"y" * 1500)
     store.write_bytes(data[: place + 9] + b"n" + data[place + 10 :])
     filled.gateway.write_config()
     config = ("--config", str(filled.gateway.config_file))

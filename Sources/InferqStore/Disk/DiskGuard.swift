@@ -43,6 +43,14 @@ package final class DiskGuard: Sendable {
         state = Mutex(State(minFree: settings.minFree))
     }
 
+    /// How long the log may become before it is copied into the database, for whom so many bytes would do.
+    ///
+    /// On a full disk the copy makes the database longer, and room for that is half of the reserve: the other half is for what
+    /// is written meanwhile. Without a reserve there is no such room, whatever the length.
+    func affordable(_ byteCount: Int) -> Int {
+        ballast.size > 0 ? min(byteCount, ballast.size / 2) : byteCount
+    }
+
     /// Free bytes below which new jobs are refused.
     package var minFree: Int {
         get { state.withLock { $0.minFree } }

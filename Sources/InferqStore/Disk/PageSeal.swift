@@ -42,6 +42,7 @@ enum PageSeal {
 
     /// Puts the layer below every database that this process opens from now on.
     static let install: Void = {
+        SQLiteProcess.setUp
         guard let below = sqlite3_vfs_find(nil) else { return }
         let layer = UnsafeMutablePointer<sqlite3_vfs>.allocate(capacity: 1)
         layer.initialize(to: below.pointee)

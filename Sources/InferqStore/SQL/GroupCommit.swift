@@ -38,8 +38,6 @@ package final class GroupCommit: Sendable {
 
     private struct Operation: Sendable {
         let rank: Rank
-        /// Bytes that it writes beside the row itself: for the estimate of the WAL's length.
-        let byteCount: Int
         /// Runs the operation; what it returns is called after the commit.
         let run: @Sendable (Database) throws -> @Sendable () -> Void
         let fail: @Sendable (any Error) -> Void
@@ -59,11 +57,10 @@ package final class GroupCommit: Sendable {
     /// Called once, when nothing can be promised any more.
     private let onFatal: @Sendable (StoreError) -> Void
     private let checkpointBytes: Int
-    /// Bytes of a page of the database.
-    private let pageSize: Int
     let metrics = CommitMetrics()
-    /// Bytes that were added to the WAL since the last checkpoint, as far as can be told. Writer only.
-    private let walEstimate: Mutex<Int>
+    /// Bytes that were added to the log since the last checkpoint. Writer only.
+    private let uncopied: Mutex<Int>
+    private let log = LogLength()
     /// The files that are written to; nil where nobody can take them away.
     private let files: StoreFiles?
     /// Whether they have changed since their log was noted. Writer only.
@@ -81,12 +78,10 @@ package final class GroupCommit: Sendable {
 
     /// - Parameters:
     ///   - checkpointBytes: bytes of WAL after which a checkpoint runs, between two transactions.
-    ///   - pageSize: bytes of a page of the database.
     ///   - walByteCount: bytes of WAL that are in use already.
     init(
         pool: DatabasePool,
         checkpointBytes: Int,
-        pageSize: Int = 4096,
         walByteCount: Int = 0,
         files: StoreFiles? = nil,
         onFull: @escaping @Sendable () -> Bool = { false },
@@ -97,8 +92,7 @@ package final class GroupCommit: Sendable {
         self.onFull = onFull
         self.hasRoom = hasRoom
         self.checkpointBytes = checkpointBytes
-        self.pageSize = pageSize
-        walEstimate = Mutex(walByteCount)
+        uncopied = Mutex(walByteCount)
         self.files = files
         self.onFatal = onFatal
     }
@@ -115,7 +109,6 @@ package final class GroupCommit: Sendable {
     /// - Throws: what `operation` throws, whatever becomes of its neighbours, or a ``StoreError``.
     func perform<Value: Sendable>(
         _ rank: Rank,
-        byteCount: Int = 0,
         then: @escaping @Sendable (Value) -> Void = { _ in },
         _ operation: @escaping @Sendable (Database) throws -> Value
     ) async throws -> Value {
@@ -124,7 +117,6 @@ package final class GroupCommit: Sendable {
             enqueue(
                 Operation(
                     rank: rank,
-                    byteCount: byteCount,
                     run: { db in
                         let value = try operation(db)
                         return {
@@ -155,6 +147,7 @@ package final class GroupCommit: Sendable {
     }
 
     private func drain(_ db: Database) {
+        log.watch(db)
         while true {
             let batch = state.withLock { state -> [Operation] in
                 let batch = Array(state.waiting.prefix(Self.largestBatch))
@@ -251,9 +244,7 @@ package final class GroupCommit: Sendable {
             case .failure(let error): operation.fail(StoreError.wrapped(error))
             }
         }
-        // A transaction writes whole pages: a few for the trees' inner nodes, then about one and a half an operation.
-        let written = batch.reduce(8 * pageSize) { $0 + $1.byteCount + 3 * pageSize / 2 }
-        walEstimate.withLock { $0 += written }
+        uncopied.withLock { $0 += log.takeGrowth() }
     }
 
     private func rollBack(_ db: Database) {
@@ -288,8 +279,8 @@ package final class GroupCommit: Sendable {
     /// Runs beside the acknowledging path: after the waiting tasks were told, before the next transaction begins.
     /// On the writer, since this SQLite must not write and checkpoint through two connections at once.
     private func checkpointWhenDue(_ db: Database) {
-        guard walEstimate.withLock({ $0 >= checkpointBytes }) else { return }
-        guard hasRoom(growth(db)) else { return walEstimate.withLock { $0 = checkpointBytes / 2 } }
+        guard uncopied.withLock({ $0 >= checkpointBytes }) else { return }
+        guard hasRoom(growth(db)) else { return uncopied.withLock { $0 = checkpointBytes / 2 } }
         checkpoint(db, .passive)
     }
 
@@ -297,13 +288,13 @@ package final class GroupCommit: Sendable {
         guard !state.withLock({ $0.hasFailed }) else { return }
         do {
             try db.checkpoint(mode)
-            walEstimate.withLock { $0 = 0 }
+            uncopied.withLock { $0 = 0 }
             state.withLock { $0.figures.checkpoints += 1 }
             mustNote.withLock { $0 = true }
             noteLogWhenDue()
         } catch {
             // A full disk or a reader stands in the way; the next transaction brings the next try.
-            walEstimate.withLock { $0 = checkpointBytes / 2 }
+            uncopied.withLock { $0 = checkpointBytes / 2 }
             if let fatal = StoreError.fatal(error) { abandon([], fatal) }
         }
     }
@@ -313,9 +304,9 @@ package final class GroupCommit: Sendable {
     /// - Returns: whether there was enough in it to try again.
     private func reuseLog(_ db: Database) -> Bool {
         // One that stops half way would only take the room that is left.
-        guard walEstimate.withLock({ $0 >= Self.worthReuse }), hasRoom(growth(db)) else { return false }
+        guard uncopied.withLock({ $0 >= Self.worthReuse }), hasRoom(growth(db)) else { return false }
         checkpoint(db, .passive)
-        return walEstimate.withLock { $0 == 0 }
+        return uncopied.withLock { $0 == 0 }
     }
 
     /// Bytes that the file becomes longer by when all of the log is copied into it.
@@ -324,7 +315,7 @@ package final class GroupCommit: Sendable {
         guard stat(pool.path, &status) == 0 else { return 0 }
         do {
             let pages = try Int.fetchOne(db, sql: "PRAGMA page_count") ?? 0
-            return max(0, pages * pageSize - Int(status.st_size))
+            return max(0, pages * log.pageSize - Int(status.st_size))
         } catch {
             // What is wrong with the store, its checkpoint says.
             return 0

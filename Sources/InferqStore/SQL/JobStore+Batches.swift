@@ -23,7 +23,7 @@ extension JobStore {
             id: issue.id, terms: terms, createdAt: now.wall, expiry: Job.Expiry(in: terms.window, from: now))
         let client = names.clients.entry(of: terms.client)
         return try await commits.perform(
-            .submit, byteCount: 1024 + terms.metadata.count,
+            .submit,
             then: { [ids, names] (added: AddedBatch) in
                 guard case .added = added else { return }
                 if !issue.leads.isEmpty { ids.stored(issue.leads) }
@@ -71,7 +71,7 @@ extension JobStore {
         _ batch: UUIDv7, _ transition: @escaping @Sendable (inout Batch, Timestamp) -> Bool
     ) async throws -> Batch? {
         let now = clock.now
-        return try await commits.perform(.change, byteCount: 4096) { [names] db in
+        return try await commits.perform(.change) { [names] db in
             guard var found = try SQL.batch(db, batch.key, names), found.id == batch,
                 transition(&found, now.wall)
             else { return nil }
@@ -94,9 +94,8 @@ extension JobStore {
             }
             return model
         }
-        let byteCount = jobs.reduce(0) { $0 + 512 + $1.job.inlineByteCount }
         let changes = try await commits.perform(
-            .submit, byteCount: byteCount,
+            .submit,
             then: { [ids, tell] (changes: [Change]?) in
                 guard let changes else { return }
                 for each in jobs where !each.leads.isEmpty { ids.stored(each.leads) }
@@ -157,7 +156,7 @@ extension JobStore {
         }
         let now = clock.now
         return try await commits.perform(
-            .change, byteCount: 4096,
+            .change,
             then: { [ids] (ended: Batch?) in
                 guard ended != nil else { return }
                 for each in made.compactMap({ $0 }) where !each.issue.leads.isEmpty { ids.stored(each.issue.leads) }

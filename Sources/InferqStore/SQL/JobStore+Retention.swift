@@ -4,8 +4,6 @@ package import InferqCore
 // The store's part of the retention.
 
 extension JobStore {
-    /// What a step writes beside its rows, for the estimate of the WAL's length: as many pages as it has rows.
-    private static let bytesOfStep = 1 << 20
     /// Time that one step of giving space back takes at most.
     private static let giveBackTime = Duration.milliseconds(2)
 
@@ -21,7 +19,7 @@ extension JobStore {
         let rule = RetentionRule(
             before: settings.age > .zero ? now - settings.age : nil, maxBytes: settings.maxBytes
         )
-        let (step, time) = try await commits.perform(.change, byteCount: Self.bytesOfStep) { db in
+        let (step, time) = try await commits.perform(.change) { db in
             let begin = ContinuousClock.now
             return (try SQL.removeEnded(db, rule, at: now), ContinuousClock.now - begin)
         }
@@ -40,7 +38,7 @@ extension JobStore {
     /// - Returns: how many pages that were, and how much of the writer's time that took.
     package func giveBack(_ outlook: RetentionOutlook) async throws -> (pages: Int, time: Duration) {
         let kept = keptPages(outlook)
-        let (free, time) = try await commits.perform(.change, byteCount: Self.bytesOfStep / 4) { db in
+        let (free, time) = try await commits.perform(.change) { db in
             let begin = ContinuousClock.now
             var free = Int.max
             repeat {

@@ -25,7 +25,7 @@ extension JobStore {
     ) async throws -> Appended {
         let now = clock.now
         return try await commits.perform(
-            .stream, byteCount: piece.bytes.count,
+            .stream,
             then: { (appended: Appended) in if case .stored(let id) = appended { then(id) } },
             { [numbers] db in
                 guard let moment = try SQL.moment(db, of: job), moment.runs(under: lease) else { return .attemptOver }

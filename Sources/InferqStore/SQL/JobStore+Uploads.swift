@@ -47,7 +47,7 @@ extension JobStore {
         let expiry = draft.lifetime.map { now.certain + $0 }
         let client = names.clients.entry(of: draft.client)
         try await commits.perform(
-            .submit, byteCount: 1024,
+            .submit,
             then: { [ids, names] in
                 if !issue.leads.isEmpty { ids.stored(issue.leads) }
                 names.clients.stored(client)

@@ -111,10 +111,9 @@ package final class JobStore: Sendable {
             clock = start.clock
             ids = IDGenerator(after: start.lastKey, leads: start.leads, tag: instance.tag)
             files = try StoreFiles(path: settings.path, lock: lock, marksLog: settings.synchronous == .full)
-            let pageSize = try pool.read { try Int.fetchOne($0, sql: "PRAGMA page_size") }
             commits = GroupCommit(
-                pool: pool, checkpointBytes: settings.checkpointBytes, pageSize: pageSize ?? settings.pageSize,
-                walByteCount: walByteCount, files: files,
+                pool: pool, checkpointBytes: disk.affordable(settings.checkpointBytes), walByteCount: walByteCount,
+                files: files,
                 onFull: disk.giveUpBallast, hasRoom: disk.hasRoom, onFatal: onFatal
             )
         } catch let error as DatabaseError {
@@ -183,7 +182,6 @@ package final class JobStore: Sendable {
         let client = job.options.client.map(names.clients.entry)
         return try await commits.perform(
             .submit,
-            byteCount: job.inlineByteCount,
             then: { [ids, names, observer] insertion in
                 guard case .inserted(let change) = insertion else { return }
                 if !leads.isEmpty { ids.stored(leads) }
@@ -339,11 +337,5 @@ extension JobStore {
         func tell(_ change: Change) {
             call.withLock { $0 }?.observe(change)
         }
-    }
-}
-
-extension Job {
-    var inlineByteCount: Int {
-        if case .inline(let bytes) = input.content { bytes.count } else { 0 }
     }
 }
