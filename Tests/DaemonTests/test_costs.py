@@ -106,16 +106,18 @@ def test_each_job_is_one_call_of_the_model_server(gated, model):
 
 # As `Benchmarks/pages.py` counts them beside 20,000 ended jobs: 19.9 pages of 2 KiB, and 22.7 of 1 KiB.
 @pytest.mark.parametrize(
-    ("store", "most"), [({}, 44), ({"profile": "flash"}, 26), ({"page_size": "4KiB"}, 80)], ids=["2 KiB", "flash", "4 KiB"]
+    ("store", "text", "most"),
+    [({}, 0, 44), ({"profile": "flash"}, 0, 26), ({"page_size": "4KiB"}, 0, 80), ({}, 60_000, 115)],
+    ids=["2 KiB", "flash", "4 KiB", "60 KB of text"],
 )
-def test_a_job_alone_writes_few_bytes(gated, model, store, most):
+def test_a_job_alone_writes_few_bytes(gated, model, store, text, most):
     gateway = gated(store=store)
     model.set(gate=0)
     submit(gateway, 2_000, 16)
     client = Client(gateway.port)
     until(lambda: not any(each["pending"] or each["running"] for each in gateway.get("/v1/models").json()["results"]), "the end")
     for _ in range(50):
-        client.json("POST", "/v1/inference", SUBMIT)
+        client.json("POST", "/v1/inference", SUBMIT | {"text": "x" * text})
     client.close()
     each = sum(log.commit_bytes(gateway.folder / "inferq.db-wal")[-150:]) / 50
     assert each < most * 1024, f"{each / 1024:.1f} KiB of log for a job"

@@ -116,6 +116,35 @@ struct StoreUpgradeTests {
         #expect(try count("PRAGMA user_version") == Int(Schema.version))
     }
 
+    // MARK: Schema 7, in which all short bodies lay in rows
+
+    @Test
+    func bodiesThatLieInRowsStayThereAndAreRead() async throws {
+        let (input, output) = (String(repeating: "1", count: 5000), String(repeating: "2", count: 6000))
+        let job = Job.sample(input: .json(input))
+        try await withStore(in: folder) { store in
+            try await store.insert(job)
+            try await store.claim(job)
+            try await store.complete(job, output)
+        }
+        #expect(try count("SELECT count(*) FROM body") == 2)
+        try await StoreOpening.open(.sample(folder.store)).write { db in
+            try db.execute(
+                sql: """
+                    UPDATE job SET input = (SELECT bytes FROM body WHERE place = 2 * key),
+                        output = (SELECT bytes FROM body WHERE place = 2 * key + 1);
+                    DROP TABLE body;
+                    PRAGMA user_version = 7;
+                    """)
+        }
+        try await withStore(in: folder) { store in
+            #expect(store.recovery.upgrade == StoreUpgrade(schema: 7, copy: folder.store + ".schema7"))
+            let found = try #require(try await store.job(job.id))
+            #expect(found.input.content == .inline(Array(input.utf8)))
+            #expect(found.output?.content == .inline(Array(output.utf8)))
+        }
+    }
+
     // MARK: Schema 6, in which SQLite gave the numbers of events
 
     @Test
@@ -130,6 +159,7 @@ struct StoreUpgradeTests {
                         WHERE name = 'event';
                     PRAGMA schema_version = \(version + 1);
                     PRAGMA writable_schema = RESET;
+                    DROP TABLE body;
                     INSERT INTO event SELECT 1000, job, kind, status, at, elapsed, attempt, run_at, NULL, NULL, NULL
                         FROM event WHERE id = 1;
                     DELETE FROM event WHERE id = 1000;
@@ -159,6 +189,7 @@ struct StoreUpgradeTests {
         ALTER TABLE job DROP COLUMN batch;
         DROP TABLE batch;
         DROP TABLE upload;
+        DROP TABLE body;
         CREATE INDEX job_by_end ON job (ended) WHERE ended IS NOT NULL;
 
         """

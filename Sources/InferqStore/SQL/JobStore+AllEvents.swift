@@ -80,7 +80,8 @@ extension JobStore {
                 continue
             }
             var job = entry.job
-            if let bytes = try SQL.output(db, of: job.key) {
+            let inRow = try SQL.output(db, of: job.key)
+            if let bytes = try SQL.bytes(db, of: job.output, inRow: inRow, .output, of: job.key) {
                 byteCount += bytes.count
                 job.output?.content = .inline(bytes)
             }

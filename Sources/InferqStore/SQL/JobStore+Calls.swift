@@ -23,7 +23,9 @@ extension SQL {
             var jobs: [Job] = []
             while try row.step() {
                 var job = try job(row, names)
-                if let input = try row.bytes(.input) { job.input.content = .inline(input) }
+                if let input = try bytes(db, of: job.input, inRow: row.bytes(.input), .input, of: job.key) {
+                    job.input.content = .inline(input)
+                }
                 jobs.append(job)
             }
             return jobs

@@ -52,6 +52,7 @@ extension SQL {
                 """
         ).execute(arguments: [now.milliseconds, key.value])
         try db.cachedStatement(sql: "DELETE FROM job WHERE key = ?").execute(arguments: [key.value])
+        try deleteBodies(db, of: key)
         // The last million is kept. One more comes, so at most one goes.
         try db.cachedStatement(sql: "DELETE FROM tombstone WHERE number <= ? - 1000000")
             .execute(arguments: [db.lastInsertedRowID])

@@ -52,6 +52,8 @@ extension SQL {
     }
 
     static func insertJob(_ db: Database, _ job: Job, model: Int64, client: Int64?) throws {
+        let (input, file) = columns(job.input)
+        let inRow = try store(db, input, .input, of: job.key)
         try db.with(insertion) { row in
             try row.bind(.key, job.key)
             try row.bind(.id, job.id)
@@ -67,13 +69,12 @@ extension SQL {
             try row.bind(.maxAttempts, job.maxAttempts)
             try row.bind(.lastEvent, job.lastEvent)
             try bind(job.options, &row)
-            let (input, file) = columns(job.input)
             try row.bind(.inputType, job.input.contentType)
             try row.bind(.inputSize, job.input.byteCount)
             try row.bind(.inputJSON, job.input.isJSON ? 1 : 0)
             try row.bind(.inputDigest, job.input.digest)
             try row.bind(.inputFile, file)
-            try row.bind(.input, input)
+            try row.bind(.input, inRow)
             try row.run()
         }
     }
@@ -92,8 +93,12 @@ extension SQL {
             try row.bind(key)
             guard try row.step() else { return nil }
             var job = try job(row, names)
-            if let input = try row.bytes(.input) { job.input.content = .inline(input) }
-            if let output = try row.bytes(.output) { job.output?.content = .inline(output) }
+            if let input = try bytes(db, of: job.input, inRow: row.bytes(.input), .input, of: key) {
+                job.input.content = .inline(input)
+            }
+            if let output = try bytes(db, of: job.output, inRow: row.bytes(.output), .output, of: key) {
+                job.output?.content = .inline(output)
+            }
             return job
         }
     }
@@ -123,6 +128,8 @@ extension SQL {
 
     /// As ``updateJob(_:_:at:)``, for a job that has just got its output.
     static func completeJob(_ db: Database, _ job: Job, output: Payload, at now: Moment) throws {
+        let (bytes, file) = columns(output)
+        let inRow = try store(db, bytes, .output, of: job.key)
         try db.with(completion) { row in
             try row.bind(.key, job.key)
             try row.bind(.phase, phase(job.state))
@@ -132,13 +139,12 @@ extension SQL {
             try row.bind(.ended, now.certain)
             try row.bind(.lastEvent, job.lastEvent)
             try row.bind(.error, job.error?.json)
-            let (bytes, file) = columns(output)
             try row.bind(.outputType, output.contentType)
             try row.bind(.outputSize, output.byteCount)
             try row.bind(.outputForm, output.form.rawValue)
             try row.bind(.outputDigest, output.digest)
             try row.bind(.outputFile, file)
-            try row.bind(.output, bytes)
+            try row.bind(.output, inRow)
             try row.bind(.outputEncoding, output.contentEncoding)
             try row.bind(.outputNote, output.note)
             try row.bind(.outputHead, output.head?.json)

@@ -9,7 +9,7 @@ enum Schema {
 
     /// The n-th one makes a store of schema n one of schema n + 1, in a transaction of ``StoreUpgrade``; ``create(_:)``
     /// makes a new store as they would leave it.
-    static let migrations: [Migration] = [addCalls, addStreams, addClients, addUploads, addBatches, moveEventNumbers]
+    static let migrations: [Migration] = [addCalls, addStreams, addClients, addUploads, addBatches, moveEventNumbers, addBodies]
     /// Grows with every migration; a store with a larger one was written by a newer program.
     static var version: Int32 { 1 + Int32(migrations.count) }
 
@@ -87,6 +87,7 @@ enum Schema {
                     layers_to INTEGER,
                     layers BLOB,
                     reports INTEGER NOT NULL DEFAULT 0,
+                    -- bodies: short ones here, longer ones in "body"
                     input BLOB,
                     output BLOB,
                     CHECK (phase < 3 OR phase = 4 OR error IS NULL)
@@ -120,6 +121,8 @@ enum Schema {
                 ) STRICT;
 
                 CREATE INDEX event_of_job ON event (job);
+
+                \(bodies)
 
                 \(pieces)
 
@@ -293,6 +296,20 @@ enum Schema {
                 \(dueIndex)
                 """
         )
+    }
+
+    /// Bodies that would be written again with each change of their job's row.
+    private static let bodies = """
+        CREATE TABLE body (
+            -- twice the job's key, and one more for its output
+            place INTEGER PRIMARY KEY,
+            bytes BLOB NOT NULL
+        ) STRICT;
+        """
+
+    /// Those that lie in rows already stay there.
+    private static func addBodies(_ db: Database) throws {
+        try db.execute(sql: bodies)
     }
 
     /// Numbers of events: each insert wrote the table that AUTOINCREMENT keeps, a page of each commit.
