@@ -48,8 +48,8 @@ struct BodyTests {
             #expect(try await count(store) == 6)
             #expect(try await store.delete(Job.sample(0).id))
             #expect(try await count(store) == 4)
-            _ = try await store.removeEnded(
-                RetentionSettings(age: .seconds(1), maxBytes: 1 << 30), now: Moment.at(Job.submitted).certain + .seconds(9))
+            let settings = RetentionSettings(age: .seconds(1), maxBytes: 1 << 30)
+            _ = try await store.removeEnded(settings, now: Moment.at(Job.submitted).certain + .seconds(9))
             #expect(try await store.job(Job.sample(1).id) == nil)
             #expect(try await count(store) == 0)
         }

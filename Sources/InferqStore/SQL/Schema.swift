@@ -9,7 +9,9 @@ enum Schema {
 
     /// The n-th one makes a store of schema n one of schema n + 1, in a transaction of ``StoreUpgrade``; ``create(_:)``
     /// makes a new store as they would leave it.
-    static let migrations: [Migration] = [addCalls, addStreams, addClients, addUploads, addBatches, moveEventNumbers, addBodies]
+    static let migrations: [Migration] = [
+        addCalls, addStreams, addClients, addUploads, addBatches, moveEventNumbers, addBodies,
+    ]
     /// Grows with every migration; a store with a larger one was written by a newer program.
     static var version: Int32 { 1 + Int32(migrations.count) }
 
