@@ -91,7 +91,9 @@ extension Settings {
     private var storeLine: String {
         let age = retention.age == .zero ? "for ever" : "for \(DurationText.format(retention.age))"
         let size = ByteSizeText.format(retention.maxBytes)
-        return "\(store.path), synchronous \(store.synchronous.rawValue), keeps ended jobs \(age) and up to \(size)"
+        let profile = store.profile == .standard ? "" : ", profile \(store.profile.rawValue)"
+        return
+            "\(store.path)\(profile), synchronous \(store.synchronous.rawValue), keeps ended jobs \(age) and up to \(size)"
     }
 
     private var brokerLine: String {

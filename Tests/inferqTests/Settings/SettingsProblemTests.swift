@@ -90,6 +90,14 @@ struct SettingsProblemTests {
             """
         ),
         (
+            "[store]\npage_size = \"3KiB\"",
+            "store.page_size: \"3KiB\" is none of the sizes that there are; choose \"1KiB\", \"2KiB\", \"4KiB\", \"8KiB\""
+        ),
+        (
+            "[store]\nprofile = \"ssd\"",
+            "store.profile: expected one of a few words, found the text \"ssd\"; choose \"standard\", \"flash\""
+        ),
+        (
             "[store]\nsynchronous = \"off\"",
             "store.synchronous: expected one of a few words, found the text \"off\"; choose \"full\", \"normal\""
         ),
