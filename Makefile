@@ -89,6 +89,10 @@ bench-calls: bench-setup ## a call through the gateway beside the model server a
 bench-streams: bench-setup ## answers that come bit by bit: delay, CPU, bytes on disk, memory (8 minutes); ROUNDS=3, RECORD=1
 	python3 Benchmarks/streams.py --rounds $(ROUNDS) $(if $(RECORD),--record)
 
+.PHONY: bench-small-box
+bench-small-box: bench-setup ## MINUTES=60 in one processor, 256 MiB and on a disk with slow syncs (root); RECORD=1
+	python3 Benchmarks/small_box.py --minutes $(MINUTES) $(if $(RECORD),--record)
+
 .PHONY: bench-pages
 bench-pages: bench-setup ## what a job on its own writes to the disk, page by page (1 minute); RECORD=1
 	python3 Benchmarks/pages.py $(if $(RECORD),--record)

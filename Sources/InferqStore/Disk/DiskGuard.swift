@@ -46,10 +46,12 @@ package final class DiskGuard: Sendable {
     /// How long the log may become before it is copied into the database, for whom so many bytes would do.
     ///
     /// On a full disk the copy makes the database longer, and room for that is half of the reserve: the other half is for what
-    /// is written meanwhile. Without a reserve there is no such room, whatever the length.
+    /// is written meanwhile. Without a reserve there is no such room, whatever the length; and a log of some commits is no log.
     func affordable(_ byteCount: Int) -> Int {
-        ballast.size > 0 ? min(byteCount, ballast.size / 2) : byteCount
+        ballast.size > 0 ? min(byteCount, max(ballast.size / 2, Self.shortestLog)) : byteCount
     }
+
+    private static let shortestLog = 256 << 10
 
     /// Free bytes below which new jobs are refused.
     package var minFree: Int {

@@ -30,6 +30,11 @@ final class LogLength: Sendable {
         }
     }
 
+    /// Bytes of so many frames.
+    func byteCount(of frames: Int) -> Int {
+        frames * (Self.frameHeader + pageSize)
+    }
+
     /// Hears of each commit from now on; again, it does nothing. This object must outlive the connection's commits.
     func watch(_ db: Database) {
         guard !state.withLock({ $0.isWatching }) else { return }

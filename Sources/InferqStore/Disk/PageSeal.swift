@@ -171,10 +171,10 @@ enum PageSeal {
     private static func begin(_ file: UnsafeMutablePointer<sqlite3_file>, firstPage: UnsafeRawPointer) -> Int32 {
         let part = part(file)
         let hasRoom = firstPage.load(fromByteOffset: 20, as: UInt8.self) == UInt8(room)
-        let isNew = part.pointee.pageSize == 0
+        let before = part.pointee.pageSize
         part.pointee.pageSize = hasRoom ? pageSize(of: firstPage) : 0
         // A new database, whose first page comes after others have been written.
-        return hasRoom && isNew ? sealAll(file) : SQLITE_OK
+        return hasRoom && before != part.pointee.pageSize ? sealAll(file) : SQLITE_OK
     }
 
     private static func writeSealed(

@@ -42,7 +42,7 @@ package final class StoreCopy: Sendable {
     private let hold: Blobs.Hold
 
     /// Pages that are copied at a time: a quarter of a MiB, so that a commit waits for a fraction of a millisecond.
-    static let step: Int32 = 64
+    static let step: Int32 = 128
 
     static func path(of store: String) -> String { store + ".copy" }
 

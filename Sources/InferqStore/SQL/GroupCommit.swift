@@ -58,8 +58,15 @@ package final class GroupCommit: Sendable {
     private let onFatal: @Sendable (StoreError) -> Void
     private let checkpointBytes: Int
     let metrics = CommitMetrics()
-    /// Bytes that were added to the log since the last checkpoint. Writer only.
-    private let uncopied: Mutex<Int>
+    private struct Backlog {
+        /// Bytes of the log that the database does not have yet.
+        var bytes: Int
+        /// From how many on the next try to copy them is made.
+        var due: Int
+    }
+
+    /// Writer only.
+    private let uncopied: Mutex<Backlog>
     private let log = LogLength()
     /// The files that are written to; nil where nobody can take them away.
     private let files: StoreFiles?
@@ -92,7 +99,7 @@ package final class GroupCommit: Sendable {
         self.onFull = onFull
         self.hasRoom = hasRoom
         self.checkpointBytes = checkpointBytes
-        uncopied = Mutex(walByteCount)
+        uncopied = Mutex(Backlog(bytes: walByteCount, due: checkpointBytes))
         self.files = files
         self.onFatal = onFatal
     }
@@ -244,7 +251,8 @@ package final class GroupCommit: Sendable {
             case .failure(let error): operation.fail(StoreError.wrapped(error))
             }
         }
-        uncopied.withLock { $0 += log.takeGrowth() }
+        let growth = log.takeGrowth()
+        uncopied.withLock { $0.bytes += growth }
     }
 
     private func rollBack(_ db: Database) {
@@ -279,22 +287,29 @@ package final class GroupCommit: Sendable {
     /// Runs beside the acknowledging path: after the waiting tasks were told, before the next transaction begins.
     /// On the writer, since this SQLite must not write and checkpoint through two connections at once.
     private func checkpointWhenDue(_ db: Database) {
-        guard uncopied.withLock({ $0 >= checkpointBytes }) else { return }
-        guard hasRoom(growth(db)) else { return uncopied.withLock { $0 = checkpointBytes / 2 } }
+        guard uncopied.withLock({ $0.bytes >= $0.due }) else { return }
+        guard hasRoom(growth(db)) else { return tryLater() }
         checkpoint(db, .passive)
+    }
+
+    /// Something stands in the way of a checkpoint: it is not tried with every commit.
+    private func tryLater() {
+        uncopied.withLock { $0.due = $0.bytes + checkpointBytes / 2 }
     }
 
     private func checkpoint(_ db: Database, _ mode: Database.CheckpointMode) {
         guard !state.withLock({ $0.hasFailed }) else { return }
         do {
-            try db.checkpoint(mode)
-            uncopied.withLock { $0 = 0 }
+            let (length, copied) = try db.checkpoint(mode)
+            // A reader of an older state keeps what came after it from being copied.
+            let left = log.byteCount(of: max(0, length - copied))
+            uncopied.withLock { $0 = Backlog(bytes: left, due: left + checkpointBytes) }
             state.withLock { $0.figures.checkpoints += 1 }
             mustNote.withLock { $0 = true }
             noteLogWhenDue()
         } catch {
-            // A full disk or a reader stands in the way; the next transaction brings the next try.
-            uncopied.withLock { $0 = checkpointBytes / 2 }
+            // A full disk or a reader stands in the way.
+            tryLater()
             if let fatal = StoreError.fatal(error) { abandon([], fatal) }
         }
     }
@@ -304,9 +319,10 @@ package final class GroupCommit: Sendable {
     /// - Returns: whether there was enough in it to try again.
     private func reuseLog(_ db: Database) -> Bool {
         // One that stops half way would only take the room that is left.
-        guard uncopied.withLock({ $0 >= Self.worthReuse }), hasRoom(growth(db)) else { return false }
+        let worth = min(Self.worthReuse, checkpointBytes / 2)
+        guard uncopied.withLock({ $0.bytes >= worth }), hasRoom(growth(db)) else { return false }
         checkpoint(db, .passive)
-        return uncopied.withLock { $0 == 0 }
+        return uncopied.withLock { $0.bytes == 0 }
     }
 
     /// Bytes that the file becomes longer by when all of the log is copied into it.

@@ -41,6 +41,7 @@ extension SQL {
     ///
     /// - Parameter inRow: what the row has of it: all, in a store of before there was a place beside it.
     /// - Returns: nil for one that lies in a file or in pieces.
+    /// - Throws: ``StoreError/damaged(reason:)`` when it should be there and is not.
     static func bytes(
         _ db: Database, of payload: Payload?, inRow: [UInt8]?, _ side: Side, of job: JobKey
     ) throws -> [UInt8]? {
@@ -48,7 +49,8 @@ extension SQL {
         guard let payload, case .unread = payload.content else { return nil }
         return try db.with(selection) { row in
             try row.bind(place(job, side))
-            return try row.step() ? try row.bytes(.value) : nil
+            guard try row.step() else { throw StoreError.damaged(reason: "a body is not there") }
+            return try row.bytes(.value)
         }
     }
 

@@ -58,6 +58,8 @@ private final class PreparedStatements: Sendable {
     }
 
     private let known = Mutex<[Known]>([])
+    /// Connections that are remembered: more than one store has, for the writer and the readers.
+    private static let most = 128
 
     func statement(_ text: String, _ db: Database) throws -> Statement {
         let connection = ObjectIdentifier(db)
@@ -69,8 +71,9 @@ private final class PreparedStatements: Sendable {
         let statement = try db.cachedStatement(sql: text)
         let made = Known(connection: connection, statement: statement)
         known.withLock { known in
-            // Those of connections that are closed go along.
-            known.removeAll { $0.connection == connection || $0.statement == nil }
+            known.removeAll { $0.connection == connection }
+            // Those of connections that are closed are the first ones. None is looked at here: it would be held for a moment.
+            if known.count == Self.most { known.removeFirst() }
             known.append(made)
         }
         return statement
