@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import statistics
 import tempfile
+import time
 
 from harness import command, disk, tools
 from harness.log import commits
@@ -50,7 +51,7 @@ def measured(gateway, options, step):
         raise tools.ToolError(f"{filled['refused']} submits were refused")
     client = Client(gateway.port)
     while any(each["pending"] or each["running"] for each in client.json("GET", "/v1/models")["results"]):
-        pass
+        time.sleep(0.05)
     client.close()
     # The log is empty then, and has room for all that is looked at.
     gateway.stop()
@@ -80,10 +81,12 @@ def main(options):
             results[size] = measured(gateway, options, lambda what: progress.step(f"pages of {size}: {what}"))
     progress.end()
     columns = [(size, number) for size in SIZES for number in range(3)]
-    names = {name: sum(map(sum, (each[0][name] for each in results.values()))) for each in results.values() for name in list(each[0])}
+    names = collections.Counter()
+    for counted, _, _ in results.values():
+        names.update({name: sum(counts) for name, counts in counted.items()})
     rows = [
         [name, *(f"{results[size][0][name][number]:.2f}" if results[size][0][name][number] else "" for size, number in columns)]
-        for name in sorted(names, key=lambda name: -names[name])
+        for name, _ in names.most_common()
     ]
     rows.append(["pages", *(f"{results[size][1][number]:.1f}" for size, number in columns)])
     rows.append(["KiB of a job", *(f"{results[size][2] / 1024:.1f}" if number == 2 else "" for size, number in columns)])

@@ -43,14 +43,15 @@ package final class DiskGuard: Sendable {
         state = Mutex(State(minFree: settings.minFree))
     }
 
-    /// How long the log may become before it is copied into the database, for whom so many bytes would do.
+    /// Bytes of log after which it is copied into the database: as many as wanted, or fewer where the reserve is small.
     ///
-    /// On a full disk the copy makes the database longer, and room for that is half of the reserve: the other half is for what
-    /// is written meanwhile. Without a reserve there is no such room, whatever the length; and a log of some commits is no log.
-    func affordable(_ byteCount: Int) -> Int {
-        ballast.size > 0 ? min(byteCount, max(ballast.size / 2, Self.shortestLog)) : byteCount
+    /// The copy makes the database longer by as much. On a full disk half of the reserve is for that, and the other half for
+    /// what is written meanwhile. Without a reserve there is no room for it at any length.
+    func affordable(_ wanted: Int) -> Int {
+        ballast.size > 0 ? min(wanted, max(ballast.size / 2, Self.shortestLog)) : wanted
     }
 
+    /// Shorter than that, nearly every commit would be followed by a copy.
     private static let shortestLog = 256 << 10
 
     /// Free bytes below which new jobs are refused.

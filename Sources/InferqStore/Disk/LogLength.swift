@@ -16,9 +16,6 @@ final class LogLength: Sendable {
     }
 
     private let state = Mutex(State())
-    /// Bytes of a frame beside its page: "WAL File Format" (https://www.sqlite.org/fileformat2.html, section 4.1).
-    private static let frameHeader = 24
-
     /// Bytes of a page of the database.
     var pageSize: Int { state.withLock { $0.pageSize } }
 
@@ -26,13 +23,13 @@ final class LogLength: Sendable {
     func takeGrowth() -> Int {
         state.withLock { state in
             defer { state.grown = 0 }
-            return state.grown * (Self.frameHeader + state.pageSize)
+            return state.grown * (RecoveredLog.frameHeaderSize + state.pageSize)
         }
     }
 
     /// Bytes of so many frames.
     func byteCount(of frames: Int) -> Int {
-        frames * (Self.frameHeader + pageSize)
+        frames * (RecoveredLog.frameHeaderSize + pageSize)
     }
 
     /// Hears of each commit from now on; again, it does nothing. This object must outlive the connection's commits.

@@ -28,7 +28,7 @@ enum PageSeal {
     /// Bytes of the seal: the last ones of a page. It counts all before them.
     private static let size = MemoryLayout<UInt64>.size
     /// What a page may have: "Database Header Format" (https://www.sqlite.org/fileformat2.html, section 1.3.2).
-    private static let pageSizes = 512...65_536
+    static let pageSizes = 512...65_536
 
     /// The layer's own part of an open file.
     fileprivate struct Part {

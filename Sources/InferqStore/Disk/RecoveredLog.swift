@@ -13,7 +13,7 @@ import GRDB
 enum RecoveredLog {
     /// "WAL Header" and "WAL Frame" (https://www.sqlite.org/fileformat2.html, section 4.1).
     private static let headerSize = 32
-    private static let frameHeaderSize = 24
+    static let frameHeaderSize = 24
     /// Bytes that are read and written in one go, about.
     private static let chunk = 256 << 10
 
@@ -32,7 +32,7 @@ enum RecoveredLog {
         guard try read(descriptor, &header, at: 0) == headerSize else { return }
         let frameSize = frameHeaderSize + header[8..<12].reduce(0) { $0 << 8 | Int($1) }
         // Whatever else a damaged header says, SQLite takes no log for it.
-        guard (512...65_536).contains(frameSize - frameHeaderSize) else { return }
+        guard PageSeal.pageSizes.contains(frameSize - frameHeaderSize) else { return }
         let framesAtOnce = max(1, chunk / frameSize)
         var position = headerSize
         var frames = [UInt8](repeating: 0, count: framesAtOnce * frameSize)

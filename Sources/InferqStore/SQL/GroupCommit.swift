@@ -58,7 +58,7 @@ package final class GroupCommit: Sendable {
     private let onFatal: @Sendable (StoreError) -> Void
     private let checkpointBytes: Int
     let metrics = CommitMetrics()
-    private struct Backlog {
+    private struct Uncopied {
         /// Bytes of the log that the database does not have yet.
         var bytes: Int
         /// From how many on the next try to copy them is made.
@@ -66,7 +66,7 @@ package final class GroupCommit: Sendable {
     }
 
     /// Writer only.
-    private let uncopied: Mutex<Backlog>
+    private let uncopied: Mutex<Uncopied>
     private let log = LogLength()
     /// The files that are written to; nil where nobody can take them away.
     private let files: StoreFiles?
@@ -99,7 +99,7 @@ package final class GroupCommit: Sendable {
         self.onFull = onFull
         self.hasRoom = hasRoom
         self.checkpointBytes = checkpointBytes
-        uncopied = Mutex(Backlog(bytes: walByteCount, due: checkpointBytes))
+        uncopied = Mutex(Uncopied(bytes: walByteCount, due: checkpointBytes))
         self.files = files
         self.onFatal = onFatal
     }
@@ -303,7 +303,7 @@ package final class GroupCommit: Sendable {
             let (length, copied) = try db.checkpoint(mode)
             // A reader of an older state keeps what came after it from being copied.
             let left = log.byteCount(of: max(0, length - copied))
-            uncopied.withLock { $0 = Backlog(bytes: left, due: left + checkpointBytes) }
+            uncopied.withLock { $0 = Uncopied(bytes: left, due: left + checkpointBytes) }
             state.withLock { $0.figures.checkpoints += 1 }
             mustNote.withLock { $0 = true }
             noteLogWhenDue()

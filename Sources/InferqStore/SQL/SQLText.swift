@@ -30,7 +30,9 @@ extension Sequence where Element: NamedColumn {
     var assignments: String { map { "\($0.name) = ?\($0.rawValue + 1)" }.joined(separator: ", ") }
 }
 
-/// A statement, with the columns that its row or its parameters have. Made once and kept, as a static constant.
+/// A statement, with the columns that its row or its parameters have.
+///
+/// A static constant, so that it is prepared once; one whose text is put together anew is found by GRDB, by its text.
 struct SQLText<Column: NamedColumn>: Sendable {
     let text: String
     private let prepared = PreparedStatements()

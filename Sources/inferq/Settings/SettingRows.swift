@@ -108,7 +108,7 @@ extension Settings {
     ]
 
     /// Those that the store was measured with.
-    private static let pageSizes = [1024, 2048, 4096, 8192]
+    private static let pageSizes = [1024, 2048, 4096]
     private static let moment: Duration = .milliseconds(10)
     private static let patience: ClosedRange<Duration> = .milliseconds(50) ... .seconds(60)
 

@@ -80,16 +80,13 @@ extension SettingRule where Value == Int {
             return bytes
         }
     }
-}
 
-extension SettingRule where Value == Int {
     /// One of a few sizes.
     static func size(of sizes: [Int]) -> Self {
         let any = size(in: 0 ... .max)
         let range = sizes.map(any.write).joined(separator: ", ")
         return Self(range: range, write: any.write) { value, context throws(Refusal) in
-            let bytes = try any.read(
-                value, SettingRule<Int>.Context(example: context.example, credentials: context.credentials))
+            let bytes = try any.read(value, context)
             guard sizes.contains(bytes) else {
                 throw Refusal("\(value.plain) is none of the sizes that there are", "choose \(range)")
             }

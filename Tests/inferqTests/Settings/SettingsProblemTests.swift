@@ -91,7 +91,7 @@ struct SettingsProblemTests {
         ),
         (
             "[store]\npage_size = \"3KiB\"",
-            "store.page_size: \"3KiB\" is none of the sizes that there are; choose \"1KiB\", \"2KiB\", \"4KiB\", \"8KiB\""
+            "store.page_size: \"3KiB\" is none of the sizes that there are; choose \"1KiB\", \"2KiB\", \"4KiB\""
         ),
         (
             "[store]\nprofile = \"ssd\"",

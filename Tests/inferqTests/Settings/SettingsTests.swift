@@ -140,7 +140,7 @@ struct SettingsTests {
         expected.http.batch.maxBytes = 1024
         expected.store.path = "x.db"
         expected.store.profile = .flash
-        expected.store.pageSize = 8192
+        expected.store.pageSize = 4096
         expected.store.synchronous = .normal
         expected.store.minFree = 0
         expected.store.ballast = 0
@@ -232,7 +232,7 @@ struct SettingsTests {
             [store]
             path = "x.db"
             profile = "flash"
-            page_size = "8KiB"
+            page_size = "4KiB"
             synchronous = "normal"
             retention = "0s"
             max_bytes = "1MiB"
