@@ -184,6 +184,7 @@ def test_lists_show_ones_own(gateway, alices):
     for target in ("/v1/inference?limit=1000", "/v2/inference?limit=1000"):
         assert hers <= ids(alice, target) and own["id"] not in ids(alice, target)
         assert own["id"] in ids(bob, target) and not hers & ids(bob, target)
+    bob.ended(own)
     for query in ("model=held", "status=PENDING", "status=RUNNING", "model=failing&status=ERROR"):
         assert bob.get("/v1/inference?" + query).json() == {"results": [], "next": None}
 
