@@ -11,14 +11,10 @@ import Synchronization
 /// when it is back, unless that is too much. Where it has got to stands in Redis, so that a restart goes on there: with
 /// what the last process left, and with what the start has committed.
 struct RedisEvents: Sendable {
-    /// What is published of an event: JSON with its id.
-    typealias Render = @Sendable (EventPage.Entry) async throws -> [UInt8]
-
     private let link: RedisLink
     private let queue: JobQueue
     private let peers: Peers
     private let wheel: TimerWheel
-    private let render: Render
     private let logger: Logger
     private let throttle = LogThrottle()
     private let bell = Bell()
@@ -36,15 +32,13 @@ struct RedisEvents: Sendable {
         queue: JobQueue,
         peers: Peers,
         wheel: TimerWheel,
-        logger: Logger,
-        render: @escaping Render
+        logger: Logger
     ) {
         self.link = link
         self.queue = queue
         self.peers = peers
         self.wheel = wheel
         self.logger = logger
-        self.render = render
     }
 
     /// Ends on graceful shutdown, when what was committed until then is published.
@@ -121,12 +115,25 @@ struct RedisEvents: Sendable {
         return cursor
     }
 
+    /// `{"id", "detail_type", "status", "data"}`: the same members as in the stream of a job, with the same ones left out.
+    ///
+    /// - Throws: ``StoreError`` when an output cannot be read.
+    private func published(_ entry: EventPage.Entry) async throws -> [UInt8] {
+        var output: [UInt8]?
+        if entry.event.isLast, let payload = entry.job.output { output = try await queue.store.shown(payload) }
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.name("id")
+        writer.value(Int(entry.event.id))
+        return writer.bytes + [UInt8(ascii: ",")] + Wire.event(entry.event, of: entry.job, output: output).dropFirst()
+    }
+
     /// - Returns: false when Redis went away; then they are to be published again.
     private func publish(_ entries: [EventPage.Entry]) async throws -> Bool {
         guard let session = link.session else { return false }
         for (index, entry) in entries.enumerated() where !muted.holds(in: session) {
             var command = RedisCommand("PUBLISH", link.keys.events(of: entry.job.eventID))
-            command.add(try await render(entry))
+            command.add(try await published(entry))
             // The last one is waited for: no more than one page is on its way.
             if index == entries.count - 1 {
                 guard let reply = await link.ask(command, blame: .command) else { return false }

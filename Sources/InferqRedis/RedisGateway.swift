@@ -6,9 +6,6 @@ import Synchronization
 
 /// Receives what workers on other hosts send to this gateway, and answers them.
 final class RedisGateway: Sendable {
-    /// Makes an answer's bytes what the store keeps: large ones become a file, layers are found.
-    typealias Keep = @Sendable (Reply.Answer, ModelSettings, PieceRun) async throws -> Outcome
-
     private struct Inbound: Sendable {
         let entry: StreamEntry
         /// Whether it was there when the session began.
@@ -29,7 +26,7 @@ final class RedisGateway: Sendable {
     private let broker: RedisBroker
     private let remoteAttempts: RemoteAttempts
     private let refusals: RedisRefusals
-    private let keep: Keep
+    private let keeper: AnswerKeeper
     private let logger: Logger
     private let throttle = LogThrottle()
     private let state = Mutex(State())
@@ -49,15 +46,14 @@ final class RedisGateway: Sendable {
         remoteAttempts: RemoteAttempts,
         peers: Peers,
         lookBell: Bell,
-        logger: Logger,
-        keep: @escaping Keep
+        logger: Logger
     ) {
         link = broker.link
         self.broker = broker
         self.remoteAttempts = remoteAttempts
         self.lookBell = lookBell
         self.logger = logger
-        self.keep = keep
+        keeper = AnswerKeeper(store: remoteAttempts.queue.store)
         refusals = RedisRefusals(logger: logger, peers: peers)
         for attempt in remoteAttempts.all { remoteAttempts.watch(attempt) { [weak self] in self?.send(.stop, $0) } }
     }
@@ -175,12 +171,13 @@ final class RedisGateway: Sendable {
             return true
         case .answered(let answer):
             return await end(name, worker) { attempt in
-                try await self.keep(answer, attempt.settings, attempt.claim.run)
+                try await self.keeper.outcome(answer, attempt.settings, attempt.claim.run)
             }
         case .failed(let failure, let retryAfter, let answer):
             return await end(name, worker) { attempt in
                 guard let answer,
-                    case .answered(let kept) = try await self.keep(answer, attempt.settings, attempt.claim.run)
+                    case .answered(let kept) = try await self.keeper.outcome(
+                        answer, attempt.settings, attempt.claim.run)
                 else { return .failed(failure, retryAfter: retryAfter) }
                 return .failed(failure, retryAfter: retryAfter, answer: kept)
             }

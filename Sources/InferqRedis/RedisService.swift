@@ -1,6 +1,5 @@
 package import InferqCore
 package import InferqQueue
-package import InferqStore
 package import Logging
 import ServiceLifecycle
 
@@ -18,30 +17,26 @@ package final class RedisService: Service {
     /// - Parameters:
     ///   - broker: the queue's.
     ///   - bootID: of the kernel: a worker with the same one has died by itself, if it is gone.
-    ///   - keep: makes an answer's bytes what the store keeps: large ones become a file, layers are found.
-    ///   - render: what is published of an event: JSON with its id.
     package init(
         broker: RedisBroker,
         queue: JobQueue,
         peers: Peers,
         wheel: TimerWheel,
         bootID: String,
-        logger: Logger,
-        keep: @escaping @Sendable (Reply.Answer, ModelSettings, PieceRun) async throws -> Outcome,
-        render: @escaping @Sendable (EventPage.Entry) async throws -> [UInt8]
+        logger: Logger
     ) {
         self.broker = broker
         link = broker.link
         remoteAttempts = RemoteAttempts(queue: queue, wheel: wheel, logger: logger)
         let lookBell = Bell()
         gateway = RedisGateway(
-            broker: broker, remoteAttempts: remoteAttempts, peers: peers, lookBell: lookBell, logger: logger, keep: keep
+            broker: broker, remoteAttempts: remoteAttempts, peers: peers, lookBell: lookBell, logger: logger
         )
         peerWatch = PeerWatch(
             broker: broker, gateway: gateway, remoteAttempts: remoteAttempts, peers: peers, bell: lookBell,
             wheel: wheel, bootID: bootID, logger: logger
         )
-        events = RedisEvents(link: link, queue: queue, peers: peers, wheel: wheel, logger: logger, render: render)
+        events = RedisEvents(link: link, queue: queue, peers: peers, wheel: wheel, logger: logger)
     }
 
     /// Begins to look for Redis: once it is known how workers reach this gateway.

@@ -71,7 +71,10 @@ struct Serve {
             executors: executors, reach: attempts.reach, call: attempts.attempt
         )
         let peers = opened.peers
-        let redis = opened.redis.map { RedisService($0, queue, peers, wheel, logger) }
+        let redis = opened.redis.map {
+            RedisService(
+                broker: $0, queue: queue, peers: peers, wheel: wheel, bootID: KernelBoot.id, logger: logger)
+        }
         let http = Live(affordable)
         let gateway = Gateway(
             queue: queue, wheel: wheel, settings: http, access: settings.access, keys: settings.keys,

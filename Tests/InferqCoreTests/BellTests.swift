@@ -1,6 +1,4 @@
 import InferqCore
-import InferqQueue
-import InferqStore
 import Testing
 
 @Suite(.timeLimit(.minutes(1)))

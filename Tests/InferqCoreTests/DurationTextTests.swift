@@ -1,6 +1,4 @@
 import InferqCore
-import InferqQueue
-import InferqStore
 import Testing
 
 struct DurationTextTests {

@@ -1,8 +1,6 @@
 import Testing
 
 @testable import InferqCore
-@testable import InferqQueue
-@testable import InferqStore
 
 struct HistogramTests {
     @Test

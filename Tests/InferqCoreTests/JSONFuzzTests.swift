@@ -1,7 +1,5 @@
 import Foundation
 import InferqCore
-import InferqQueue
-import InferqStore
 import TestSupport
 import Testing
 

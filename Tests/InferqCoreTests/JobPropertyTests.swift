@@ -2,8 +2,6 @@ import TestSupport
 import Testing
 
 @testable import InferqCore
-@testable import InferqQueue
-@testable import InferqStore
 
 /// A random walk over the state machine: whatever happens in whatever order, these rules hold.
 struct JobPropertyTests {

@@ -1,8 +1,7 @@
+import TestSupport
 import Testing
 
 @testable import InferqCore
-@testable import InferqQueue
-@testable import InferqStore
 
 /// The rules of the state machine one by one, as `docs/job-lifecycle.md` tells them.
 struct JobTests {

@@ -1,8 +1,6 @@
 import Testing
 
 @testable import InferqCore
-@testable import InferqQueue
-@testable import InferqStore
 
 struct LogThrottleTests {
     private let start = ContinuousClock.now

@@ -1,9 +1,8 @@
 import Crypto
+import TestSupport
 import Testing
 
 @testable import InferqCore
-@testable import InferqQueue
-@testable import InferqStore
 
 struct NotifyTokenTests {
     private let secret = SymmetricKey(data: Array(repeating: 7, count: 32))

@@ -2,8 +2,6 @@ import TestSupport
 import Testing
 
 @testable import InferqCore
-@testable import InferqQueue
-@testable import InferqStore
 
 /// The law of retries: exponential backoff with full jitter, or what the model server asked for.
 struct RetryPolicyTests {

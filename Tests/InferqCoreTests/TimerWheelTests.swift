@@ -1,8 +1,7 @@
+import TestSupport
 import Testing
 
 @testable import InferqCore
-@testable import InferqQueue
-@testable import InferqStore
 
 @Suite(.timeLimit(.minutes(1)))
 struct TimerWheelTests {
@@ -40,7 +39,7 @@ struct TimerWheelTests {
     @Test
     func deadlinesComeInTheirOrderWhicheverWasSetFirst() async throws {
         let bell = Bell()
-        let order = Record<Int>()
+        let order = Recording<Int>()
         for number in [3, 1, 2] {
             // All of them have passed when the wheel begins to turn, whatever else the machine does.
             _ = wheel.call(after: .seconds(number - 10)) {

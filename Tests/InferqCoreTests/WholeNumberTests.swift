@@ -1,6 +1,4 @@
 import InferqCore
-import InferqQueue
-import InferqStore
 import Testing
 
 /// Numbers from outside are numbers, however long they are.

@@ -58,15 +58,7 @@ func withGateway(
     ) { "http://127.0.0.1:1" }
     let queue = try JobQueue(store: store, broker: broker, models: [model])
     let redis = RedisService(
-        broker: broker, queue: queue, peers: peers, wheel: wheel, bootID: "boot", logger: .silent,
-        keep: { answer, _, _ in
-            let payload = Payload(
-                content: .inline(answer.bytes), byteCount: answer.bytes.count, contentType: answer.contentType,
-                form: .json)
-            return .answered(Outcome.Answer(payload: payload, layers: .none))
-        },
-        render: { _ in Array("{}".utf8) }
-    )
+        broker: broker, queue: queue, peers: peers, wheel: wheel, bootID: "boot", logger: .silent)
     redis.start()
     try await withServices([wheel, queue.scheduler, Sweeper(queue: queue, wheel: wheel, logger: .silent), redis]) {
         try await body(RunningGateway(queue: queue, redis: redis, peers: peers))

@@ -49,14 +49,3 @@ extension APIError {
         return ByteBuffer(bytes: writer.bytes)
     }
 }
-
-extension String {
-    /// At most 100 characters of what came from outside: enough to recognise it.
-    var clipped: String {
-        // By scalars: one grapheme cluster may be as long as the whole text.
-        guard let end = unicodeScalars.index(startIndex, offsetBy: 100, limitedBy: endIndex), end < endIndex else {
-            return self
-        }
-        return self[..<end] + "..."
-    }
-}

@@ -38,16 +38,3 @@ package final class EventFrames: Sendable {
         isAtEnd = history.isAtEnd
     }
 }
-
-extension JobStore {
-    /// The output that the final event of a history shows; nil when it is not there, or shows none.
-    func output(shownBy history: JobHistory) async throws -> [UInt8]? {
-        guard history.isAtEnd, let output = history.job.output else { return nil }
-        return try await shown(output)
-    }
-
-    /// The bytes of an output; nil when it is too large to be shown in an event.
-    func shown(_ output: Payload) async throws -> [UInt8]? {
-        output.byteCount <= Wire.outputLimit ? try await bytes(of: output) : nil
-    }
-}

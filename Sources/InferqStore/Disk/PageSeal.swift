@@ -21,7 +21,7 @@ import Synchronization
 /// Pointers: SQLite owns each `sqlite3_file` from its `xOpen` to its `xClose`, gives `szOsFile` bytes for it, and calls
 /// it from one thread at a time. The layer's own part lies behind the part of the layer below. The method tables and
 /// the layer itself are made once and never freed.
-enum PageSeal {
+package enum PageSeal {
     /// Bytes set aside at the end of a page: twice what a seal takes, for eight is how SQLite's own cksumvfs knows its files,
     /// and a `sqlite3` with that extension would call each of these pages damaged.
     static let room = 16
@@ -41,7 +41,7 @@ enum PageSeal {
     }
 
     /// Puts the layer below every database that this process opens from now on.
-    static let install: Void = {
+    package static let install: Void = {
         SQLiteProcess.setUp
         guard let below = sqlite3_vfs_find(nil) else { return }
         let layer = UnsafeMutablePointer<sqlite3_vfs>.allocate(capacity: 1)

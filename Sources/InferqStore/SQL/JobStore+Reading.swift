@@ -200,3 +200,22 @@ extension JobStore {
         try await commits.perform(.outcome) { _ in }
     }
 }
+
+// MARK: Outputs that events show
+
+extension JobStore {
+    /// The output that the final event of a history shows; nil when it has none, or shows none.
+    ///
+    /// - Throws: ``StoreError``.
+    package func output(shownBy history: JobHistory) async throws -> [UInt8]? {
+        guard history.isAtEnd, let output = history.job.output else { return nil }
+        return try await shown(output)
+    }
+
+    /// The bytes of an output; nil when it is too large to be shown in an event.
+    ///
+    /// - Throws: ``StoreError``.
+    package func shown(_ output: Payload) async throws -> [UInt8]? {
+        output.byteCount <= Wire.outputLimit ? try await bytes(of: output) : nil
+    }
+}

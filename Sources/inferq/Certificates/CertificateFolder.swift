@@ -82,7 +82,7 @@ struct CertificateFolder {
     }
 
     private func makeAuthority(_ parts: Parts, _ openssl: OpenSSL) throws(ClientError) {
-        let host = HostName.current.filter { $0.isASCII && ($0.isLetter || $0.isNumber || "-.".contains($0)) }
+        let host = ThisHost.name.filter { $0.isASCII && ($0.isLetter || $0.isNumber || "-.".contains($0)) }
         try parts.configure(
             """
             [req]

@@ -90,7 +90,7 @@ private struct FrameReader {
 
     /// Nil for a type of answers that have no frames.
     init?(contentType: String) {
-        switch MediaType.framing(of: contentType) {
+        switch ContentType.framing(of: contentType) {
         case .events: kind = .events(EventParser())
         case .lines: kind = .lines([])
         case nil, .some(.none): return nil

@@ -29,13 +29,13 @@ struct JobInput: Sendable {
     /// - Parameter type: The content type, if the command line gives it.
     /// - Throws: ``ClientError`` if there is nothing to read, or it is not the JSON that it is said to be.
     static func read(_ argument: String?, type: String?) async throws -> JobInput {
-        if let type, !MediaType.isValid(type) {
+        if let type, !ContentType.isValid(type) {
             throw ClientError(.usage, "--type \(type.quoted()) is no content type; write for example image/png")
         }
         if let argument, isJSON(argument) {
             let bytes = Array(argument.utf8)
             let type = type ?? "application/json"
-            guard MediaType.isJSON(type) else { return JobInput(contentType: type, content: .bytes(bytes)) }
+            guard ContentType.isJSON(type) else { return JobInput(contentType: type, content: .bytes(bytes)) }
             return JobInput(contentType: type, content: .json(try checked(bytes, "the input")))
         }
         if argument == nil, isatty(STDIN_FILENO) == 1 {
@@ -44,7 +44,7 @@ struct JobInput: Sendable {
         guard let path = argument, path != "-" else {
             return try await read(InputFile(standardInput: "standard input"), type)
         }
-        return try await read(InputFile(path: path), type ?? MediaType.named(path))
+        return try await read(InputFile(path: path), type ?? ContentType.named(path))
     }
 
     /// Whether an argument is meant as JSON: an object is, whatever may be wrong with it; any other value if it is one and
@@ -57,7 +57,7 @@ struct JobInput: Sendable {
     }
 
     private static func read(_ file: InputFile, _ type: String?) async throws -> JobInput {
-        if let type, MediaType.isJSON(type) {
+        if let type, ContentType.isJSON(type) {
             let bytes = try await file.read(upTo: .max)
             return JobInput(contentType: type, content: .json(try checked(bytes, file.name)))
         }

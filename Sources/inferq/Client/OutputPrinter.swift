@@ -34,7 +34,7 @@ final class OutputPrinter {
     /// Whether an answer is printed while it comes. Of a text a reader has something before its end; anything else, of
     /// which an attempt that fails would leave a useless half, is printed once it is whole.
     func printsAsItComes(_ head: AnswerType) -> Bool {
-        form == .raw || !head.isEncoded && MediaType.isReadAsItComes(head.contentType)
+        form == .raw || !head.isEncoded && ContentType.isReadAsItComes(head.contentType)
     }
 
     /// Whether a terminal shows what is printed, so that it must be text.
@@ -92,7 +92,7 @@ struct AnswerType {
 
     /// Why a terminal cannot show it; nil if it can.
     var obstacle: String? {
-        if !MediaType.isText(contentType) { return "the output is \(contentType.quoted()), which is no text" }
+        if !ContentType.isText(contentType) { return "the output is \(contentType.quoted()), which is no text" }
         return encoding.map { "the output is encoded (\($0.quoted())), which is no text" }
     }
 }

@@ -60,7 +60,7 @@ struct WorkerCommand: AsyncParsableCommand {
         _ reload: WorkerReload
     ) async throws {
         let logger = Logger(label: "inferq")
-        let host = HostName.current
+        let host = ThisHost.name
         let name = settings.worker.name.isEmpty ? host : settings.worker.name
         // Its id is new at each start: what an earlier process of this name held is none of its business.
         let id = "\(name)-\(InstanceID.random().text.prefix(12))"

@@ -1,6 +1,5 @@
 import Glibc
 import InferqCore
-import InferqHTTP
 import InferqQueue
 import InferqRedis
 import InferqStore
@@ -21,21 +20,9 @@ extension Serve {
     }
 }
 
-extension RedisService {
-    /// All of the gateway that uses Redis.
-    convenience init(_ broker: RedisBroker, _ queue: JobQueue, _ peers: Peers, _ wheel: TimerWheel, _ logger: Logger) {
-        let keeper = AnswerKeeper(store: queue.store)
-        self.init(
-            broker: broker, queue: queue, peers: peers, wheel: wheel, bootID: KernelBoot.id, logger: logger,
-            keep: { answer, model, run in try await keeper.outcome(answer, model, run) },
-            render: { entry in try await PublishedEvent.bytes(entry, queue.store) }
-        )
-    }
-}
-
 /// The name of this host.
-enum HostName {
-    static var current: String {
+enum ThisHost {
+    static var name: String {
         var buffer = [CChar](repeating: 0, count: 256)
         guard gethostname(&buffer, buffer.count - 1) == 0 else { return "unknown" }
         return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)

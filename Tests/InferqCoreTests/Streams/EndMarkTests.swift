@@ -1,4 +1,5 @@
 import InferqCore
+import TestSupport
 import Testing
 
 struct EndMarkTests {

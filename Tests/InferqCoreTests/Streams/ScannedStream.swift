@@ -1,4 +1,5 @@
 import InferqCore
+import TestSupport
 
 /// Everything that a scanner says.
 struct ScannedStream: Equatable {

@@ -1,4 +1,5 @@
 import InferqCore
+import TestSupport
 import Testing
 
 /// Which frames are errors, and what their words are.

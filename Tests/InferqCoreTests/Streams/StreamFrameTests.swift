@@ -1,4 +1,5 @@
 import InferqCore
+import TestSupport
 import Testing
 
 /// How event streams and lines are taken apart.

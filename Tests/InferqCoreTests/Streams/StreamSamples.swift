@@ -1,4 +1,5 @@
 import InferqCore
+import TestSupport
 
 /// A stream as a model server writes it, part by part.
 struct StreamSample: Sendable, CustomStringConvertible {

@@ -58,7 +58,7 @@ struct SubmitRequestTests {
         ("x", nil), (".png", nil), ("x.", nil), ("a.png/x", nil), ("x.unknown", nil), ("", nil),
     ])
     func theExtensionTellsTheType(_ path: String, _ type: String?) {
-        #expect(MediaType.named(path) == type)
+        #expect(ContentType.named(path) == type)
     }
 
     @Test(arguments: [
@@ -66,7 +66,7 @@ struct SubmitRequestTests {
         ("text/plain", false), ("application/jsonl", false), ("", false),
     ])
     func jsonIsToldByItsName(_ type: String, _ isJSON: Bool) {
-        #expect(MediaType.isJSON(type) == isJSON)
+        #expect(ContentType.isJSON(type) == isJSON)
     }
 
     @Test(arguments: [
@@ -74,7 +74,7 @@ struct SubmitRequestTests {
         ("a/b/c", false), ("a/b\r\nX: y", false), ("a /b", false), ("é/b", false), ("", false),
     ])
     func aTypeCanStandInAHeader(_ type: String, _ isValid: Bool) {
-        #expect(MediaType.isValid(type) == isValid)
+        #expect(ContentType.isValid(type) == isValid)
     }
 
     private enum Kind: Equatable {
