@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds documents against the sources: names that do not exist any more, metrics that no document lists.
+"""Holds documents against the sources: names that do not exist any more, metrics and codes that no document lists.
 
     packaging/check-docs.py [FOLDER]     of a copy of the project; by default, this one
 """
@@ -16,6 +16,11 @@ FOREIGN = {
     "HTTPTypes", "Mutex", "NIOAsyncTestingChannel", "SQLITE_FULL", "Sendable", "Service", "ServiceGroup", "Task",
     "ThreadSanitizer", "URLSession", "XCTest",
 }  # fmt: skip
+
+
+def problem_codes(source):
+    """What the member `code` of an error may say."""
+    return [value or name for name, value in re.findall(r'^    case (\w+)(?: = "(\w+)")?$', source, re.M)]
 
 
 def main():
@@ -41,6 +46,10 @@ def main():
     for metric in sorted(set(re.findall(r'"(inferq_[a-z_]+)"', code))):
         if metric not in listed:
             failures.append(f"docs/metrics.md does not list {metric}")
+    table = (ROOT / "docs/operations.md").read_text()
+    for code in problem_codes((ROOT / "Sources/InferqHTTP/Routes/ProblemCode.swift").read_text()):
+        if f"`{code}`" not in table:
+            failures.append(f"docs/operations.md does not explain the code {code}")
     for failure in failures:
         print(failure, file=sys.stderr)
     return bool(failures)

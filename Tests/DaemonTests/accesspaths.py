@@ -44,17 +44,29 @@ class Asked:
         return self.status == 403 and b"scope" in self.body
 
 
+def target(path):
+    """A target for a path of the description: nobody's, but for calls of the models `plain` and `grid`.
+
+    Who may not make a call is told so once there is something to call.
+    """
+
+    def value(found):
+        name = found[1]
+        if name == "model":
+            return "grid" if path.startswith("/v2/") else "plain"
+        return NOBODY if name.endswith("id") and name != "model_id" else "nobody"
+
+    return re.sub(r"\{(\w+)\}", value, path)
+
+
 def operations(document):
     """(method, path of the description, target, operation), HEAD included."""
     for path, item in document["paths"].items():
-        target = path
-        for name in re.findall(r"\{(\w+)\}", path):
-            target = target.replace("{%s}" % name, NOBODY if name.endswith("id") and name != "model_id" else "nobody")
         for method in METHODS:
             if operation := item.get(method.lower()):
-                yield method, path, target, operation
+                yield method, path, target(path), operation
                 if method == "GET":
-                    yield "HEAD", path, target, operation
+                    yield "HEAD", path, target(path), operation
 
 
 def security(operation, document):

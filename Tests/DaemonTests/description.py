@@ -17,7 +17,8 @@ class Description:
         for name in CLOSED:
             self.components["schemas"][name]["unevaluatedProperties"] = False
         self.paths = [
-            (re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), path, item)
+            # What OpenAPI cannot say: `{path}` is all that follows.
+            (re.compile(re.sub(r"\{(\w+)\}", lambda found: ".*" if found[1] == "path" else "[^/]+", path)), path, item)
             for path, item in self.document["paths"].items()
         ]
 
@@ -52,6 +53,10 @@ class Description:
             self._validators[kind] = self._validator({"$ref": f"#/components/schemas/{kind}"})
         errors = list(self._validators[kind].iter_errors(event.envelope))
         assert not errors, f"{event.data_line}: {errors[0].message}"
+
+    def check_schema(self, name, answer):
+        """Fails if the body of this answer is not of the schema of this name."""
+        self._validate((name,), {"$ref": f"#/components/schemas/{name}"}, answer, name)
 
     def _operation(self, method, path):
         for pattern, name, item in self.paths:

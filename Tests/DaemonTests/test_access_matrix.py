@@ -11,7 +11,8 @@ from keyfile import EVERYTHING, SCOPES, make_key
 
 SETTINGS = {"access": {"failures": "10000/1m"}}
 MODELS = {
-    "llama": {"dialect": "openai"}, "chat": {"dialect": "ollama"}, "grid": {"dialect": "kserve"}, "plain": {},
+    "llama": {"dialect": "openai"}, "chat": {"dialect": "ollama"}, "grid": {"dialect": "kserve"},
+    "plain": {"queued": ["PUT /nobody", "PATCH /nobody", "DELETE /nobody"]},
 }  # fmt: skip
 NAMES = {scope: scope.replace(":", "-") for scope in SCOPES}
 CLIENTS = {name: {"scopes": [scope]} for scope, name in NAMES.items()} | {"all": {"scopes": EVERYTHING}}
@@ -48,6 +49,16 @@ WANTED = {
     ("GET", "/v1/clients"): {"operate"},
     ("GET", "/metrics"): {"metrics"},
     ("GET", "/v1/me"): set(SCOPES),
+    ("GET", "/upstream/{model}/{path}"): {"read", "submit"},
+    ("POST", "/upstream/{model}/{path}"): {"submit"},
+    ("DELETE", "/upstream/{model}/{path}"): {"submit"},
+    ("POST", "/v1/chat/completions"): {"submit"},
+    ("POST", "/v1/messages"): {"submit"},
+    ("POST", "/api/chat"): {"submit"},
+    ("POST", "/api/show"): {"read", "submit"},
+    ("GET", "/api/tags"): {"read", "submit"},
+    ("POST", "/v2/models/{model}/infer"): {"submit"},
+    ("GET", "/v2/health/{path}"): {"read", "submit"},
 }
 READS = {"read:all", "operate"}  # may be enough where `read` is
 FREE = {

@@ -50,6 +50,14 @@ struct JobOptionTests {
     }
 
     @Test
+    func theDescriptionHasAHeaderFieldForEachOption() throws {
+        let names = try parameters("/v1/chat/completions").compactMap { try text("\($0)/name") }
+        let options = names.map { $0.lowercased() }.filter { $0.hasPrefix("x-inferq-") }
+            .map { String($0.dropFirst("x-inferq-".count)).replacing("-", with: "_") }
+        #expect(options.sorted() == JobOption.all.map(\.name).filter { $0 != "key" }.sorted())
+    }
+
+    @Test
     func theDescriptionNamesTheRangeOfEachNumber() throws {
         let items = try parameters("/v1/inference")
         for option in JobOption.all {
