@@ -58,7 +58,8 @@ struct RouteNeedsTests {
     @Test func theDocumentHasThePathsOfEveryDialect() throws {
         let described = Set(try Self.described(ofCalls: true).keys.map { String($0.drop { $0 != " " }.dropFirst()) })
         // The path of a model alone is one of the gateway's own.
-        let paths = Dialect.allCases.flatMap(\.rootPaths).map(\.pattern.text)
+        let paths =
+            Dialect.allCases.flatMap(\.rootPaths).map(\.pattern.text)
             + KServePath.routes.filter { $0 != "/v2/models/{model}" }
         for path in paths { #expect(described.contains(path.replacing("*", with: "{path}")), "\(path)") }
     }
