@@ -72,7 +72,7 @@ def fields(system):
 
 
 def wrong_key():
-    """A key of the right form that is nobody's, so that it is hashed and looked for."""
+    """A key of the right form that is no one's, so that it is hashed and looked for."""
     digits = "".join(secrets.choice(DIGITS) for _ in range(43))
     number, end = zlib.crc32(digits.encode()), ""
     for _ in range(6):

@@ -117,7 +117,7 @@ def profile(path, options):
     """Shares by part, and by function, of one path."""
     with tempfile.TemporaryDirectory() as name, contextlib.contextmanager(path)(options) as (gateway, run):
         folder = pathlib.Path(name)
-        # The measures would start it anew.
+        # The measures would start it again.
         gateway.fresh = lambda: None
         with recorded(gateway, folder):
             run()

@@ -26,7 +26,7 @@ SIZES = {"4 KiB": {"store.page_size": "4KiB"}, "2 KiB": {}, "1 KiB (flash)": {"s
 
 
 def owners(database):
-    """Whose page each one is, as `job` or `job_due`; those of the pointer map are nobody's."""
+    """Whose page each one is, as `job` or `job_due`; those of the pointer map are no one's."""
     with tempfile.TemporaryDirectory(dir=database.parent) as name:
         for suffix in ("", "-wal"):
             shutil.copy(f"{database}{suffix}", f"{name}/copy{suffix}")

@@ -92,7 +92,7 @@ def filled(gateway, options, progress):
     if (done := tools.fill(gateway.port, options.depth, gateway.dialect.submit, gateway.dialect.body, 64))["refused"]:
         raise tools.ToolError(f"{done['refused']} submits were refused")
     gateway.kill()
-    # What of the store lies in memory is nobody's in the box, and would be read there for nothing.
+    # What of the store is in memory is no one's in the box, and would be read there for nothing.
     os.sync()
     DROP_CACHES.write_text("3")
     return done["last"]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What answers cost that come bit by bit: time to the first byte, delay and CPU of each piece, bytes on disk, memory.
+"""What answers cost that come piece by piece: time to the first byte, delay and CPU of each piece, bytes on disk, memory.
 
 Frames have 230 bytes, as llama.cpp's. Each is on disk before its reader gets it. All parts take turns; medians of the
 rounds. The sync of the store's disk is measured in the same rounds, since most goals are told in syncs.

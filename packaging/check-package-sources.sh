@@ -1,5 +1,5 @@
 #!/bin/sh
-# Compares what must agree and lies in different files: the package's copyright and the Swift packages that are linked,
+# Compares what must agree and is in different files: the package's copyright and the Swift packages that are linked,
 # the journal's catalog and the program's message ids, the man pages and man itself.
 #
 #     packaging/check-package-sources.sh [SCRATCH-FOLDER]

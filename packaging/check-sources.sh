@@ -35,4 +35,17 @@ never 'SQL outside its target' '"(SELECT|INSERT|UPDATE|DELETE|PRAGMA|CREATE|ALTE
 never 'files or sockets among values' 'import (NIO|GRDB)' 'Sources/InferqCore/*.swift'
 # Each access wraps it once more, until the stack is used up.
 never 'a closure by itself in a Mutex' 'Mutex<.*->' 'Sources/*.swift'
+
+# English that was translated, where there is a plain word: found again and again in what users and readers see.
+readers="Sources/*.swift Sources/*.html docs/*.md docs/*.yaml README.md CONTRIBUTING.md SECURITY.md packaging/*.toml systemd debian"
+never 'no one, everyone' '\b([Nn]obody|[Ee]verybody)\b' "$readers" ':[0-9]+: *--'
+never 'anyone who, or who it is' '\b[Ww]hoever\b' "$readers"
+never 'is in, is beside' '\b[Ll]ies? (in|behind|beside|under|past|below|on|between|outside|further)\b' "$readers"
+never 'is missing' '\b(is|are) not there\b' "$readers"
+never 'is not a' '\b(it|that|which|what|one) is no (JSON|TOML|UTF|ASCII|HTTP|answer|call|entry|error|file|gateway|host|identifier|key|number|object|port|response|socket|stream|terminal|text|token|whole)\b' "$readers"
+never 'again' '\banew\b' "$readers"
+never 'color, neighbor, honor, recognize, forever' '([Cc]olour|[Nn]eighbour|[Hh]onour|[Rr]ecognise|[Bb]ehaviour|\bfor ever\b)' "$readers"
+never 'write something like' '\b[Ww]rite for example\b' "$readers"
+never 'streamed, piece by piece' '\bbit by bit\b' "$readers"
+never 'was made' '\bcomes? about\b|\bcame about\b' "$readers"
 exit $failed

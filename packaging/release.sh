@@ -31,7 +31,7 @@ if [ -z "$deb" ]; then
     deb=$PWD/dist/$name
 fi
 [ "$(dpkg-deb -f "$deb" Version)" = "$version" ] || fail "$deb is not of version $version"
-# The package may lie in the folder of an earlier release.
+# The package may be in the folder of an earlier release.
 mkdir -p dist
 cp "$deb" "dist/$name.new"
 rm -rf "$out"

@@ -15,7 +15,7 @@ extension Case {
         }
     }
 
-    /// One that is only for who may: in mode `open`, where everybody may, and with one of a hundred keys.
+    /// One that is only for who may: in mode `open`, where everyone may, and with one of a hundred keys.
     static let routerOpen = Case("router: GET /v1/workers, mode open", times: 2_000) { folder, measure in
         try await RunningQueue.withNewStore(in: folder) { running in
             try await answer(

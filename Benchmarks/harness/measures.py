@@ -44,7 +44,7 @@ def start(system, options):
 
 
 def idle(system, options):
-    """Memory and CPU of a system that nobody asks."""
+    """Memory and CPU of a system that no one asks."""
     system.fresh()
     processes.wait_for_quiet(options.quiet)
     return {

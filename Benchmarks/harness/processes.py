@@ -52,7 +52,7 @@ def resident(pid):
 
 
 def forget_peak(pid):
-    """Lets the peak of the resident set begin anew."""
+    """Lets the peak of the resident set begin again."""
     pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 

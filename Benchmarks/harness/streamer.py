@@ -1,4 +1,4 @@
-"""A model server whose answers come bit by bit, and the clients that read them: see tools/streams.c."""
+"""A model server whose answers come piece by piece, and the clients that read them: see tools/streams.c."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-// A model server whose answers come bit by bit, and the clients that read them, in one thread.
+// A model server whose answers come piece by piece, and the clients that read them, in one thread.
 // usage: streams      the first line of stdout is the port of the server
 // stdin, a line for each run:
 //   PORT PATH CLIENTS COUNT FRAMES RATE SIZE STEP

@@ -16,7 +16,7 @@ struct BodyGatherer<Head> {
         case gathering(Head, ByteBuffer?)
         /// The head was handed over, the body goes after it.
         case streaming(BodyParts.Source)
-        /// Nobody takes the rest of this body.
+        /// No one takes the rest of this body.
         case discarding
         case closed
     }
@@ -105,7 +105,7 @@ struct BodyGatherer<Head> {
         }
     }
 
-    /// - Returns: whether nobody takes the rest of the body that is on its way.
+    /// - Returns: whether no one takes the rest of the body that is on its way.
     mutating func demandChanged(_ change: BodyDemand.Change) -> Bool {
         // That a body was taken may be told when the next one is on its way already: its rest must come.
         guard change.number == number else { return false }
@@ -135,7 +135,7 @@ struct BodyDemand: NIOAsyncSequenceProducerDelegate {
     struct Change: Sendable {
         /// Of the body.
         let number: Int
-        /// False once nobody takes the rest.
+        /// False once no one takes the rest.
         let isWanted: Bool
     }
 

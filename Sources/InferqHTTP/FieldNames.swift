@@ -41,7 +41,7 @@ extension HTTPField.Name {
     /// Blobs that rows name and that a backup does not hold, or not as long as they should be.
     static let missingBlobs = named("Inferq-Missing-Blobs")
 
-    /// For literals only: a name that is no token is a mistake in this file.
+    /// For literals only: a name that is not a token is a mistake in this file.
     private static func named(_ name: String) -> HTTPField.Name {
         guard let name = HTTPField.Name(name) else { preconditionFailure("\(name) is not a field name") }
         return name

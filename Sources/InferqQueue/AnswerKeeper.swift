@@ -10,7 +10,7 @@ package struct AnswerKeeper: Sendable {
         self.store = store
     }
 
-    /// - Parameter run: where the pieces of an answer lie that came bit by bit.
+    /// - Parameter run: where the pieces of an answer lie that came piece by piece.
     /// - Throws: ``StoreError``.
     package func outcome(
         _ answer: Reply.Answer, _ model: ModelSettings, _ run: PieceRun? = nil

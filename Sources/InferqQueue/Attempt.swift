@@ -18,11 +18,11 @@ package struct Attempt: Sendable {
     package let gatewayURL: String
     package let token: String
     package let stop: StopSignal
-    /// Rings once the call has been sent on a connection; nil: nobody waits for that.
+    /// Rings once the call has been sent on a connection; nil: no one waits for that.
     package let sent: Bell?
     /// The client's own `Authorization`, to be passed on.
     package var authorization: String?
-    /// Takes an answer that comes bit by bit; nil: answers are taken whole.
+    /// Takes an answer that comes piece by piece; nil: answers are taken whole.
     package var pieces: PieceSink?
 
     /// What the model server is sent.
@@ -88,7 +88,7 @@ package enum Reply: Sendable, Equatable {
         package let contentEncoding: String?
         /// Of the answer to a call.
         package let head: AnswerHead?
-        /// Of an answer that came bit by bit; ``bytes`` are only there then if they are needed.
+        /// Of an answer that came piece by piece; ``bytes`` are only there then if they are needed.
         package var stream: Stream?
 
         /// What was stored of an answer as it came, and what is left of it.

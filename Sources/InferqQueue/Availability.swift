@@ -169,7 +169,7 @@ package struct Availability: Sendable, Equatable {
         return now >= nextTry(outage, hasDue: true) ? .probe : .closed
     }
 
-    /// Answers of 503 alone have kept the line so long that its jobs probe in turn.
+    /// Answers of 503 alone have held up the line long enough that its jobs probe in turn.
     package func probesInTurn(now: Instant) -> Bool {
         outage != nil && isOverdue(now)
     }
@@ -379,7 +379,7 @@ package struct Availability: Sendable, Equatable {
 }
 
 extension TimerWheel {
-    /// Waits until a model server has had a call for so long that it would have refused it.
+    /// Waits until a model server has had a call long enough that it would have refused it.
     ///
     /// - Parameter sent: rung once the call has gone out, and with ``Bell/Rings/stop`` when it is over.
     /// - Returns: false when it was over before.

@@ -7,7 +7,7 @@ import Synchronization
 /// rows is linear.
 ///
 /// Read once from the store at the start; afterwards every committed change moves them. The jobs of "anonymous", and those
-/// of before there were clients, have no counters of their own: where all are everybody's, nothing is counted twice.
+/// of before there were clients, have no counters of their own: where all are everyone's, nothing is counted twice.
 final class Backlog: Sendable {
     struct Figures: Sendable, Equatable {
         var pending = 0
@@ -127,7 +127,7 @@ final class Backlog: Sendable {
         models.withLock { $0[change.job.model, default: Model()].apply(change, now: now) }
     }
 
-    /// - Parameter client: whose jobs; nil: everybody's.
+    /// - Parameter client: whose jobs; nil: everyone's.
     func figures(of model: String, client: String? = nil, now: ContinuousClock.Instant) -> Figures {
         guard let found = tally(of: model, client) else { return Figures() }
         return Figures(pending: found.pending, running: found.running, rate: found.rate(at: now))
@@ -135,14 +135,14 @@ final class Backlog: Sendable {
 
     /// What became of a model's jobs in the last hour, the oldest minute first.
     ///
-    /// - Parameter client: whose jobs; nil: everybody's.
+    /// - Parameter client: whose jobs; nil: everyone's.
     func lastHour(of model: String, client: String? = nil, now: ContinuousClock.Instant) -> [LastHour.Minute] {
         (tally(of: model, client)?.lastHour ?? LastHour()).minutes(at: now)
     }
 
     /// Due jobs of a higher priority, and all of the same one.
     ///
-    /// - Parameter client: whose jobs; nil: everybody's.
+    /// - Parameter client: whose jobs; nil: everyone's.
     func due(of model: String, priority: Int, client: String? = nil) -> (higher: Int, same: Int) {
         let due = tally(of: model, client)?.due ?? [:]
         return (due.reduce(0) { $1.key > priority ? $0 + $1.value : $0 }, due[priority] ?? 0)

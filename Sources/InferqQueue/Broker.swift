@@ -22,7 +22,7 @@ package protocol Broker: Sendable {
     /// - Returns: nil once the broker is closed, or when the waiting task is cancelled.
     func take(_ model: String) async -> Offer?
 
-    /// Takes back what was offered and is not wanted any more.
+    /// Takes back what was offered and is no longer wanted.
     ///
     /// - Returns: false when it was taken already, or never offered here.
     func withdraw(_ offer: Offer) -> Bool
@@ -31,12 +31,12 @@ package protocol Broker: Sendable {
     func close()
 }
 
-/// Offers that a broker does not carry any more, though nobody has taken them.
+/// Offers that a broker no longer carries, though no one has taken them.
 package enum BrokerLoss: Sendable, Equatable {
     /// All may be lost, or there is a better way for them now.
     case all
     case offers([Offer])
-    /// Its job is not due any more.
+    /// Its job is no longer due.
     case unwanted(Offer)
 }
 

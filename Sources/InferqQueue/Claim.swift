@@ -3,17 +3,17 @@ import Synchronization
 
 /// A job that a worker has taken: the right to end this one attempt.
 package struct Claim: Sendable {
-    /// As it was committed, with its input as far as it lies in the row.
+    /// As it was committed, with its input as far as it is in the row.
     package let job: Job
     package let lease: Job.Lease
     let startedAt: Elapsed
-    /// As ``startedAt``, by a clock that nobody sets.
+    /// As ``startedAt``, by a clock that no one sets.
     let since = ContinuousClock.now
     /// Tells the attempt to stop.
     package let stop: StopSignal
     /// Of a probe: rings once its call has been sent, and with ``Bell/Rings/stop`` when it is over.
     var sent: Bell?
-    /// Of a probe: whoever takes it lets clients see the start of the attempt.
+    /// Of a probe: anyone who takes it lets clients see the start of the attempt.
     var showing: Once?
     /// The client's own `Authorization`, to be passed on; nil for nearly all.
     var authorization: String?

@@ -2,11 +2,11 @@ import InferqCore
 
 /// How many jobs each client has on offer or running, over all models, and how many those may be.
 ///
-/// What is on offer counts: it may be taken at any moment. Jobs of "anonymous" and of nobody are not followed, since they
+/// What is on offer counts: it may be taken at any moment. Jobs of "anonymous" and of no client are not followed, since they
 /// have no limit.
 struct ClientLoads {
     private struct Entry {
-        /// Nil while it is not known: the job was taken though it was not on offer any more, as far as this process knew.
+        /// Nil while it is not known: the job was taken though it was no longer on offer, as far as this process knew.
         var client: String?
         var isOffered = false
         /// Who has taken it: of an offer that was made twice, the one that came too late as well, for a moment.

@@ -54,7 +54,7 @@ package final class EventHub: Sendable {
         for bell in quiet { bell.ring(.event) }
     }
 
-    /// `bell` rings once, as soon as nobody listens to the job.
+    /// `bell` rings once, as soon as no one listens to the job.
     package func whenQuiet(_ job: JobKey, ring bell: Bell) {
         let isQuiet = state.withLock { state in
             state.listeners[job]?.quiet.append(bell)
@@ -68,7 +68,7 @@ package final class EventHub: Sendable {
         state.withLock { $0.listeners[job] != nil }
     }
 
-    /// The number of a job's last ring; of any job's last one, when nobody listens to it.
+    /// The number of a job's last ring; of any job's last one, when no one listens to it.
     ///
     /// A read of its events that begins after this call sees all events that this ring and those before it told of, and a
     /// ring with a higher number tells of newer ones.
@@ -114,7 +114,7 @@ package final class EventHub: Sendable {
         for bell in bells.values { bell.ring(.output) }
     }
 
-    /// Wakes everybody for the last time: the service is stopping.
+    /// Wakes everyone for the last time: the service is stopping.
     package func stop() {
         let bells = state.withLock { state in
             state.isStopped = true
@@ -128,15 +128,15 @@ package final class EventHub: Sendable {
 }
 
 extension EventHub {
-    /// No job has it: who listens to it hears of the stop alone.
-    private static let nobody = JobKey(value: 0)
+    /// No job has it: a listener to it hears only of the stop.
+    private static let noJob = JobKey(value: 0)
 
     /// `bell` rings with ``Bell/Rings/stop`` when the service stops.
     package func listenForStop(_ bell: Bell) {
-        listen(to: Self.nobody, bell)
+        listen(to: Self.noJob, bell)
     }
 
     package func leaveStop(_ bell: Bell) {
-        leave(Self.nobody, bell)
+        leave(Self.noJob, bell)
     }
 }

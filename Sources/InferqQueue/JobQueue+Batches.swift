@@ -6,7 +6,7 @@ extension JobQueue {
     /// Stores the next lines of a batch as jobs, all or none, with how far it has come. When this returns, they are on disk.
     ///
     /// - Parameter last: how far it must have come before.
-    /// - Returns: false when the batch does not take these lines any more.
+    /// - Returns: false when the batch no longer takes these lines.
     /// - Throws: ``Refusal`` when there is no room for all of them, or ``StoreError``; then nothing was left behind, their
     ///   files aside.
     package func submit(

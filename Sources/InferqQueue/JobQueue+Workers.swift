@@ -10,7 +10,7 @@ extension JobQueue {
     /// Commits RUNNING for an offered job.
     ///
     /// - Parameter isProbe: the model server is away; clients see the attempt once it is worked on, or has ended.
-    /// - Returns: nil when there is nothing to do any more: cancelled, expired, taken already, or offered anew since.
+    /// - Returns: nil when there is nothing left to do: cancelled, expired, already taken, or offered again since.
     /// - Throws: ``StoreError``; then the job is as it was.
     func claim(
         _ offer: Offer, at place: AttemptPlace = .local, isProbe: Bool = false, now: Moment? = nil

@@ -2,7 +2,7 @@ package import InferqCore
 package import InferqStore
 import Synchronization
 
-/// The gateway's middle: what clients ask for, what workers take and bring back, and who must hear of it.
+/// The gateway's middle: what clients ask for, what workers take and bring back, and who must be told.
 ///
 /// Every change is committed by the store first; only then counters move, bells ring and jobs are offered.
 package final class JobQueue: Sendable {
@@ -216,7 +216,7 @@ package final class JobQueue: Sendable {
         }
     }
 
-    /// Ended before anybody took it: nobody need look at its offer any more.
+    /// Ended before anyone took it: its offer need not be looked at.
     private func withdraw(_ job: Job) {
         let offer = Offer(model: job.model, job: job.key)
         if broker.withdraw(offer) { scheduler.withdrawn(offer) }

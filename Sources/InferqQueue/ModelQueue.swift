@@ -23,7 +23,7 @@ final class ModelQueue {
     /// Of all clients that have no lane.
     private var common = Window(capacity: Scheduler.windowLimit)
     /// One for each client whose running jobs are limited: while it has as many as it may, its jobs are passed by and stand
-    /// in nobody's way, and once it may have another one, that is at hand.
+    /// in no one's way, and once it may have another one, that is at hand.
     private var lanes: [String: Window]
 
     /// What workers on other hosts say of model servers that are away.
@@ -156,7 +156,7 @@ final class ModelQueue {
         guard isServed else { return [] }
         var reads: [(DueOwners, Int)] = []
         if common.mustRead {
-            reads.append((.everybody(but: Array(lanes.keys)), common.beginReading(offered: offered)))
+            reads.append((.everyone(but: Array(lanes.keys)), common.beginReading(offered: offered)))
         }
         for (client, lane) in lanes where lane.mustRead {
             guard let limit = lanes[client]?.beginReading(offered: offered) else { continue }
@@ -170,7 +170,7 @@ final class ModelQueue {
     /// - Parameter isAll: whether the store has no more.
     func fill(_ owners: DueOwners, _ read: [Candidate]?, isAll: Bool) {
         switch owners {
-        case .everybody: common.fill(read?.filter { !hasLane($0) }, isAll: isAll, offered: offered)
+        case .everyone: common.fill(read?.filter { !hasLane($0) }, isAll: isAll, offered: offered)
         case .client(let client): lanes[client]?.fill(read, isAll: isAll, offered: offered)
         }
     }

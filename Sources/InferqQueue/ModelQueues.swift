@@ -26,7 +26,7 @@ struct ModelQueues {
     private var loads = ClientLoads()
     /// Clients that may have another job, and could not before.
     private var freed: Set<String> = []
-    /// Grows when the windows are made anew: nobody waits any more for what was asked before.
+    /// Grows when the windows are rebuilt: no one waits for what was asked before that.
     private var round = 0
 
     mutating func addLine(_ model: String) {
@@ -89,7 +89,7 @@ struct ModelQueues {
         return true
     }
 
-    /// Takes back what was offered of a model and nobody has taken.
+    /// Takes back what was offered of a model and no one has taken.
     mutating func withdrawAll(of model: String, from broker: any Broker) {
         for job in queues[model]?.offered ?? [] {
             let offer = Offer(model: model, job: job)

@@ -37,7 +37,7 @@ struct OutcomeWriter: Sendable {
 }
 
 extension TimerWheel {
-    /// Waits for so long; a cancelled task waits too, as those do that have something to store.
+    /// Waits for that long; a cancelled task waits too, as those do that have something to store.
     func pause(_ duration: Duration) async {
         let bell = Bell()
         let deadline = ring(bell, after: duration)

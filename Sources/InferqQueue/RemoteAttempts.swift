@@ -20,7 +20,7 @@ package final class RemoteAttempts: Sendable {
     }
 
     package let queue: JobQueue
-    /// Stores what workers hand over of answers that come bit by bit.
+    /// Stores what workers hand over of answers that come piece by piece.
     package let pieces: PieceWriter
     private let logger: Logger
     private let wheel: TimerWheel
@@ -65,7 +65,7 @@ package final class RemoteAttempts: Sendable {
     /// - Parameters:
     ///   - isProbe: the worker's model server was away; clients see the attempt once it is worked on, or has ended.
     ///   - onStop: called once the job is cancelled, on the writer: it must not block. The attempt is over then.
-    /// - Returns: nil: there is nothing to do any more. Also when the store could not tell; the job stays due then.
+    /// - Returns: nil: there is nothing left to do. Also when the store could not tell; the job stays due then.
     package func take(
         _ offer: Offer,
         _ lease: Job.Lease,
@@ -100,7 +100,7 @@ package final class RemoteAttempts: Sendable {
             )
             await wheel.pause(.seconds(1))
         }
-        // It may be due all the same: offered anew since, under another lease.
+        // It may be due all the same: offered again since, under another lease.
         queue.scheduler.returned(offer, at: place)
         return nil
     }
@@ -127,7 +127,7 @@ package final class RemoteAttempts: Sendable {
         }
     }
 
-    /// Whether clients have not seen an attempt start; whoever asks lets them.
+    /// Whether clients have not seen an attempt start; anyone who asks lets them.
     private func isHidden(_ job: JobKey) -> Bool {
         hidden.withLock { $0.remove(job) != nil }
     }
@@ -169,7 +169,7 @@ package final class RemoteAttempts: Sendable {
         return stored != nil
     }
 
-    /// As ``interrupt(_:_:reason:)``, once: whoever asks looks again soon, and must not wait for a full disk.
+    /// As ``interrupt(_:_:reason:)``, once: anyone who asks looks again soon, and must not wait for a full disk.
     package func tryToInterrupt(_ attempt: Attempt, reason: String) async {
         do {
             try await queue.interrupt(attempt.claim, reason: reason, isShown: !isHidden(attempt.claim.job.key))
@@ -223,7 +223,7 @@ package final class RemoteAttempts: Sendable {
 }
 
 extension JobQueue {
-    /// An answer that nobody wants goes, with its file.
+    /// An answer that no one wants goes, with its file.
     func drop(_ outcome: Outcome) async {
         if let file = outcome.file { await store.blobs.remove(file) }
     }

@@ -73,7 +73,7 @@ final class RunningJobs: Sendable {
         state.withLock { $0.attempts[job]?.stop }?.stop(.cancelled)
     }
 
-    /// Rings `bell` once no attempt runs in this process any more: at once, or when the last one has ended.
+    /// Rings `bell` once no attempt runs in this process: at once, or when the last one has ended.
     func ringWhenIdle(_ bell: Bell) {
         let isIdle = state.withLock { state in
             state.idle = bell

@@ -157,7 +157,7 @@ package final class Scheduler: Service {
         state.withLock { $0.queues[model]?.running ?? 0 }
     }
 
-    /// Nobody will take this offer any more: its job has ended.
+    /// No one will take this offer: its job has ended.
     func withdrawn(_ offer: Offer) {
         state.withLock { state in
             state.unoffer(offer)
@@ -287,7 +287,7 @@ package final class Scheduler: Service {
 
     // MARK: Other hosts
 
-    /// The broker does not carry these offers any more: what is still due is offered again.
+    /// The broker no longer carries these offers: what is still due is offered again.
     func lost(_ loss: BrokerLoss) {
         switch loss {
         case .all: offerAllAgain()
@@ -331,7 +331,7 @@ package final class Scheduler: Service {
         }
     }
 
-    /// As ``offerAgain(_:)``, for all that nobody has taken.
+    /// As ``offerAgain(_:)``, for all that no one has taken.
     private func offerAllAgain() {
         state.withLock { state in
             if state.suspect?.takers == 0 { state.suspect = nil }
@@ -373,7 +373,7 @@ package final class Scheduler: Service {
             } catch {
                 isWell = false
                 throttle.log(
-                    logger, .error, "waiting jobs could not be looked at", of: reading.model,
+                    logger, .error, "waiting jobs could not be checked", of: reading.model,
                     metadata: ["model": "\(reading.model)", "error": "\(error)"]
                 )
             }

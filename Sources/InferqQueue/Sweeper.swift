@@ -50,7 +50,7 @@ package struct Sweeper: Service {
             return min(max(next, .milliseconds(1)), Self.longestSleep)
         } catch {
             throttle.log(
-                logger, .error, "waiting jobs could not be looked at", metadata: ["error": "\(error)"]
+                logger, .error, "waiting jobs could not be checked", metadata: ["error": "\(error)"]
             )
             return .seconds(1)
         }

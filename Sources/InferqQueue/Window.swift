@@ -23,7 +23,7 @@ struct Window {
     /// Whether jobs may be due: some are here, or the store may have more.
     var mayHaveDue: Bool { !candidates.isEmpty || !isComplete }
 
-    /// Whether nobody can say which job is the best one before the store was read.
+    /// Whether no one can say which job is the best one before the store was read.
     var isUnknown: Bool { candidates.isEmpty && !isComplete }
 
     /// It is running low while the store may have more: read before it is empty, or all slots would wait.

@@ -76,7 +76,7 @@ package final class Worker: Service {
         let bell = Bell()
         let limit = drainTimeout()
         logger.notice(
-            "stopping: no job is taken any more, running attempts may go on for a while",
+            "stopping: no more jobs are taken, running attempts may continue for a while",
             metadata: [
                 "running": .stringConvertible(queue.running.hereCount),
                 "drain_timeout": "\(DurationText.format(limit))",

@@ -4,7 +4,7 @@ import InferqCore
 enum GatewayMessage: String, Sendable {
     /// RUNNING is on disk: call the model server.
     case go
-    /// The job was taken by another worker, or is not due any more.
+    /// The job was taken by another worker, or is no longer due.
     case no
     /// The attempt is over: drop the call, and what has become of it.
     case stop
@@ -27,6 +27,6 @@ enum GatewayMessage: String, Sendable {
         return (message, name)
     }
 
-    /// Messages that may wait for one worker: many times the slots that one has. What is cut off, its worker asks for anew.
+    /// Messages that may wait for one worker: many times the slots that one has. What is cut off, its worker asks for again.
     private static let inboxLimit = 10_000
 }

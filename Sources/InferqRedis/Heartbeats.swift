@@ -14,7 +14,7 @@ struct WorkerHeartbeat: Codable, Sendable, Equatable, Heartbeat {
     let attempts: [String: [String]]
     /// The next one comes within so many milliseconds.
     let interval: Int
-    /// Grows with each: one that lies in Redis may be older than what it is compared with.
+    /// Grows with each: one that is in Redis may be older than what it is compared with.
     let beat: Int
     /// Of the kernel on its host: another one means that the machine went down.
     let boot: String
@@ -96,9 +96,9 @@ extension WorkerHeartbeat {
     func fits(_ patience: Int) -> Bool { interval <= patience / 2 }
 }
 
-/// A heartbeat as it lies in Redis.
+/// A heartbeat as it is in Redis.
 protocol Heartbeat: Codable, Sendable {
-    /// Whether a process of this version can have written it. Whoever reads it counts on that.
+    /// Whether a process of this version can have written it. Anyone who reads it counts on that.
     var isPlausible: Bool { get }
 }
 

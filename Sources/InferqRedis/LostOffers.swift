@@ -9,7 +9,7 @@ struct LostOffers: Sendable {
     private let logger: Logger
     private let throttle = LogThrottle()
 
-    /// An entry that was read and not asked for within this time is offered anew: its reader is dead, or its messages were
+    /// An entry that was read and not asked for within this time is offered again: its reader is dead, or its messages were
     /// lost.
     private static let lostAfter = Duration.seconds(12)
     /// Offers that are read at a time to see whether they are there: with a body each, 1 MiB.
@@ -21,7 +21,7 @@ struct LostOffers: Sendable {
         link = broker.link
     }
 
-    /// Offers anew what a reader has taken from a stream and then not asked for, and what has vanished from it.
+    /// Offers again what a reader has taken from a stream and then not asked for, and what has vanished from it.
     func look() async {
         for model in broker.offeredModels {
             let key = broker.key(of: model)
@@ -32,7 +32,7 @@ struct LostOffers: Sendable {
         }
     }
 
-    /// Offers anew what is not in its stream any more, though no worker has taken it (XTRIM, XDEL, another program's DEL).
+    /// Offers again what is no longer in its stream, though no worker has taken it (XTRIM, XDEL, another program's DEL).
     private func lookForVanished(_ model: String, _ key: String) async {
         let before = broker.outstanding(of: model)
         guard !before.isEmpty, let length = await link.ask(RedisCommand("XLEN", key))?.integer else { return }
@@ -54,13 +54,13 @@ struct LostOffers: Sendable {
         let gone = left().filter { !there.contains($0.value) }.map(\.key)
         guard !gone.isEmpty else { return }
         throttle.log(
-            logger, .warning, "offers have vanished from redis, they are made again", of: model,
+            logger, .warning, "offers have vanished from redis and are made again", of: model,
             metadata: ["model": "\(model)", "offers": .stringConvertible(gone.count)]
         )
         broker.lose(gone)
     }
 
-    /// Offers anew what a worker that is gone had read, and forgets the worker.
+    /// Offers again what a worker that is gone had read, and forgets the worker.
     func forget(worker: String) async {
         for model in broker.preparedModels {
             let key = broker.key(of: model)

@@ -1,7 +1,7 @@
 import Glibc
 
 /// Where threads wait until another one has something for them, as tasks wait at a ``Bell``. The time is measured on a clock
-/// that nobody can set: `NSCondition` waits for a time of day.
+/// that no one can set: `NSCondition` waits for a time of day.
 final class MonotonicCondition: @unchecked Sendable {  // proof: its two C objects never move, and are made for threads
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let condition: UnsafeMutablePointer<pthread_cond_t>
@@ -34,7 +34,7 @@ final class MonotonicCondition: @unchecked Sendable {  // proof: its two C objec
 
     /// Waits on the calling thread until there is something: looks at once, and at each ``wake()``.
     ///
-    /// - Returns: nil when there was nothing for so long.
+    /// - Returns: nil when there was nothing for that long.
     func wait<Found>(atMost duration: Duration, until look: () -> Found?) -> Found? {
         var deadline = Self.deadline(after: duration)
         pthread_mutex_lock(mutex)

@@ -9,7 +9,7 @@ struct OfferBook: Sendable {
     private var entries: [Offer: String?] = [:]
     private var counts: [String: Int] = [:]
     private let capacity: Int
-    /// Offers of all models that may lie in Redis; nil: as many as there are.
+    /// Offers of all models that may be in Redis; nil: as many as there are.
     private(set) var room: Int?
     private var goodSince = 0
     /// Those that were on their way when the room was halved: what was sent together is refused together, and counts once.
@@ -45,7 +45,7 @@ struct OfferBook: Sendable {
 
     /// Redis has taken it.
     ///
-    /// - Returns: false when it is not wanted any more.
+    /// - Returns: false when it is no longer wanted.
     mutating func name(_ offer: Offer, _ entry: String) -> Bool {
         underway.remove(offer)
         if let known = room {
@@ -68,7 +68,7 @@ struct OfferBook: Sendable {
         return .some(entry)
     }
 
-    /// Offers of a model that lie in Redis, with their entries.
+    /// Offers of a model that are in Redis, with their entries.
     func named(of model: String? = nil) -> [Offer: String] {
         entries.filter { model == nil || $0.key.model == model }.compactMapValues { $0 }
     }

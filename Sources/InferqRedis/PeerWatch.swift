@@ -150,7 +150,7 @@ final class PeerWatch: Sendable {
 
     /// The members of a set with the heartbeat of each: nil for one that is too old.
     ///
-    /// - Returns: nil when Redis is away, or was emptied: then our own heartbeat is not there either.
+    /// - Returns: nil when Redis is away, or was emptied: then our own heartbeat is missing too.
     private func heartbeats(
         _ set: String, _ session: Int, _ key: (String) -> String
     ) async -> [(id: String, bytes: [UInt8]?)]? {
@@ -263,7 +263,7 @@ final class PeerWatch: Sendable {
         onceAnHour.log(
             logger, .warning,
             """
-            a worker gets no jobs: its broker.heartbeat is more than half of broker.worker_timeout here; lower the one \
+            a worker gets no jobs: its broker.heartbeat is more than half of broker.worker_timeout here; lower one \
             or raise the other
             """,
             of: told.name,

@@ -194,7 +194,7 @@ package final class RedisBroker: Broker {
         link.send(command, blame: .command) { reply in
             switch reply {
             case .bytes(let bytes): self.named(offer, String(decoding: bytes, as: UTF8.self))
-            // Emptied while we were looking at another key: all that it held is offered anew.
+            // Emptied while we were looking at another key: all that it held is offered again.
             case .null: self.link.fail(.refused("its streams are gone"), in: session)
             case .error(let text):
                 guard reply?.isOutOfMemory == true, self.isTakenBack(offer) else {
@@ -313,7 +313,7 @@ package final class RedisBroker: Broker {
 
     // MARK: Sessions
 
-    /// Empty streams with their groups: whatever lay in them is offered anew.
+    /// Empty streams with their groups: whatever lay in them is offered again.
     func prepare(_ connection: RedisConnection) throws(RedisError) {
         let names = current.withLock { $0.models }
         for model in names {
@@ -363,7 +363,7 @@ package final class RedisBroker: Broker {
     /// Models that have a stream in this session.
     var preparedModels: Set<String> { current.withLock { $0.prepared } }
 
-    /// What lies in the stream of a model, as far as this gateway knows, with its entries.
+    /// What is in the stream of a model, as far as this gateway knows, with its entries.
     func outstanding(of model: String) -> [Offer: String] { current.withLock { $0.book.named(of: model) } }
 
     /// These offers are no longer outstanding, though they were not taken.

@@ -81,7 +81,7 @@ final class RedisConnection {
 
     /// Sends one command and waits for its answer.
     ///
-    /// - Throws: ``RedisError``, for an error reply too; then the connection must not be used any more.
+    /// - Throws: ``RedisError``, for an error reply too; then the connection must no longer be used.
     func run(_ command: RedisCommand) throws(RedisError) -> RedisReply {
         try append(command)
         let reply = try next()

@@ -17,7 +17,7 @@ package enum RedisError: Error, Sendable, Equatable, CustomStringConvertible {
         case .broken(let reason): "the connection broke: \(reason)"
         case .hung: "it does not answer"
         case .refused(let text): "it refuses: \(String(text.map { $0.isNewline ? " " : $0 }.prefix(Self.longest)))"
-        case .unexpected(let command): "an answer to \(command) that no Redis gives"
+        case .unexpected(let command): "an answer to \(command) that Redis never gives"
         }
     }
 }

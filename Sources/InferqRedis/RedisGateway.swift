@@ -157,7 +157,7 @@ final class RedisGateway: Sendable {
         }
         switch message {
         case .take(let id, let model, let isProbe):
-            // Whoever asked before this session has given up waiting.
+            // Anyone who asked before this session has given up waiting.
             if isOld { return true }
             await answerTake(name, Offer(model: model, job: name.job.key), entry: id, to: worker, isProbe: isProbe)
             return true

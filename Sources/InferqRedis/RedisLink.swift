@@ -156,7 +156,7 @@ package final class RedisLink: Sendable {
         let (isSent, mustWake) = state.withLock { state -> (Bool, Bool) in
             guard case .up = state.reachability, state.failure == nil, !state.isStopped else { return (false, false) }
             guard state.waiting.count < Self.waitingLimit, state.waitingBytes < Self.waitingBytesLimit else {
-                // What cannot be sent would be missed for as long as the session lasts: it is made anew.
+                // What cannot be sent would be missed for as long as the session lasts: it is made again.
                 state.failure = .hung
                 return (false, true)
             }

@@ -21,14 +21,17 @@ final class RedisRefusals: Sendable {
         let place: Logger.Metadata = ["key": "\(key.prefix(PlainText.limit))"]
         switch what {
         case .message:
-            throttle.log(logger, .error, "a worker said what this version does not understand", metadata: place)
+            throttle.log(
+                logger, .error, "a worker sent something that this version does not understand", metadata: place)
         case .offer:
-            throttle.log(logger, .error, "a gateway offers what this version does not understand", metadata: place)
+            throttle.log(
+                logger, .error, "a gateway offers something that this version does not understand", metadata: place)
         case .heartbeat:
             throttle.log(
                 logger, .warning, "a heartbeat in redis is not understood: its sender counts as absent", metadata: place
             )
-        case .key: throttle.log(logger, .warning, "a key of redis holds what inferq does not write", metadata: place)
+        case .key:
+            throttle.log(logger, .warning, "a redis key holds something that inferq does not write", metadata: place)
         }
     }
 }

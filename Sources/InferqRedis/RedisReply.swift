@@ -33,7 +33,7 @@ package enum RedisReply: Sendable, Equatable {
         if case .error(let text) = self { text.hasPrefix("NOPERM") } else { false }
     }
 
-    /// Whether an error is about what lies under a key, and not about Redis.
+    /// Whether an error is about what is under a key, and not about Redis.
     var blamesKey: Bool {
         guard case .error(let text) = self else { return false }
         return ["WRONGTYPE", "ERR The ID", "ERR The stream", "ERR Invalid stream ID"].contains { text.hasPrefix($0) }

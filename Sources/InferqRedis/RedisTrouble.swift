@@ -2,7 +2,7 @@
 struct RedisTrouble: Sendable {
     enum News: Sendable, Equatable {
         case began(RedisError)
-        /// What the log has said first is not the reason any more.
+        /// What the log has said first is no longer the reason.
         case changed(RedisError)
         case over
     }

@@ -87,7 +87,7 @@ extension RedisWorker {
         onceAnHour.log(
             logger, .warning,
             """
-            no jobs are taken of a gateway: broker.heartbeat is more than half of its broker.worker_timeout; lower the \
+            no jobs are taken from a gateway: broker.heartbeat is more than half of its broker.worker_timeout; lower \
             one or raise the other
             """,
             of: gateway.url,

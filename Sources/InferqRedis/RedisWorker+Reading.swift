@@ -88,7 +88,7 @@ extension RedisWorker {
         }
     }
 
-    /// - Returns: whether there was a job; nil when a stream is not there, as after a gateway's end.
+    /// - Returns: whether there was a job; nil when a stream is missing, as after a gateway's end.
     private func read(
         _ gateways: [String], _ model: String, wait: Duration?, _ connection: RedisConnection
     ) throws(RedisError) -> Bool? {

@@ -11,7 +11,7 @@ package final class RedisWorker: Service {
     /// How an attempt went.
     package enum Ending: Sendable {
         case reply(Reply)
-        /// The answer went to the gateway by another way, and is stored there, or not wanted any more.
+        /// The answer went to the gateway another way, and is stored there, or no longer wanted.
         case delivered
     }
 
@@ -214,7 +214,7 @@ package final class RedisWorker: Service {
         bell.ring(.event)
         let running = runningCount
         logger.notice(
-            "stopping: no job is taken any more, running attempts may go on for a while",
+            "stopping: no more jobs are taken, running attempts may continue for a while",
             metadata: ["running": .stringConvertible(running), "drain_timeout": "\(DurationText.format(drainTimeout))"]
         )
         await wait(at: drainTimeout) { $0.isIdle }
@@ -231,7 +231,7 @@ package final class RedisWorker: Service {
         state.withLock { $0.runningCount }
     }
 
-    /// Looks every few moments whether something has come about; it does so once in the life of a process.
+    /// Looks every few moments whether something has changed; it does so once in the life of a process.
     private func wait(at most: Duration, until condition: (borrowing State) -> Bool) async {
         let end = ContinuousClock.now + most
         while !state.withLock({ condition($0) }), ContinuousClock.now < end {

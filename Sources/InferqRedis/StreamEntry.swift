@@ -24,12 +24,12 @@ struct StreamID: Sendable, Hashable, Comparable {
     }
 }
 
-/// One entry of a stream. Whoever may write to Redis may have written it: each reader says what it takes.
+/// One entry of a stream. Anyone who may write to Redis may have written it: each reader says what it takes.
 struct StreamEntry: Sendable {
     let id: String
     private let fields: [String: [UInt8]]
 
-    /// Nil for what is no entry.
+    /// Nil for what is not an entry.
     init?(_ reply: RedisReply) {
         let parts = reply.elements
         guard parts.count == 2, let id = parts[0].text else { return nil }
@@ -46,7 +46,7 @@ struct StreamEntry: Sendable {
 
     func bytes(_ name: String) -> [UInt8]? { fields[name] }
 
-    /// Nil for what is not there, and for what no line of text may hold: see ``PlainText``.
+    /// Nil for what is missing, and for what no line of text may hold: see ``PlainText``.
     func text(_ name: String, upTo limit: Int = PlainText.limit) -> String? {
         fields[name].flatMap { PlainText.read($0, upTo: limit) }
     }
@@ -56,7 +56,7 @@ struct StreamEntry: Sendable {
         fields[name].map { String(decoding: $0.prefix(limit), as: UTF8.self) }
     }
 
-    /// Nil for what is not there, is no whole number, or lies outside of `range`.
+    /// Nil for what is missing, is no whole number, or is outside of `range`.
     func integer(_ name: String, in range: ClosedRange<Int>) -> Int? {
         guard let number = text(name, upTo: 20).flatMap({ Int($0) }), range.contains(number) else { return nil }
         return number
@@ -77,7 +77,7 @@ enum PlainText {
     /// Bytes: a host's name has at most 255, and a worker's id is one with 13 more.
     static let limit = 512
 
-    /// Nil for what is no UTF-8, longer than `limit` bytes, or holds control characters.
+    /// Nil for what is not UTF-8, longer than `limit` bytes, or holds control characters.
     static func read(_ bytes: [UInt8], upTo limit: Int = limit) -> String? {
         guard bytes.count <= limit, let text = String(validating: bytes, as: UTF8.self), isPlain(text, upTo: limit)
         else { return nil }

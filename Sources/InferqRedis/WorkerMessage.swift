@@ -9,7 +9,7 @@ enum WorkerMessage: Sendable, Equatable {
     case take(entry: String, model: String, isProbe: Bool)
     /// The model server works on a probe.
     case shown
-    /// It was read and will not be asked for: offer it anew.
+    /// It was read and will not be asked for: offer it again.
     case giveBack(entry: String, model: String)
     case answered(Reply.Answer)
     case failed(Failure, retryAfter: Duration?, answer: Reply.Answer? = nil)

@@ -1,6 +1,6 @@
 /// Which workers are gone for good, and which attempts those that live do not know of.
 ///
-/// Judged by the beats of a worker that were seen to change in this session. A heartbeat that lies in Redis says only
+/// Judged by the beats of a worker that were seen to change in this session. A heartbeat that is in Redis says only
 /// that its worker lived when it was written: after an outage it may be older than the attempts that it does not name,
 /// and may expire before its worker has found back.
 struct WorkerWatch: Sendable {
@@ -78,7 +78,7 @@ struct WorkerWatch: Sendable {
     }
 
     /// Whether a dead worker has died by itself: its machine is up and reaches Redis, as others on it show. Otherwise
-    /// the power may have failed, or the line, and that is no job's fault.
+    /// the power may have failed, or the line, and that is not a job's fault.
     ///
     /// - Parameter boot: of the kernel here, and so of a witness that is always there.
     func hasCrashed(_ worker: String, boot: String) -> Bool {

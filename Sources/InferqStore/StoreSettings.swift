@@ -7,7 +7,7 @@ package struct StoreSettings: Sendable, Equatable {
         case normal
     }
 
-    /// What the store lies on: the defaults of some other settings follow from it.
+    /// What the store is on: the defaults of some other settings follow from it.
     package enum Profile: String, Sendable, CaseIterable {
         case standard
         /// An SD card, or another medium that few writes are good for.
@@ -17,7 +17,7 @@ package struct StoreSettings: Sendable, Equatable {
     package var path: String
     package var profile = Profile.standard
     package var synchronous = Synchronous.full
-    /// Bytes of a page of a store that is made anew, a power of two; one that is there keeps its own.
+    /// Bytes of a page of a new store, a power of two; an existing one keeps its own.
     ///
     /// A commit writes whole pages, of which it changes a few bytes each: `Benchmarks/pages.py` shows what that comes to.
     package var pageSize = 2048

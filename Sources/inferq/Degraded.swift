@@ -121,7 +121,7 @@ final class Degraded: Service {
         do {
             let made = try await prepare()
             prepared.withLock { $0 = made }
-            logger.notice("the gateway is degraded no more")
+            logger.notice("the gateway is no longer degraded")
             return true
         } catch {
             let text = Self.text(of: error)

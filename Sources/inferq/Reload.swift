@@ -46,7 +46,7 @@ struct Reload: Service {
         live.current = settings
         access.replace(settings.access, ring)
         queue.setRunningLimits(settings.runningLimits)
-        logger.notice("the keys of clients were reloaded all the same")
+        logger.notice("the keys of clients were reloaded anyway")
     }
 
     private func reload() async {
@@ -69,7 +69,7 @@ struct Reload: Service {
             let fixed = Settings.rows.filter { $0.effect == .restart && $0.hasChanged(from: old, to: new) }
             if !fixed.isEmpty {
                 logger.warning(
-                    "some changed settings take effect at the next start only",
+                    "some changed settings take effect only at the next start",
                     metadata: ["settings": "\(fixed.map(\.key).joined(separator: ", "))"]
                 )
             }

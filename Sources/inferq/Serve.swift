@@ -110,7 +110,7 @@ struct Serve {
             worker: worker, redis: redis, threshold: threshold, logger: logger
         )
         // Stopped from last to first, each awaited: the worker drains while clients are still served; then the server
-        // answers what it has accepted; the wheel goes last, since everybody waits by it.
+        // answers what it has accepted; the wheel goes last, since everyone waits by it.
         var services: [any Service] = [
             wheel, queue.scheduler, Sweeper(queue: queue, wheel: wheel, logger: logger),
         ]
@@ -136,9 +136,9 @@ struct Serve {
     private func openStore(_ logger: Logger) throws -> JobStore {
         let store = try JobStore(
             settings.store, models: settings.modelList.map(\.name), bootID: KernelBoot.id,
-            remoteAttempts: settings.redisInUse != nil ? .keep : .interrupt(reason: "no Redis is configured any more")
+            remoteAttempts: settings.redisInUse != nil ? .keep : .interrupt(reason: "Redis is no longer configured")
         ) { [logs] error in
-            logger.critical("the store cannot go on, ending the process", metadata: ["error": "\(error)"])
+            logger.critical("the store cannot continue, ending the process", metadata: ["error": "\(error)"])
             logs.writer.flush()
             // Nothing may be acknowledged any more, and no clean-up may touch the file: codes of sysexits.h.
             if case .damaged = error { _exit(65) }
@@ -181,7 +181,7 @@ struct Serve {
             )
         case .behind(let by):
             logger.warning(
-                "the wall clock is behind the newest entry of the store; times are shown as it says",
+                "the wall clock is behind the newest entry of the store; times are shown as the wall clock says",
                 metadata: ["by_seconds": .stringConvertible(by.milliseconds / 1000)]
             )
         case nil: break

@@ -45,7 +45,7 @@ class Asked:
 
 
 def target(path):
-    """A target for a path of the description: nobody's, but for calls of the models `plain` and `grid`.
+    """A target for a path of the description: no one's, but for calls of the models `plain` and `grid`.
 
     Who may not make a call is told so once there is something to call.
     """

@@ -1,4 +1,4 @@
-"""Commands of the command line that are watched while they run, and what lies between them and the gateway."""
+"""Commands of the command line that are watched while they run, and what is between them and the gateway."""
 
 import os
 import pty
@@ -122,7 +122,7 @@ class TerminalCommand:
 
 
 def screen(written):
-    """The lines that are left to see, when lines that were drawn anew are gone."""
+    """The lines that are left to see, when lines that were drawn again are gone."""
     return [text.rpartition("\r\x1b[K")[2].rpartition("\x1b[K")[2].strip("\r") for text in written.split("\r\n")]
 
 

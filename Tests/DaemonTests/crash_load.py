@@ -158,7 +158,7 @@ class Load:
         self.events, self.finals = {}, {}                       # seen by anyone: event id -> (job, bytes); id -> record
         self.calls, self.called_as, self.attempts = collections.Counter(), {}, {}
         self.nonces, self.unsure = itertools.count(), collections.deque()
-        # Not a SimpleQueue: in CPython 3.11 its `get(timeout)` waits for ever if another thread takes the item at the
+        # Not a SimpleQueue: in CPython 3.11 its `get(timeout)` waits forever if another thread takes the item at the
         # very end of that time.
         self.streams = queue.Queue()
         self.fresh, self.crashes, self.crash_at, self.over = [], 0, float("inf"), threading.Event()

@@ -303,7 +303,7 @@ def parse(arguments):
 def main(arguments=None):
     options = parse(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))        # unmounts on the way out
-    faulthandler.register(signal.SIGUSR1)       # for whoever wonders what it waits for
+    faulthandler.register(signal.SIGUSR1)       # for anyone who wonders what it waits for
     with contextlib.ExitStack() as stack:
         folder, disk = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="inferq-crash-"))), None
         if options.mode == "power":

@@ -83,7 +83,7 @@ class Gateway:
         self.headers = {"Authorization": f"Bearer {self.keys['root']}"}
 
     def client(self, name=None, key=None):
-        """The same gateway, asked by one of its clients, by whoever has this key, or by a stranger."""
+        """The same gateway, asked by one of its clients, by anyone who has this key, or by a stranger."""
         key = self.keys[name] if name else key
         each = copy.copy(self)
         each.headers = {"Authorization": f"Bearer {key}"} if key else {}

@@ -1,4 +1,4 @@
-"""Ports for servers that a test ends and starts again: nobody else gets one in between.
+"""Ports for servers that a test ends and starts again: no one else gets one in between.
 
 A port that the kernel chose (`bind` to 0) is anybody's as soon as its server is away: of another test's server, or of a
 connection; a client that polls for a dead server there may even be connected to itself. So these lie below the
@@ -14,7 +14,7 @@ FIRST, BLOCK, LAST = 12_000, 500, 32_000
 
 
 def _claimed():
-    """A block of this process. Its sign is a socket without a file: it is gone with whoever held it, even killed."""
+    """A block of this process. Its sign is a socket without a file: it is gone with anyone who held it, even killed."""
     for start in range(FIRST, LAST, BLOCK):
         sign = socket.socket(socket.AF_UNIX)
         try:

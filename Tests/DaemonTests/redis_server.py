@@ -361,7 +361,7 @@ class Link(contextlib.AbstractContextManager):
         if listener:
             _shut(listener)
             listener.close()
-        self._passes.set()  # whoever waits finds its socket shut
+        self._passes.set()  # anyone who waits finds its socket shut
         for sock in sockets:
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -90,7 +90,7 @@ class Shadow:
         self.count, self.last, self.answers = 0, None, {}
 
     def begin_process(self):
-        """Numbers of files and syncs begin anew."""
+        """Numbers of files and syncs begin again."""
         self.files, self.syncs = {}, {}
 
     def apply(self, record, chance=None):
@@ -165,7 +165,7 @@ class Shadow:
                     tear(content, *each, chance)
                 node = File(content)
             found[path] = None if node is None else bytes(node.kept)
-        # Of a folder whose name is not there, the files are not either.
+        # Of a folder whose name is missing, the files are too.
         return {path: content for path, content in found.items()
                 if os.path.dirname(path) == self.folder or os.path.dirname(path) in found}
 

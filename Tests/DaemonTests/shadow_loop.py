@@ -106,7 +106,7 @@ class ShadowLoop(CrashLoop):
         self.gateway.before = self.begin_process
         copy = folder / "past"
         (copy / "store").mkdir(parents=True, mode=0o700)
-        # Its jobs stay where they are: nobody listens at this port.
+        # Its jobs stay where they are: no one listens at this port.
         self.past = Gateway(options.bin, copy, copy / "store", 9, options.synchronous, self.table("0s"))
         disk.look_back = self.look_back
 
@@ -173,7 +173,7 @@ class ShadowLoop(CrashLoop):
                 self.findings.add("process", repr(error), f"after a cut in the past: {error}")
             if self.past.process.poll() is None:
                 self.past.end()
-        # A 202 that was on its way counts as well, whoever heard it.
+        # A 202 that was on its way counts as well, anyone who heard it.
         self.fresh += self.disk.answers.keys() - set(self.fresh)
         self.settled = list(self.jobs)
 
@@ -274,7 +274,7 @@ def parse(arguments):
 def main(arguments=None):
     options = parse(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    faulthandler.register(signal.SIGUSR1)       # for whoever wonders what it waits for
+    faulthandler.register(signal.SIGUSR1)       # for anyone who wonders what it waits for
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="inferq-shadow-")))
         disk = Disk(folder / "disk", shadow_disk.build(folder), random.Random(options.seed), options.modes)

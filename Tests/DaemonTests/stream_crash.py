@@ -151,7 +151,7 @@ class Watched:
             pump.end(mark)
 
     def check_ends(self):
-        """Whoever saw a clean end has an answer that is kept. How many jobs had one."""
+        """Anyone who saw a clean end has an answer that is kept. How many jobs had one."""
         ended = 0
         for client in self.calls.values():
             if client.has_head and client.ending == "clean":

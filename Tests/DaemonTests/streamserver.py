@@ -316,7 +316,7 @@ class Site:
         return Reader(self.address, "POST", self.kind.target, body, fields, **keys)
 
     def submit(self, feed=None):
-        """The record of a call that nobody waits for, and whose answer has begun if `feed` is given."""
+        """The record of a call that no one waits for, and whose answer has begun if `feed` is given."""
         answer = self.call({"Prefer": "respond-async"}).to_end()
         assert answer.status == 202, answer.body
         if feed:

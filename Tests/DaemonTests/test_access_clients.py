@@ -1,4 +1,4 @@
-"""What a client hears of itself, and clients that nobody here wrote: with a key they work as they are."""
+"""What a client hears of itself, and clients that no one here wrote: with a key they work as they are."""
 
 import json
 import pathlib

@@ -225,7 +225,7 @@ def test_noise_is_refused_and_never_an_error(gateway, name, seed):
 
 
 def test_refusals_on_a_connection_that_stays_open_are_each_answered(gateway):
-    """A request without a body need not close; if it does not, the next one on the connection is judged anew."""
+    """A request without a body need not close; if it does not, the next one on the connection is judged again."""
     with wire.dial(gateway.address) as sock:
         request = "GET /v1/inference HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\n\r\n"
         sock.sendall(request.format(gateway.keys["alice"]).encode())

@@ -85,7 +85,7 @@ def test_a_broken_file_of_keys_is_refused_as_a_whole(make_gateway, keys):
     gateway.start()
     (keys / "page.toml").write_text(ERP.replace("erp", "page"))
     gateway.reload()
-    told(gateway, f"{keys}/page.toml: keys.page.hashes: the key aaaaaaaa is also that of keys.erp")
+    told(gateway, f"{keys}/page.toml: keys.page.hashes: the key aaaaaaaa also belongs to keys.erp")
     gateway.kill()
     for command in ("serve", "check"):
         ended = inferq(command, "--config", gateway.config_file)

@@ -1,4 +1,4 @@
-"""Nobody listens openly by accident: without keys, an address that others can reach is refused."""
+"""No one listens openly by accident: without keys, an address that others can reach is refused."""
 
 import socket
 

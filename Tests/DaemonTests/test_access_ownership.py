@@ -1,4 +1,4 @@
-"""A job belongs to its client: whoever may not see it gets what he gets for an id that never was."""
+"""A job belongs to its client: anyone who may not see it gets what he gets for an id that never was."""
 
 import json
 import urllib.parse
@@ -108,7 +108,7 @@ def last_event(gateway, job):
     return str(gateway.client("alice").get(job["urls"]["history"] + "?limit=1000").json()["results"][-1]["id"])
 
 
-# What is another's is not there
+# What is another's is missing
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -286,7 +286,7 @@ def test_keys_hold_while_the_store_is_degraded(tmp_path):
     assert good.status == 503 and b"inferq.db" in good.body
     assert stranger.status == 401
     for answer in free:
-        assert answer.status == 503 and b"whoever runs it sees why on its host" in answer.body
+        assert answer.status == 503 and b"its operator can see why on its host" in answer.body
         assert b"inferq.db" not in answer.body, "a stranger hears nothing of the reason"
 
 

@@ -1,4 +1,4 @@
-"""Whoever has no key gets 401 and nothing else, whatever is asked for and in whatever spelling."""
+"""Anyone who has no key gets 401 and nothing else, whatever is asked for and in whatever spelling."""
 
 import pytest
 

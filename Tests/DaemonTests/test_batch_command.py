@@ -40,7 +40,7 @@ def test_a_file_is_run_and_what_came_of_it_is_written(site, tmp_path):
     assert not (tmp_path / "in.errors.jsonl").exists() and done.stdout == ""
     assert "20 of 20 lines were answered" in done.stderr
     again = run(site, file, "--watch")
-    assert again.returncode == 64 and "is there already" in again.stderr and len(site.route.calls) == 20
+    assert again.returncode == 64 and "already exists" in again.stderr and len(site.route.calls) == 20
     assert run(site, file, "--watch", "--force").returncode == 0
 
 
@@ -93,7 +93,7 @@ def test_what_is_wrong_with_the_input_is_told(site, tmp_path):
     site, file = site(), tmp_path / "in.jsonl"
     file.write_bytes(lines(line("a"), line("a", model="other")))
     done = run(site, file, "--watch")
-    assert done.returncode == 1 and "line 2: custom_id is that of an earlier line" in done.stderr, done
+    assert done.returncode == 1 and "line 2: custom_id was already used by an earlier line" in done.stderr, done
 
 
 @pytest.mark.parametrize("content, words", [

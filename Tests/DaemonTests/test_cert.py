@@ -115,7 +115,7 @@ def test_a_pair_of_somebody_else_is_not_written_over(folder, tmp_path):
     folder.mkdir()
     shutil.copy(pair.certificate, folder / "cert.pem")
     done = inferq("cert", "init", "--out", folder, "--name", "box.lan")
-    assert done.returncode == 64 and "cert.pem is there already" in done.stderr
+    assert done.returncode == 64 and "cert.pem already exists" in done.stderr
     assert (folder / "cert.pem").read_bytes() == pair.certificate.read_bytes()
     assert os.listdir(folder) == ["cert.pem"]
 
@@ -123,11 +123,11 @@ def test_a_pair_of_somebody_else_is_not_written_over(folder, tmp_path):
 @pytest.mark.parametrize("arguments, sentence", [
     ([], "a certificate needs a name"),
     (["--name", "192.168.1.5"], "name an address with --address"),
-    (["--name", "a b"], "is no host name"),
-    (["--name", "x\nsubjectAltName=DNS:y"], "is no host name"),
-    (["--name", "x,DNS:y"], "is no host name"),
-    (["--address", "box.lan"], "is no IP address"),
-    (["--name", "box.lan", "--out", "tls"], "from the root on"),
+    (["--name", "a b"], "is not a host name"),
+    (["--name", "x\nsubjectAltName=DNS:y"], "is not a host name"),
+    (["--name", "x,DNS:y"], "is not a host name"),
+    (["--address", "box.lan"], "is not an IP address"),
+    (["--name", "box.lan", "--out", "tls"], "not the absolute path"),
     (["--name", "box.lan", "--out", "/nowhere/at/all"], "there is no folder /nowhere/at; make it"),
 ])
 def test_wrong_usage_is_a_sentence_and_makes_nothing(folder, arguments, sentence):
@@ -138,7 +138,7 @@ def test_wrong_usage_is_a_sentence_and_makes_nothing(folder, arguments, sentence
 
 def test_without_openssl_it_says_so(folder):
     done = inferq("cert", "init", "--out", folder, "--name", "box.lan", PATH="/nowhere")
-    assert done.returncode == 71 and "openssl makes the certificates, and is not installed" in done.stderr
+    assert done.returncode == 71 and "openssl, which makes the certificates, is not installed" in done.stderr
     assert os.listdir(folder) == []
 
 
@@ -192,9 +192,9 @@ def test_show_says_what_is_wrong(tmp_path):
     authority = Authority(tmp_path / "authority")
     ended, other = authority.sign(days=-1), authority.sign()
     done = inferq("cert", "show", "--config", config_of(tmp_path, (ended.certificate, ended.key)))
-    assert done.returncode == 1 and ", ended" in done.stdout and "ended on" in done.stderr
+    assert done.returncode == 1 and ", expired" in done.stdout and "expired on" in done.stderr
     done = inferq("cert", "show", "--config", config_of(tmp_path, (other.certificate, ended.key)))
-    assert done.returncode == 1 and "does not belong to the certificate" in done.stderr
+    assert done.returncode == 1 and "does not match the certificate" in done.stderr
     done = inferq("cert", "show", "--config", config_of(tmp_path, ("/nowhere/x.pem", ended.key)))
     assert done.returncode == 64 and "there is no such file" in done.stderr
     (tmp_path / "inferq.toml").write_text(f'[store]\npath = "{tmp_path}/inferq.db"\n')
@@ -203,7 +203,7 @@ def test_show_says_what_is_wrong(tmp_path):
 
 
 @pytest.mark.parametrize("days, verdict, text", [
-    (100, "ok", "in 99 days"), (20, "note", "renew it"), (-1, "wrong", "the TLS certificate ended on"),
+    (100, "ok", "in 99 days"), (20, "note", "renew it"), (-1, "wrong", "the TLS certificate expired on"),
 ])
 def test_the_doctor_looks_at_the_end_of_the_certificate(tmp_path, days, verdict, text):
     pair = Authority(tmp_path / "authority").sign(days=days)

@@ -78,7 +78,7 @@ def sentence(ended, code):
 @pytest.mark.parametrize(
     "talk, code, words",
     [
-        (answer(PAGE), 69, "no inferq gateway"),
+        (answer(PAGE), 69, "not an inferq gateway"),
         (answer(b"SSH-2.0-OpenSSH_9.2\r\n"), 69, "(it does not speak HTTP); write https:// if it speaks TLS"),
         (answer(b"\x15\x03\x01\x00\x02\x02\x46"), 69, "(it does not speak HTTP)"),
         (answer(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"), 69, "(it does not speak HTTP)"),
@@ -102,7 +102,7 @@ def test_a_plain_port_called_with_https_is_named_as_that(serve):
     port = serve(answer(PAGE))
     for command in COMMANDS:
         line = sentence(inferq(*command, "--url", f"https://127.0.0.1:{port}"), 69)
-        assert "is no gateway (it does not speak TLS); write http://" in line
+        assert "is not a gateway (it does not speak TLS); write http://" in line
 
 
 def test_a_certificate_that_is_not_trusted_is_named_as_that(serve, tmp_path):
@@ -128,4 +128,4 @@ def test_nothing_is_called_ready_that_is_no_gateway(serve):
 def test_an_empty_input_is_submitted_with_a_warning(gateway, model, data, is_told):
     ended = inferq("submit", model.name, "--url", gateway.url, input=data)
     assert ended.returncode == 0
-    assert (ended.stderr == b"inferq: warning: the input is empty, and is submitted so\n") == is_told, ended
+    assert (ended.stderr == b"inferq: warning: the input is empty, and is submitted as such\n") == is_told, ended

@@ -160,7 +160,7 @@ def test_run_at_is_the_wall_clocks(make, clock, model_server):
     job = gateway.submit("ocr", run_at=(now() + datetime.timedelta(days=1)).isoformat())
     assert gateway.record(job)["status"] == "PENDING"
     clock.set(DAY + 1)
-    # Whoever reads the clock notices; else it is looked at every 30 s.
+    # Anyone who reads the clock notices; else it is looked at every 30 s.
     gateway.submit("ocr")
     assert gateway.ended(job)["status"] == "COMPLETED"
 

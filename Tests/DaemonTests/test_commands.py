@@ -26,7 +26,7 @@ def newest(gateway, model):
 
 
 def plain(*outputs):
-    """What goes to a pipe has no colours and no progress line that overwrites itself."""
+    """What goes to a pipe has no colors and no progress line that overwrites itself."""
     for output in outputs:
         assert b"\x1b" not in output and b"\r" not in output, output
 

@@ -47,7 +47,7 @@ def test_a_job_outlives_the_gateway_that_is_killed_in_the_middle_of_its_answer(t
         assert len(first) == 2, "an answer that was begun, and a whole one"
         killed = re.search(r"\$ kill -9 (\d+)\n", demo.written)[1]
         assert f"process {killed}. " in demo.written, "the gateway that was announced"
-        assert re.search(r"ended by signal 9 and runs again, as process \d+\.\n", demo.written)
+        assert re.search(r"killed by signal 9 and runs again, as process \d+\.\n", demo.written)
         assert "attempt 1 was interrupted (the gateway crashed) and will be repeated; attempt 2 starts" in demo.written
         events = [line.split(maxsplit=2)[1:] for line in second.splitlines()[1:] if line]
         assert [event[0] for event in events if event[0] != "RUNNING"] == ["PENDING", "PENDING", "COMPLETED"], second
@@ -85,7 +85,7 @@ def test_its_gateway_runs_for_as_long_as_nobody_kills_it(tmp_path):
         for _ in range(4):
             assert inferq("submit", "demo", "{}", "--watch", INFERQ_URL=url).returncode == 0
         assert os.path.exists(f"/proc/{process}"), demo.written
-        assert demo.written.count("ended by signal") == 1
+        assert demo.written.count("killed by signal") == 1
 
 
 def test_openais_clients_are_answered_whole_and_as_a_stream(tmp_path):
@@ -138,7 +138,7 @@ def test_a_pipe_has_each_command_on_a_line_of_its_own(tmp_path):
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):
     ended = inferq("demo", TMPDIR=str(tmp_path / "no"))
     assert ended.returncode == 73
-    says = f"inferq: no folder can be made in {tmp_path}/no (No such file or directory); name another in TMPDIR\n"
+    says = f"inferq: no folder can be created in {tmp_path}/no (No such file or directory); name another in TMPDIR\n"
     assert ended.stderr.decode() == says
 
 

@@ -1,4 +1,4 @@
-"""Event streams as clients that nobody here wrote read them: live, from the first event to the end."""
+"""Event streams as clients that no one here wrote read them: live, from the first event to the end."""
 
 import asyncio
 import json

@@ -129,7 +129,7 @@ def test_a_form_that_makes_no_sense_is_refused_and_leaves_nothing(gateway, body,
 
 def test_a_form_of_something_else_is_refused_early(gateway):
     body = form(part("purpose", b"batch"), *(part(f"n{number}", b"x" * 50) for number in range(2_000)), PLAIN)
-    assert "beside the file" in error(send(gateway, body), 400, "invalid_request")
+    assert "apart from the file" in error(send(gateway, body), 400, "invalid_request")
 
 
 @pytest.mark.parametrize("type", ["application/json", "multipart/form-data", "multipart/form-data; boundary=", "text/plain"])

@@ -80,7 +80,7 @@ def test_a_server_that_nobody_trusted_has_signed_is_down_and_the_ca_mends_it(mak
             return gateway.get("/v1/models").json()["results"][0]
 
         until(lambda: model()["state"] == "down", "the model is down")
-        assert "nobody who is trusted here has signed its TLS certificate" in json.dumps(model()["last_error"])
+        assert "its TLS certificate is not signed by a CA that is trusted here" in json.dumps(model()["last_error"])
         found = next(each for each in doctor(gateway) if each["verdict"] == "wrong")
         assert "models.ocr.ca" in found["sentence"], found
         gateway.models["ocr"]["ca"] = str(authority.pem)

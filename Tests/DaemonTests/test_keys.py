@@ -106,7 +106,7 @@ def test_add_takes_scopes_models_limits_and_an_end(site):
     (["add", "erp", "--scopes", "write"], 'found the text "write"'), (["add", "erp", "--rate", "fast"], "--rate"),
     (["add", "erp", "--max-priority", "101"], "101 is out of range"), (["add", "erp", "--expires", "soon"], "90d"),
     (["add", "erp", "--expires", "0s"], "90d"), (["add", "erp", "--models", "a b"], "cannot name a model"),
-    (["rotate", "erp"], "inferq key add makes one"), (["revoke", "erp"], "inferq key add makes one"),
+    (["rotate", "erp"], "inferq key add creates one"), (["revoke", "erp"], "inferq key add creates one"),
     (["rotate", "erp", "--overlap", "x"], "7d"),
 ])
 def test_wrong_usage_is_one_sentence_and_changes_nothing(site, arguments, says):
@@ -181,13 +181,13 @@ def test_a_broken_file_is_named(site):
     printed, said = site.run("list", code=78)
     assert printed[1].startswith("erp") and "page.toml" in said
     # Another one's is no reason not to end a key.
-    assert "refuses its keys until this is mended" in site.run("revoke", "erp")[1]
+    assert "refuses its keys until this is fixed" in site.run("revoke", "erp")[1]
 
 
 @pytest.mark.parametrize("text", ["", "infq_", "infq_" + "A" * 49, "hello", "\x00\xff"])
 def test_whose_refuses_what_is_no_key_and_never_repeats_it(site, text):
     said = site.whose(text, code=64)[1]
-    assert "no key of a gateway" in said and "AAAAAAAA" not in said
+    assert "no gateway key" in said and "AAAAAAAA" not in said
     key = "infq_" + "B" * 49
     said = site.run("whose", key, code=64)[1]
     assert "never an argument" in said and "BBBB" not in said
@@ -234,7 +234,7 @@ def test_a_key_lets_in_from_the_moment_that_it_is_made_until_it_is_revoked(make_
     change = ("--config", gateway.config_file)
     jobs = ("jobs", "--url", gateway.url)
     refused = inferq(*jobs)
-    assert refused.returncode == 64 and b"asks for a key; put it into INFERQ_KEY" in refused.stderr
+    assert refused.returncode == 64 and b"asks for a key; put it in INFERQ_KEY" in refused.stderr
     first = inferq("key", "add", "erp", *change).stdout.decode().strip()
     until(lambda: inferq(*jobs, INFERQ_KEY=first).returncode == 0, "the new key")
     second = inferq("key", "rotate", "erp", "--overlap", "1h", *change).stdout.decode().strip()
@@ -245,7 +245,7 @@ def test_a_key_lets_in_from_the_moment_that_it_is_made_until_it_is_revoked(make_
     assert inferq("key", "revoke", "erp", digest(first)[:8], *change).returncode == 0
     until(lambda: inferq(*jobs, INFERQ_KEY=first).returncode == 64, "the end of the old key")
     said = inferq(*jobs, INFERQ_KEY=first).stderr.decode()
-    assert said.count("\n") == 1 and "does not take this key" in said and first not in said
+    assert said.count("\n") == 1 and "does not accept this key" in said and first not in said
     assert inferq(*jobs, INFERQ_KEY=second).returncode == 0
     said = inferq("models", "pause", "ocr", "--url", gateway.url, INFERQ_KEY=second)
     assert said.returncode == 64 and said.stderr.count(b"\n") == 1 and b"operate" in said.stderr
@@ -263,7 +263,7 @@ def test_what_holds_the_store_and_is_no_gateway_is_left_alone(site, tmp_path):
 
 
 def test_in_mode_open_it_says_that_nobody_is_asked(tmp_path):
-    assert 'access.mode is "open", so nobody is asked' in Site(tmp_path, mode="open").run("add", "erp")[1]
+    assert 'access.mode is "open", so no one is asked' in Site(tmp_path, mode="open").run("add", "erp")[1]
 
 
 # What client commands show
@@ -340,7 +340,7 @@ def test_standard_input_is_the_key_or_the_input(listener, key):
 
 
 @pytest.mark.parametrize("status, headers, body, says, code", [
-    (401, {"WWW-Authenticate": "Bearer"}, b"{}", "does not take this key", 64),
+    (401, {"WWW-Authenticate": "Bearer"}, b"{}", "does not accept this key", 64),
     (401, {"WWW-Authenticate": 'Basic realm="proxy"'}, b"", "answered 401", 64),
     (403, {"Content-Type": "application/problem+json"}, b'{"detail": "the key lacks the scope submit."}', "scope submit", 64),
     (429, {"Retry-After": "7"}, b'{"detail": "too many requests; wait 7 s."}', "wait 7 s", 69),
@@ -389,4 +389,4 @@ def test_the_doctor_names_an_open_listener(make_gateway):
     gateway.write_config()
     # What it listens on, whatever the file says now.
     said = inferq("doctor", "--config", gateway.config_file, "--url", gateway.url).stdout.decode()
-    assert f"everybody who reaches 0.0.0.0:{gateway.port} may submit" in said
+    assert f"everyone who reaches 0.0.0.0:{gateway.port} may submit" in said

@@ -106,7 +106,7 @@ CONFIGURATION = """
 # The model server's error, for a client that waits.
 expected-statuses = ["2xx", "3xx", "4xx", 502, 504]
 
-# Nobody needs a key in mode open; test_access_matrix.py looks at mode keys.
+# No one needs a key in mode open; test_access_matrix.py looks at mode keys.
 [checks.ignored_auth]
 enabled = false
 

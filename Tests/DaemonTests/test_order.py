@@ -1,6 +1,5 @@
 """Which job is next, how many run at a time, and that models do not disturb each other."""
 
-import statistics
 import time
 
 import answers
@@ -80,18 +79,11 @@ def test_a_model_is_called_by_as_many_as_its_concurrency(make_gateway, model_ser
     assert route.most_active == 3
 
 
-def latencies(gateway, model, count=60):
-    """Seconds that each of some synchronous jobs took, sorted."""
-    taken = []
-    for _ in range(count):
-        started = time.monotonic()
-        assert gateway.post("/v1/inference", {"model": model}).status == 200
-        taken.append(time.monotonic() - started)
-    return sorted(taken)
-
-
-def p99(taken):
-    return statistics.quantiles(taken, n=100)[98]
+def timed(gateway, model):
+    """Seconds that a synchronous job took."""
+    started = time.monotonic()
+    assert gateway.post("/v1/inference", {"model": model}).status == 200
+    return time.monotonic() - started
 
 
 def test_a_bad_model_does_not_slow_another_one(make_gateway, model_server):
@@ -107,16 +99,19 @@ def test_a_bad_model_does_not_slow_another_one(make_gateway, model_server):
     models = {name: {"max_answer": "1MiB", "concurrency": 2} for name in bad}
     models |= {name: {"url": server.url()} for name, server in {"refuses": refusing, "silent": silent}.items()}
     try:
+        quiet = make_gateway({"good": {}})
         gateway = make_gateway({"good": {}} | models, drain_timeout="1s")
-        latencies(gateway, "good", 10)
-        alone = latencies(gateway, "good")
+        for _ in range(10):
+            timed(quiet, "good")
+            timed(gateway, "good")
         for name, answer in bad.items():
             model_server.route("/" + name).answer_with(answer)
         for name in models:
             for _ in range(10):
                 gateway.submit(name)
-        beside = latencies(gateway, "good")
-        assert p99(beside) < 4 * p99(alone) + 0.1, f"alone {alone[-3:]}, beside {beside[-3:]}"
+        # In turn, so that other work on the machine slows both.
+        alone, beside = zip(*((timed(quiet, "good"), timed(gateway, "good")) for _ in range(60)))
+        assert sum(beside) < 4 * sum(alone) + 1, f"alone {sorted(alone)[-3:]}, beside {sorted(beside)[-3:]}"
     finally:
         refusing.close()
         silent.close()

@@ -51,4 +51,4 @@ def test_a_batch_is_cancelled_from_the_page(page):
 def test_what_is_wrong_with_a_batch_is_shown(page):
     page.site.create(lines(line("a"), line("a")))
     page.evaluate("loadBatches()")
-    page.wait(f"{TEXT}.includes('failed') && {TEXT}.includes('custom_id is that of an earlier line')")
+    page.wait(f"{TEXT}.includes('failed') && {TEXT}.includes('custom_id was already used by an earlier line')")

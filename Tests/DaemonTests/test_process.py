@@ -1,4 +1,4 @@
-"""What the process takes from its surroundings: a log that nobody reads, signals at any moment, sockets of others, and
+"""What the process takes from its surroundings: a log that no one reads, signals at any moment, sockets of others, and
 few open files."""
 
 import contextlib
@@ -278,7 +278,7 @@ def test_no_address_is_needed_beside_sockets_of_systemd(tmp_path):
         manager.stop()
         ended = inferq("serve", "--config", manager.config_file)
         assert ended.returncode == 78
-        assert b"listen: the list is empty, and systemd hands no sockets in; name at least one address" in ended.stderr
+        assert b"listen: the list is empty, and systemd passes no sockets; name at least one address" in ended.stderr
         ended = inferq("check", "--config", manager.config_file)
         assert ended.returncode == 0 and b"warning: listen is empty" in ended.stderr
     finally:
@@ -308,4 +308,4 @@ def test_too_few_open_files_are_a_sentence(tmp_path, limit):
         assert ended.returncode in codes, (arguments, ended)
         if ended.returncode == 71:
             [line] = ended.stderr.decode().splitlines()
-            assert line.startswith(f"inferq: too few files may be open at once ({limit}); raise the limit")
+            assert line.startswith(f"inferq: the limit on open files is too low ({limit}); raise it")

@@ -34,7 +34,7 @@ def route(model_server):
 
 @pytest.fixture
 def stranger():
-    """An HTTP server that is no gateway: `stranger.status` is what it answers to everything."""
+    """An HTTP server that is not a gateway: `stranger.status` is what it answers to everything."""
 
     class Answer(http.server.BaseHTTPRequestHandler):
         def answer(self):

@@ -1,4 +1,4 @@
-"""A Redis that fails, in every way that `redis_faults.py` knows: the ring takes over, and nobody notices.
+"""A Redis that fails, in every way that `redis_faults.py` knows: the ring takes over, and no one notices.
 
 By hand, for longer: `python3 redis_flips.py --bin .build/debug/inferq --flips 100`.
 """

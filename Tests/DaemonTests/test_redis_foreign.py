@@ -95,7 +95,7 @@ def test_words_that_nobody_of_ours_says_end_nothing(redis, far, make_worker):
 
 
 def test_a_worker_whose_inbox_is_something_else_ends_nothing(redis, far, make_worker):
-    """Its key is not a stream: nobody can tell it anything, and nobody else suffers."""
+    """Its key is not a stream: no one can tell it anything, and no one else suffers."""
     make_worker("w1", {"far": {}})
     before = outages(far)
     redis.command("SET", "inferq:worker:q:in", "x")
@@ -123,7 +123,7 @@ def test_a_worker_leaves_out_gateways_and_offers_that_are_none(redis, far, make_
     worker.errors_expected = True  # one line, that a gateway of another version offers
     for _ in range(3):
         assert far.ended(far.submit("far"))["status"] == "COMPLETED"
-    until(lambda: "a gateway offers what this version does not understand" in worker.log(), "the line about the offer")
+    until(lambda: "a gateway offers something that this version does not understand" in worker.log(), "the line about the offer")
     assert "redis cannot be used" not in worker.log()
     assert worker.log().count("does not understand") == 1
 

@@ -112,7 +112,7 @@ def test_a_gateway_that_is_gone_holds_up_nobody(redis, two, make_worker, route):
     gone.restart()
     record = gone.ended(kept)
     assert (record["status"], record["attempt"]) == ("COMPLETED", 1)
-    # One of them may have been on its way to the worker, and nobody answered it.
+    # One of them may have been on its way to the worker, and no one answered it.
     assert {gone.ended(job, timeout=20)["status"] for job in waiting} == {"COMPLETED"}
     assert len(route.calls) == 24
     wait_idle(redis)
@@ -135,7 +135,7 @@ def test_each_has_its_own_idempotency_keys(two):
 
 
 def misdirected(gateway, owner_url, method, target):
-    """Checks that a gateway sends whoever asks for a foreign job to its owner."""
+    """Checks that a gateway sends anyone who asks for a foreign job to its owner."""
     body = b"" if method == "POST" else None
     answer = gateway.request(method, target, body)
     assert answer.status == 421, (answer.status, answer.body)
@@ -200,7 +200,7 @@ def test_a_job_of_a_gateway_that_has_stopped_is_404_until_it_is_back(two):
 
 @pytest.mark.parametrize("trouble", ["killed", "frozen"])
 def test_without_redis_a_foreign_job_is_404_and_quickly(redis, two, trouble):
-    """Nobody knows then whose it is; and no answer waits for Redis."""
+    """No one knows then whose it is; and no answer waits for Redis."""
     owner, other = two
     job = owner.submit("far")
     redis.kill() if trouble == "killed" else redis.freeze()

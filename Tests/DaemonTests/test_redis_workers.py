@@ -559,7 +559,7 @@ def test_a_bad_line_of_one_of_them_interrupts_nothing(redis, redis_gateway, make
 def test_a_worker_that_is_killed_while_redis_is_away_is_found_dead_after_its_grace(
     redis, redis_gateway, make_worker, route, second
 ):
-    """Nobody is declared dead while Redis is away; after its return a worker has `worker_grace` to show itself."""
+    """No one is declared dead while Redis is away; after its return a worker has `worker_grace` to show itself."""
     gateway = redis_gateway({}, far=["far"], broker={"worker_grace": "3s"})
     worker = make_worker("w1", {"far": {}})
     [job] = running(gateway, route, max_attempts=1)

@@ -67,7 +67,7 @@ def document(status, content):
 
 
 def look(gateway, method, target, body=b"", headers=None):
-    """A request that the description does not know: it is a call, or lies below a mount."""
+    """A request that the description does not know: it is a call, or is below a mount."""
     return wire.exchange(gateway.address, method, target, body, gateway.headers | (headers or {}), 15)
 
 

@@ -102,7 +102,7 @@ def test_a_disk_that_cannot_read_is_503_for_readers_and_74_for_a_change(shadowed
     shadowed.start()
     shadowed.unreadable.touch()
     found = [shadowed.get(target) for target in [job["urls"]["self"] for job in jobs[:9]] + ["/v1/inference?limit=100"]]
-    # Pages that were read before the fault are in memory, and what lies on them is still answered.
+    # Pages that were read before the fault are in memory, and what is on them is still answered.
     refusals = [answer for answer in found if answer.status != 200]
     assert len(refusals) >= 5, found
     for answer in refusals:

@@ -72,7 +72,7 @@ def test_the_transcript_is_what_the_demo_prints(tmp_path):
         text = re.sub(r"process \d+|kill -9 \d+|127\.0\.0\.1:\d+", "N", text)
         return " ".join(text.split())
 
-    # A line that was drawn anew ends where the next one begins.
+    # A line that was drawn again ends where the next one begins.
     printed = shape("\n".join(line.rpartition("\r\x1b[K")[2].rpartition("\x1b[K")[2] for line in demo.written.split("\n")))
     shown = shape(block("README.md", "", "inferq demo --once").removesuffix("...\n")).removeprefix("$ inferq demo --once ")
     head, tail = shown.split(" $ N ")

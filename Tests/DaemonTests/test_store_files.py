@@ -45,7 +45,7 @@ def test_a_link_to_a_folder_with_a_running_gateway_is_refused(make_gateway, tmp_
 
 
 def test_a_store_with_two_names_is_refused_until_it_has_one(make_gateway, tmp_path):
-    """By its second name it would be opened without the log that lies beside the first."""
+    """By its second name it would be opened without the log that is beside the first."""
     gateway = make_gateway({"ocr": {}})
     job = gateway.ended(gateway.submit("ocr"))
     gateway.kill()
@@ -142,7 +142,7 @@ def written(gateway):
 
 
 def test_an_idle_gateway_writes_nothing(make_gateway, model_server):
-    """The mark of its log, above all: it was written anew every 5 s."""
+    """The mark of its log, above all: it was written again every 5 s."""
     gateway = make_gateway({"ocr": {}}, heartbeat="1s", store={"ballast": "0B"})
     gateway.ended(gateway.submit("ocr"))
     waiting = gateway.submit("ocr", delay="1d")

@@ -240,7 +240,7 @@ def test_the_database_of_another_program_is_refused_and_left_as_it_is(make_gatew
         theirs.execute("CREATE TABLE theirs (x)")
     theirs.close()
     before = (gateway.folder / "inferq.db").read_bytes()
-    refused(gateway, 65, "not a store of inferq")
+    refused(gateway, 65, "not an inferq store")
     assert (gateway.folder / "inferq.db").read_bytes() == before
 
 

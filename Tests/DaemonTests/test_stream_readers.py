@@ -1,4 +1,4 @@
-"""Streams as clients and proxies read them that nobody here wrote: readers of events, Ollama's own client, nginx."""
+"""Streams as clients and proxies read them that no one here wrote: readers of events, Ollama's own client, nginx."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""Streams for clients that nobody here wrote: the OpenAI SDK, over a scripted server and over llama.cpp's own."""
+"""Streams for clients that no one here wrote: the OpenAI SDK, over a scripted server and over llama.cpp's own."""
 
 import asyncio
 import json

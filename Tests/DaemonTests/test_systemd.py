@@ -63,7 +63,7 @@ def test_what_is_no_listening_socket_is_named_and_not_used(manager):
     manager.local = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     manager.start(names="stored:inferq.socket").wait_for("^READY=1$")
     assert is_ready(manager)
-    until(lambda: "stored from systemd is no listening stream socket" in manager.log(), "a line that says so")
+    until(lambda: "stored from systemd is not a listening stream socket" in manager.log(), "a line that says so")
 
 
 def test_a_stop_is_said_at_once_and_asks_for_time_as_long_as_the_drain_takes(manager):

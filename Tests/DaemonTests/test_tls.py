@@ -330,7 +330,7 @@ def test_who_closes_its_side_after_a_request_still_has_the_answer(make, model_se
     model_server.route("/ocr").hold()
     body = json.dumps({"model": "ocr"}).encode()
     with Talk(gateway.secure) as talk:
-        # One that waits for its job would be given up: nobody is there to hear of it.
+        # One that waits for its job would be given up: no one is there to hear of it.
         talk.send(
             b"POST /v1/async/inference HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n" % len(body) + body
@@ -482,23 +482,23 @@ def test_a_certificate_stands_for_the_key_of_the_client_that_names_it(make, auth
         secure = wire.Secure(gateway.secure.address, authority.client(pair))
         return wire.exchange(secure, method, target, body, headers)
 
-    me = asked("/CN=whoever", f"URI:{site}").json()
+    me = asked("/CN=anyone who", f"URI:{site}").json()
     assert (me["client"], me["scopes"]) == ("erp", USUAL) and me["key_id"] is None, me
     assert asked("/CN=press-4", "").json()["client"] == "line-4"
     submit = {"method": "POST", "target": "/v1/async/inference", "headers": JSON_TYPE, "body": b'{"model":"ocr"}'}
-    made = asked("/CN=whoever", f"URI:{site}", **submit)
+    made = asked("/CN=anyone who", f"URI:{site}", **submit)
     assert made.status == 202 and made.json()["client"] == "erp"
     refused = asked("/CN=press-4", "", **submit)
     assert (refused.status, refused.json()["code"]) == (403, "scope_missing")
     assert asked("/CN=press-4", "", target=f"/v1/inference/{made.json()['id']}").status == 404
-    # Nobody's certificate, and none at all.
+    # No one's certificate, and none at all.
     for subject in ("/CN=erp", "/CN=line-4", None):
         answer = asked(subject, "")
         assert (answer.status, answer.json()["code"]) == (401, "key_missing"), subject
     key = {"X-API-Key": gateway.keys["alice"]}
     assert asked("/CN=press-4", "", headers=key).json()["client"] == "alice"
     assert asked("/CN=press-4", "", headers={"X-API-Key": make_key()}).status == 401
-    # Over the port without TLS nobody shows a certificate.
+    # Over the port without TLS no one shows a certificate.
     assert wire.exchange(gateway.address, "GET", "/v1/me").status == 401
 
 
@@ -535,7 +535,7 @@ def test_a_certificate_whose_client_is_removed_lets_nobody_in(make, authority, s
     (lambda pem, key, other: pem.write_text("nonsense"), "tls.certificate: the file holds no certificate in PEM"),
     (lambda pem, key, other: pem.write_bytes(pem.read_bytes()[:-40]), "tls.certificate: the file holds no certificate"),
     (lambda pem, key, other: key.write_text(""), "tls.key: the file holds no private key in PEM"),
-    (lambda pem, key, other: shutil.copy(other.key, key), "tls.key: the key does not belong to the certificate"),
+    (lambda pem, key, other: shutil.copy(other.key, key), "tls.key: the key does not match the certificate"),
     (lambda pem, key, other: key.write_text(subprocess.run(
         ["openssl", "pkey", "-in", other.key, "-aes256", "-passout", "pass:x"], capture_output=True, text=True).stdout),
      "tls.key: the key is encrypted"),
@@ -563,7 +563,7 @@ def test_a_pair_that_cannot_be_used_ends_the_start_and_is_refused_at_a_reload(ma
     ({}, "tls.certificate: missing, and listen has tls://127.0.0.1:"),
     ({"certificate": "/x"}, "tls.key: missing, and tls.certificate is set"),
     ({"key": "/x"}, "tls.certificate: missing, and tls.key is set"),
-    ({"certificate": "cert.pem", "key": "/x"}, "tls.certificate: \"cert.pem\" is not the path of a file from the root on"),
+    ({"certificate": "cert.pem", "key": "/x"}, "tls.certificate: \"cert.pem\" is not the absolute path of a file"),
     ({"min_version": "1.1"}, "tls.min_version: expected one of a few words"),
 ], ids=["nothing", "no key", "no certificate", "relative", "old version"])
 def test_settings_that_do_not_go_together_end_the_start(make, tls, sentence):
@@ -577,7 +577,7 @@ def test_settings_that_do_not_go_together_end_the_start(make, tls, sentence):
 
 def test_a_certificate_that_has_ended_is_used_with_a_warning(make, authority):
     gateway = make(pair=authority.sign(days=-1))
-    assert "the TLS certificate ended on" in gateway.log_lines("warning")[0]
+    assert "the TLS certificate expired on" in gateway.log_lines("warning")[0]
     assert metric(gateway, "inferq_tls_certificate_expiry_seconds") < 0
     with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
         wire.exchange(gateway.secure, "GET", "/livez")
@@ -677,7 +677,7 @@ def test_a_listener_keeps_its_certificate_when_the_settings_lose_it(make):
     del gateway.settings["tls"]
     gateway.settings["listen"] = [f"127.0.0.1:{gateway.port}"]
     gateway.reload()
-    said(gateway, "take effect at the next start only")
+    said(gateway, "take effect only at the next start")
     assert serial_of(gateway) == serial
 
 
@@ -735,7 +735,7 @@ def test_without_a_certificate_the_others_say_why_and_tls_begins_with_it(manager
     pair = authority.sign()
     manager.write_config()
     manager.start("inferq-local.socket:tls")
-    manager.wait_for("STATUS=degraded: .*tls.certificate: missing, and systemd hands in a socket that is named tls")
+    manager.wait_for("STATUS=degraded: .*tls.certificate: missing, and systemd passes a socket that is named tls")
     secure = wire.Secure(manager.address, authority.client())
     with pytest.raises((ssl.SSLError, ConnectionError)):
         wire.dial(secure)

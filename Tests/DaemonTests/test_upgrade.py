@@ -1,4 +1,4 @@
-"""Offers to change the protocol, which nobody takes: every request is answered as if there were none."""
+"""Offers to change the protocol, which no one takes: every request is answered as if there were none."""
 
 import json
 import re

@@ -9,7 +9,7 @@ import time
 class Machine:
     """How much slower than alone a process runs here, measured all the time, beside what the tests measure.
 
-    1 means that whoever can run does. It is 5 where ten want the two processors that there are, and where a thread that
+    1 means that anyone who can run does. It is 5 where ten want the two processors that there are, and where a thread that
     asked for 50 ms of sleep wakes after 250 ms, because others of this process do not let it run.
     """
 

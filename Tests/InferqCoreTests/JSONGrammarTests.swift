@@ -146,9 +146,9 @@ struct JSONGrammarTests {
         ("1 \u{1B}", "expected the end of the text but found U+001B at line 1, column 3"),
         ("[\u{1F600}]", "expected a value or ']' but found U+1F600 at line 1, column 2"),
         ("\u{FEFF}1", "the text begins with a byte order mark at line 1, column 1"),
-        ("[007]", "a number begins with a needless 0 at line 1, column 2"),
-        (#"["\x"]"#, "a backslash begins no escape that JSON knows at line 1, column 3"),
-        ("\"a\nb\"", "the control character U+000A stands unescaped in a string at line 1, column 3"),
+        ("[007]", "a number has a leading zero at line 1, column 2"),
+        (#"["\x"]"#, "a backslash does not begin a valid JSON escape at line 1, column 3"),
+        ("\"a\nb\"", "the control character U+000A is not escaped in a string at line 1, column 3"),
     ])
     func theErrorSaysWhatAndWhere(text: String, expected: String) {
         #expect(refusal(Array(text.utf8))?.description == expected)

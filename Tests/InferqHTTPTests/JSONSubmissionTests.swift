@@ -32,11 +32,11 @@ struct JSONSubmissionTests {
     @Test(arguments: [
         (#"{"a":1}"#, "model"), (#"{"model":1}"#, "model"), (#"{"model":""}"#, "model"), ("[]", "object"),
         (#"{"model":"m","model":"m"}"#, "twice"), (#"{"model":"m","input":1,"input":2}"#, "twice"),
-        (#"{"model":"m","job":1}"#, "job"), (#"{"model":"m","job":{"colour":1}}"#, "job.colour"),
+        (#"{"model":"m","job":1}"#, "job"), (#"{"model":"m","job":{"color":1}}"#, "job.color"),
         (#"{"model":"m","job":{"priority":101}}"#, "job.priority"),
         (#"{"model":"m","job":{"priority":1,"priority":2}}"#, "twice"),
         (#"{"model":"m","job":{"run_at":"tomorrow"}}"#, "job.run_at"),
-        (#"{"model":"m","job":{"delay":"1s","run_at":"2026-11-23T00:00:00Z"}}"#, "beside"),
+        (#"{"model":"m","job":{"delay":"1s","run_at":"2026-11-23T00:00:00Z"}}"#, "combined"),
         (#"{"model":"m","job":{"timeout":0}}"#, "job.timeout"),
         (#"{"model":"m","job":{"key":"a b"}}"#, "job.key"), (#"{"model":"m","job":{"metadata":[]}}"#, "job.metadata"),
         (#"{"model":"m","#, "line 1"),

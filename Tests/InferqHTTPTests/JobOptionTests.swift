@@ -87,15 +87,15 @@ struct JobOptionTests {
     @Test(arguments: [
         ("priority=101", "query item priority: it must be from -100 to 100."),
         ("max_attempts=x", "query item max_attempts: it must be a whole number."),
-        ("expires_in=0", "query item expires_in: it must be more than nothing."),
-        ("timeout=0", "query item timeout: it must be a millisecond at least."),
-        ("delay=1s&run_at=2026-11-23T00:00:00Z", "query item delay: it cannot stand beside run_at."),
+        ("expires_in=0", "query item expires_in: it must be more than zero."),
+        ("timeout=0", "query item timeout: it must be at least a millisecond."),
+        ("delay=1s&run_at=2026-11-23T00:00:00Z", "query item delay: it cannot be combined with run_at."),
         ("key=", "query item key: it must be 1 to 255 visible ASCII characters."),
         ("metadata=[]", "query item metadata: it must be a JSON object."),
         ("priority=1&priority=1", "query item priority: it is given more than once."),
         (
-            "colour=1",
-            "query item colour: it is not known; known are delay, expires_in, key, max_attempts, metadata, priority, "
+            "color=1",
+            "query item color: it is not known; the known ones are delay, expires_in, key, max_attempts, metadata, priority, "
                 + "run_at, timeout."
         ),
     ])

@@ -13,7 +13,7 @@ struct ModelQueueTests {
     private func read(_ all: Set<Candidate>, _ owners: DueOwners, _ limit: Int) -> [Candidate] {
         let found = all.filter { candidate in
             switch owners {
-            case .everybody(let others): !others.contains(candidate.client ?? "")
+            case .everyone(let others): !others.contains(candidate.client ?? "")
             case .client(let client): candidate.client == client
             }
         }
@@ -95,7 +95,7 @@ struct ModelQueueTests {
         let queue = ModelQueue(lanes: ["x"])
         queue.concurrency = 1
         let owners = queue.beginReading().map(\.owners)
-        #expect(owners == [.everybody(but: ["x"]), .client("x")])
+        #expect(owners == [.everyone(but: ["x"]), .client("x")])
         // The store did not know the client yet when it was asked to leave it out.
         for owner in owners { queue.fill(owner, [candidate(1, client: "x")], isAll: true) }
         queue.remove(candidate(1, client: "x"))

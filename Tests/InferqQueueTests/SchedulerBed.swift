@@ -60,7 +60,7 @@ final class Shelf: Sendable {
         return due.withLock { due in
             let found = due[model, default: []].filter { candidate in
                 switch owners {
-                case .everybody(let others): !others.contains(candidate.client ?? "")
+                case .everyone(let others): !others.contains(candidate.client ?? "")
                 case .client(let client): candidate.client == client
                 }
             }

@@ -4,7 +4,7 @@ import Testing
 @testable import InferqQueue
 @testable import InferqStore
 
-/// Clients whose running jobs are limited: nobody gets more than he may, nobody else waits for it, and nothing is left behind.
+/// Clients whose running jobs are limited: no one gets more than he may, no one else waits for it, and nothing is left behind.
 @Suite(.timeLimit(.minutes(1)))
 struct SchedulerClientTests {
     @Test

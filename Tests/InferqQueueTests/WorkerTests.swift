@@ -143,7 +143,7 @@ struct WorkerTests {
                     counts.most = max(counts.most, counts.running)
                     return counts.running
                 }
-                // The first ones wait for each other; once all slots were busy nobody waits any more.
+                // The first ones wait for each other; once all slots were busy no one waits any more.
                 if running == slots { for bell in full { bell.ring(.event) } }
                 if running <= slots {
                     _ = await full[running - 1].wait()

@@ -7,7 +7,7 @@ import Testing
 @testable import InferqRedis
 @testable import InferqStore
 
-/// Whatever lies in Redis is read rightly or not at all: it may be another program's, or another version's.
+/// Whatever is in Redis is read rightly or not at all: it may be another program's, or another version's.
 struct ForeignDataTests {
     private static let job = UUIDv7(key: JobKey(value: 77), tag: 1, random: 2)
     private static let gateway = InstanceID.random().text

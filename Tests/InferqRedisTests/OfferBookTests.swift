@@ -11,7 +11,7 @@ struct OfferBookTests {
         Offer(model: model, job: JobKey(value: number))
     }
 
-    /// A book with so many offers that lie in Redis.
+    /// A book with so many offers that are in Redis.
     private func book(_ count: Int64, capacity: Int = 100) -> OfferBook {
         var book = OfferBook(capacity: capacity)
         for number in 0..<count {

@@ -29,7 +29,7 @@ final class RedisServer: Sendable {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         socket = folder.appending(path: "redis.sock").path
         let program = try #require(Self.program)
-        // Nobody is left behind, should the tests be killed.
+        // No one is left behind, should the tests be killed.
         let guardian = "/usr/bin/setpriv"
         let isGuarded = FileManager.default.isExecutableFile(atPath: guardian)
         process = try ChildProcess(
@@ -42,7 +42,7 @@ final class RedisServer: Sendable {
     deinit {
         signal(SIGKILL)
         process.wait()
-        // What is left in the folder for temporary files is nobody's loss.
+        // What is left in the folder for temporary files is no one's loss.
         try? FileManager.default.removeItem(at: folder)
     }
 

@@ -32,7 +32,7 @@ struct WorkerWatchTests {
 
     // MARK: Deaths
 
-    /// After an outage, what lies in Redis is older than the outage.
+    /// After an outage, what is in Redis is older than the outage.
     @Test
     func aHeartbeatThatOnlyExpiresDoesNotMakeItsWorkerDead() {
         var watch = watch()
@@ -94,12 +94,12 @@ struct WorkerWatchTests {
     @Test
     func aDeathCountsAsACrashWhereItsMachineIsUp() {
         var watch = watch()
-        var alive = ["w": told(1), "neighbour": told(1), "elsewhere": told(1, boot: "other")]
+        var alive = ["w": told(1), "neighbor": told(1), "elsewhere": told(1, boot: "other")]
         _ = watch.look(at: alive, listed: [], now: start)
         #expect(!watch.hasCrashed("w", boot: "here"))
         alive["w"] = nil
         for second in 1...11 {
-            alive["neighbour"] = told(1 + second)
+            alive["neighbor"] = told(1 + second)
             alive["elsewhere"] = told(1 + second, boot: "other")
             _ = watch.look(at: alive, listed: [], now: start + .seconds(second))
         }
@@ -111,9 +111,9 @@ struct WorkerWatchTests {
     @Test
     func aMachineThatGoesDownIsNobodysCrash() {
         var watch = watch()
-        _ = watch.look(at: ["w": told(1), "neighbour": told(1)], listed: [], now: start)
-        _ = watch.look(at: ["w": told(1), "neighbour": told(2)], listed: [], now: start + .seconds(1))
-        _ = watch.look(at: ["neighbour": told(2)], listed: [], now: start + .seconds(10))
+        _ = watch.look(at: ["w": told(1), "neighbor": told(1)], listed: [], now: start)
+        _ = watch.look(at: ["w": told(1), "neighbor": told(2)], listed: [], now: start + .seconds(1))
+        _ = watch.look(at: ["neighbor": told(2)], listed: [], now: start + .seconds(10))
         #expect(!watch.hasCrashed("w", boot: "here"))
     }
 

@@ -59,7 +59,7 @@ struct BodyTests {
         try await withStore { store in
             let job = try await store.insert(.sample(input: .json(String(repeating: "7", count: 5000))))
             try await store.pool.write { try $0.execute(sql: "DELETE FROM body") }
-            await #expect(throws: StoreError.damaged(reason: "a body is not there")) { try await store.job(job.id) }
+            await #expect(throws: StoreError.damaged(reason: "a body is missing")) { try await store.job(job.id) }
             #expect(try await store.head(job.id)?.id == job.id)
             try await store.insert(.sample(1))
         }

@@ -96,7 +96,7 @@ struct ClientJobTests {
                 await #expect(throws: KeyReused.self) { try await submit(store, 11, client, Self.otherRequest) }
             }
             #expect(try await store.jobOf(Self.key, client: "stranger") == nil)
-            // Those of before there were clients are everybody's, as they were.
+            // Those of before there were clients are everyone's, as they were.
             #expect(try await submit(store, 12, nil) == ids[2])
         }
     }

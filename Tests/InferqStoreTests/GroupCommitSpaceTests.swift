@@ -26,7 +26,7 @@ struct GroupCommitSpaceTests {
     }
 
     @Test
-    func neighboursOfAnOperationThatFindsNoRoomAreKept() async throws {
+    func neighborsOfAnOperationThatFindsNoRoomAreKept() async throws {
         let bed = try await bed(pages: 4)
         let outcomes = try await bed.together([
             { _ = try await $0.perform(.submit, CommitBed.insert("first")) },

@@ -123,7 +123,7 @@ struct GroupCommitTests {
     }
 
     @Test
-    func anOperationThatFailsBeforeItWritesLeavesItsNeighboursAlone() async throws {
+    func anOperationThatFailsBeforeItWritesLeavesItsNeighborsAlone() async throws {
         let bed = try CommitBed()
         let outcomes = try await bed.together([
             { _ = try await $0.perform(.change, CommitBed.insert("first")) },
@@ -182,7 +182,7 @@ struct GroupCommitTests {
     }
 
     @Test
-    func anOperationWhoseRequesterIsCancelledIsCommittedWithItsNeighbours() async throws {
+    func anOperationWhoseRequesterIsCancelledIsCommittedWithItsNeighbors() async throws {
         let bed = try CommitBed()
         let outcomes = try await bed.together([
             { _ = try await $0.perform(.change, CommitBed.insert("first")) },
@@ -298,7 +298,7 @@ struct GroupCommitTests {
         let bed = try CommitBed()
         let outcomes = try await bed.together([
             { commits in
-                // Runs first of its batch, on the writer, while its neighbour waits.
+                // Runs first of its batch, on the writer, while its neighbor waits.
                 try await commits.perform(.change) { _ in commits.stop() }
             },
             { _ = try await $0.perform(.change, CommitBed.insert("waiting")) },

@@ -6,7 +6,7 @@ import Testing
 @testable import InferqCore
 @testable import InferqStore
 
-/// Answers that come bit by bit, as the store keeps them.
+/// Answers that come piece by piece, as the store keeps them.
 @Suite(.timeLimit(.minutes(1)))
 struct JobStoreStreamTests {
     private static let head = StreamHead(

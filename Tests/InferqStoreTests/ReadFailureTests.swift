@@ -16,7 +16,7 @@ struct ReadFailureTests {
         folder = try TemporaryFolder()
     }
 
-    /// Runs `body` with a store whose pages nobody has read yet, and these files unreadable.
+    /// Runs `body` with a store whose pages no one has read yet, and these files unreadable.
     private func withUnreadable(
         _ suffixes: [String],
         _ fatal: Recording<StoreError> = Recording(),
@@ -107,7 +107,7 @@ struct ReadFailureTests {
             let name = try await store.blobs.store([1, 2], as: .input)
             let job = try await store.insert(.sample(input: payload(name)))
             await store.blobs.remove(name)
-            await #expect(throws: StoreError.damaged(reason: "the file of a body is not there")) {
+            await #expect(throws: StoreError.damaged(reason: "the file of a body is missing")) {
                 try await store.bytes(of: payload(name))
             }
             try await store.change(job) { $0.cancel(now: .at(Job.submitted)) }

@@ -28,14 +28,14 @@ struct StoreHolderTests {
         // Nothing can be done about a folder that stays behind in the temporary one.
         defer { try? FileManager.default.removeItem(at: folder) }
         let path = folder.appending(path: "inferq.db").path
-        #expect(StoreHolder.find(path) == .nobody)
+        #expect(StoreHolder.find(path) == .noOne)
         do {
             let lock = try StoreLock(path: path)
             #expect(StoreHolder.find(path) == .process(getpid()))
             withExtendedLifetime(lock) {}
         }
-        #expect(StoreHolder.find(path) == .nobody)
-        #expect(StoreHolder.find("/nowhere/inferq.db") == .nobody)
+        #expect(StoreHolder.find(path) == .noOne)
+        #expect(StoreHolder.find("/nowhere/inferq.db") == .noOne)
     }
 
     /// The list is longer then than what the kernel gives at a time, and shows the newest lock first.

@@ -4,7 +4,7 @@
 
 /// A program that a test runs beside itself.
 ///
-/// Not Foundation's `Process`: it copies whole entries of `/proc/self/fd` past the end of the buffer that they lie in, and
+/// Not Foundation's `Process`: it copies whole entries of `/proc/self/fd` past the end of the buffer that they are in, and
 /// now and then that ends the tests (swift-corelibs-foundation in Swift 6.3).
 package struct ChildProcess: Sendable {
     private let id: pid_t

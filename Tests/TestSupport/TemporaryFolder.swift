@@ -13,7 +13,7 @@ package final class TemporaryFolder: Sendable {
         do {
             try FileManager.default.removeItem(atPath: path)
         } catch {
-            // Left to whoever cleans the system's temporary folder.
+            // Left to anyone who cleans the system's temporary folder.
         }
     }
 

@@ -196,7 +196,7 @@ class Job:
         }
 
     def picture(self, grid: Grid, green: list, nir: list, name: str, date: str, z_index: int) -> dict:
-        """In false colours: plants are red, water is dark."""
+        """In false colors: plants are red, water is dark."""
         rows = []
         for upper, lower in zip(green, nir):
             row = bytearray(3 * len(upper))

@@ -32,7 +32,7 @@ KINDS = {".png": "image/png", ".wld": "text/plain; charset=utf-8", ".geojson": "
 
 
 class CallerGone(Exception):
-    """The caller closed the connection: nobody waits for the answer."""
+    """The caller closed the connection: no one waits for the answer."""
 
 
 class Connection(BaseHTTPRequestHandler):

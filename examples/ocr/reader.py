@@ -1,4 +1,4 @@
-"""Reads one page with tesseract, and stops when nobody waits for it any more."""
+"""Reads one page with tesseract, and stops when no one waits for it any more."""
 
 import os
 import select
@@ -19,11 +19,11 @@ class Refusal(Exception):
 
 
 class CallerGone(Exception):
-    """The caller closed the connection: nobody waits for the answer."""
+    """The caller closed the connection: no one waits for the answer."""
 
 
 class Tesseract:
-    """Runs tesseract, at most `concurrency` at a time, and ends it when nobody waits for it any more."""
+    """Runs tesseract, at most `concurrency` at a time, and ends it when no one waits for it any more."""
 
     def __init__(self, language: str, psm: int, concurrency: int, timeout: float):
         self.command = ["tesseract", "stdin", "stdout", "-l", language, "--psm", str(psm), "tsv"]

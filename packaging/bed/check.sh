@@ -243,7 +243,7 @@ restarted() {
     systemctl daemon-reload; systemctl stop inferq.service 2>/dev/null; systemctl start inferq-tls.socket inferq.service; within 10 ready
 }
 
-# What everybody on a network could use before the upgrade says what is missing after it, and loses nothing.
+# What everyone on a network could use before the upgrade says what is missing after it, and loses nothing.
 opened_before() {
     local done waiting reason
     mkdir -p /run/systemd/system/inferq.{service,socket}.d
@@ -437,7 +437,7 @@ broken_configuration() {
     curl -sS $at/v1/inference | grep -q heartbeat || fail 'the reason is not in the answer'
     [ "$(status_of $at/livez)" = 200 ] || fail 'livez is not 200'
     status_line 'degraded: .*heartbeat' || fail "status: $(property StatusText)"
-    journalctl -u inferq -x --no-pager | grep -q 'Mend the reason and wait' || fail 'the journal explains nothing'
+    journalctl -u inferq -x --no-pager | grep -q 'Fix the cause and wait' || fail 'the journal explains nothing'
     rm /etc/inferq/conf.d/broken.toml
     systemctl reload inferq; within 5 ready || fail 'not back after a reload'
     status_line '1 model' || fail "status: $(property StatusText)"

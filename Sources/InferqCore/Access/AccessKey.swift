@@ -18,7 +18,7 @@ package struct AccessKey: Sendable {
         text = Self.prefix + String(decoding: digits + Self.checksum(of: digits), as: UTF8.self)
     }
 
-    /// Nil for a text that is no key: its form or its checksum is wrong.
+    /// Nil for a text that is not a key: its form or its checksum is wrong.
     package init?(_ text: String) {
         self.text = text
         let isKey = self.text.withContiguousBytes { bytes in
@@ -94,7 +94,7 @@ extension String {
 
 /// SHA-256 of a key.
 package struct KeyDigest: Sendable, Hashable {
-    /// Its 32 bytes, as they lie in memory.
+    /// Its 32 bytes, as they are in memory.
     private let words: SIMD4<UInt64>
 
     init(_ digest: SHA256Digest) {

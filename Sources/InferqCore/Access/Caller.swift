@@ -1,4 +1,4 @@
-/// Who makes a request, and what he may do. Made once for each key and each kind of socket, and shared by all requests.
+/// Who makes a request, and what they may do. Made once for each key and each kind of socket, and shared by all requests.
 package final class Caller: Sendable {
     /// What a client may use of the gateway at most.
     package struct Limits: Sendable, Equatable {
@@ -14,7 +14,7 @@ package final class Caller: Sendable {
 
         package init() {}
 
-        /// For those who have no key: the host's own users, and everybody in mode `open`.
+        /// For those who have no key: the host's own users, and everyone in mode `open`.
         static let none: Limits = {
             var limits = Limits()
             limits.maxPriority = Job.priorities.upperBound
@@ -56,17 +56,17 @@ package final class Caller: Sendable {
         self.expires = expires
     }
 
-    /// Everybody, in mode `open`.
+    /// Everyone, in mode `open`.
     package static let anonymous = Caller(ClientName.anonymous, .all, .none)
     /// A worker on another host, where it shows the token of a job: it sees what it runs.
     package static let worker = Caller("", .readAll, .none)
-    /// Whoever reaches the Unix socket for the host's users.
+    /// Anyone who reaches the Unix socket for the host's users.
     package static let local = Caller(
         ClientName.local, [.submit, .read, .cancel, .readAll, .metrics], .none)
-    /// Whoever reaches the Unix socket for root.
+    /// Anyone who reaches the Unix socket for root.
     package static let admin = Caller(ClientName.admin, .all, .none)
 
-    /// Of nobody: what needs no right is all that he may do.
+    /// Of no one: what needs no right is all that they may do.
     package static let stranger = Caller("", [], .none)
 
     /// The same client with a right that is smaller, and that ends earlier.
@@ -76,7 +76,7 @@ package final class Caller: Sendable {
 
     package func isExpired(at now: Timestamp) -> Bool { expires.map { $0 <= now } ?? false }
 
-    /// Whose jobs this one sees; nil: everybody's.
+    /// Whose jobs this one sees; nil: everyone's.
     package var view: String? { scopes.contains(.readAll) ? nil : client }
 
     package func mayUse(model: String) -> Bool {

@@ -20,7 +20,7 @@ package struct KeyRing: Sendable, Equatable {
     private let byID: [String: Caller]
     private let byCertificate: [String: Caller]
 
-    /// Of two keys with the same digest, id or certificate, the first one counts; whoever reads the files refuses the second.
+    /// Of two keys with the same digest, id or certificate, the first one counts; anyone who reads the files refuses the second.
     package init(_ clients: [Client] = []) {
         self.clients = clients.sorted { $0.name < $1.name }
         var byDigest: [KeyDigest: Caller] = [:]
@@ -41,7 +41,7 @@ package struct KeyRing: Sendable, Equatable {
         self.byCertificate = byCertificate
     }
 
-    /// Whoever has this key, whether it has expired or not.
+    /// Anyone who has this key, whether it has expired or not.
     package func caller(with digest: KeyDigest) -> Caller? { byDigest[digest] }
 
     /// - Parameter id: ``KeyDigest/id``.

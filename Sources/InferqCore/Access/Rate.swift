@@ -1,4 +1,4 @@
-/// So many in so long, as `600/1m`.
+/// A number per duration, such as `600/1m`.
 package struct Rate: Sendable, Equatable {
     /// At least 1.
     package let count: Int

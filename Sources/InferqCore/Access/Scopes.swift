@@ -12,9 +12,9 @@ package struct Scopes: OptionSet, Sendable, Hashable {
     package static let read = Scopes(rawValue: 1 << 1)
     /// Cancels and deletes one's own jobs.
     package static let cancel = Scopes(rawValue: 1 << 2)
-    /// Everybody's jobs.
+    /// Everyone's jobs.
     package static let readAll = Scopes(rawValue: 1 << 3)
-    /// Cancels, deletes and retries everybody's jobs; pauses models; sees the clients.
+    /// Cancels, deletes and retries everyone's jobs; pauses models; sees the clients.
     package static let operate = Scopes(rawValue: 1 << 4)
     package static let metrics = Scopes(rawValue: 1 << 5)
     package static let all = Scopes(named.map(\.scope))

@@ -1,4 +1,4 @@
-/// Comparison of texts that must not be guessed bit by bit.
+/// Comparison of texts that must not be guessed piece by piece.
 package enum SecretText {
     /// Takes as long for a guess that is nearly right as for another of the same length.
     package static func isEqual(_ guess: String, _ secret: String) -> Bool {

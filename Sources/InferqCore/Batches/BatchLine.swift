@@ -18,7 +18,7 @@ package struct BatchLine: Sendable {
         }
         guard let name = object.text("custom_id"), !name.isEmpty, name.utf8.count <= Self.longestID else {
             throw BatchProblem(
-                "invalid_custom_id", "custom_id must be a text of 1 to \(Self.longestID) bytes.", line: line,
+                "invalid_custom_id", "custom_id must be a string of 1 to \(Self.longestID) bytes.", line: line,
                 member: "custom_id")
         }
         guard object.text("method") == "POST" else {
@@ -35,11 +35,11 @@ package struct BatchLine: Sendable {
         }
         guard body["stream"] != Array("true".utf8) else {
             throw BatchProblem(
-                "invalid_body", "A request of a batch cannot be a stream.", line: line, member: "body.stream")
+                "invalid_body", "A request in a batch cannot be streamed.", line: line, member: "body.stream")
         }
         guard body["background"] != Array("true".utf8) else {
             throw BatchProblem(
-                "invalid_body", "A request of a batch is in the background already.", line: line,
+                "invalid_body", "A request in a batch already runs in the background.", line: line,
                 member: "body.background")
         }
         customID = name

@@ -3,7 +3,7 @@
 enum JSONCompact {
     /// Appends valid JSON without insignificant white space and with `\u` escapes for all that is not ASCII.
     static func append(_ text: Span<UInt8>, _ range: Range<Int>, to out: inout [UInt8]) {
-        // All that lies between `start` and `index` is to be copied as it is, in one go.
+        // All that is between `start` and `index` is to be copied as it is, in one go.
         var start = range.lowerBound
         var index = start
         while index < range.upperBound {

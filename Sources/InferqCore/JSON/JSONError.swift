@@ -84,9 +84,9 @@ extension JSONError: CustomStringConvertible {
         case .byteOrderMark: "the text begins with a byte order mark"
         case .unexpectedEnd(let expected): "expected \(expected.rawValue) but the text ends"
         case .unexpected(let found, let expected): "expected \(expected.rawValue) but found \(Self.shown(found))"
-        case .badEscape: "a backslash begins no escape that JSON knows"
-        case .controlCharacter(let found): "the control character \(Self.shown(found)) stands unescaped in a string"
-        case .leadingZero: "a number begins with a needless 0"
+        case .badEscape: "a backslash does not begin a valid JSON escape"
+        case .controlCharacter(let found): "the control character \(Self.shown(found)) is not escaped in a string"
+        case .leadingZero: "a number has a leading zero"
         case .tooDeep(let limit): "arrays and objects are nested deeper than \(limit)"
         }
     }

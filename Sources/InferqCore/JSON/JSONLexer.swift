@@ -1,6 +1,6 @@
 /// The strict tokens of RFC 8259. Each function begins at an index and gives the index behind what it has read.
 enum JSONLexer {
-    /// `start` lies behind the opening quote; the result behind the closing one.
+    /// `start` is behind the opening quote; the result behind the closing one.
     @inline(__always)
     static func string(_ text: Span<UInt8>, from start: Int) throws(JSONError) -> Int {
         var index = start

@@ -20,7 +20,7 @@ struct JSONMemberList {
         start = index
     }
 
-    /// The colon lies behind; the value is the next thing that is not white space.
+    /// The colon is behind; the value is the next thing that is not white space.
     mutating func beginValue(_ text: Span<UInt8>, from index: Int) {
         valueStart = JSONByte.skipWhiteSpace(text, from: index)
     }

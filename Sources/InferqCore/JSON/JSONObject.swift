@@ -4,7 +4,7 @@ package struct JSONObject: Sendable {
 
     package init() {}
 
-    /// Nil for a text that is no JSON, or no object. Of members of the same name the last one counts.
+    /// Nil for a text that is not JSON, or no object. Of members of the same name the last one counts.
     package init?(_ text: [UInt8]) {
         guard (try? JSONScanner.validate(text)) == .object else { return nil }
         self.init(valid: text)
@@ -48,12 +48,12 @@ package struct JSONObject: Sendable {
         }
     }
 
-    /// Sets a member that is not there.
+    /// Sets a member that is missing.
     package mutating func complete(_ name: String, with value: [UInt8]) {
         if self[name] == nil { self[name] = value }
     }
 
-    /// Sets all members of `other` that are not there.
+    /// Sets all members of `other` that are missing.
     package mutating func complete(with other: JSONObject) {
         for (name, value) in other.members { complete(name, with: value) }
     }

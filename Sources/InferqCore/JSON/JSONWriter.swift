@@ -110,7 +110,7 @@ package struct JSONWriter: Sendable {
         bytes.append(contentsOf: (value ? "true" : "false").utf8)
     }
 
-    // Null in place of what is not there.
+    // Null in place of what is missing.
 
     package mutating func value(_ value: String?) {
         if let value { self.value(value) } else { null() }

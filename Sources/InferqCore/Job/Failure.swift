@@ -2,7 +2,7 @@
 package struct Failure: Error, Sendable, Equatable {
     /// The closed list of causes: stored, shown and used as a metric label, so never renamed.
     package enum Code: String, Sendable, CaseIterable {
-        /// No connection to the model server came about.
+        /// No connection to the model server could be made.
         case connectFailed = "connect_failed"
         /// The answer broke, was not HTTP or stopped half way.
         case badResponse = "bad_response"

@@ -311,7 +311,7 @@ extension Job {
     /// Found running at the start, left behind by a process that is gone.
     ///
     /// - Parameters:
-    ///   - isCrash: false when the machine itself went down since: a power cut is nobody's fault.
+    ///   - isCrash: false when the machine itself went down since: a power cut is no one's fault.
     ///   - wasAlone: no other suspect ran, and nothing else of its model; only then a third crash is its own.
     package mutating func recover(
         isCrash: Bool,

@@ -14,7 +14,7 @@ package struct JobEvent: Sendable, Equatable, Identifiable {
         case attemptFailed
         /// The job ended in ERROR.
         case failed
-        /// A piece of the answer has come. It lies in a table of its own, and only those who ask for it see it.
+        /// A piece of the answer has come. It is in a table of its own, and only those who ask for it see it.
         case output
     }
 

@@ -1,6 +1,6 @@
 /// Events of a job, in order, with the job as it was when they were read.
 ///
-/// A reference: a job has half a KiB of fields, and what a stream holds by value across a wait lies in memory several
+/// A reference: a job has half a KiB of fields, and what a stream holds by value across a wait is in memory several
 /// times, for each of ten thousand listeners.
 package final class JobHistory: Sendable {
     package let job: Job

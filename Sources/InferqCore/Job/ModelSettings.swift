@@ -18,7 +18,7 @@ package struct ModelSettings: Sendable, Equatable {
     package var direct: [String] = []
     /// Methods and paths other than POST that are jobs, as `PUT /v1/other`.
     package var queued: [String] = []
-    /// How long a plain call goes on when its client is gone and nobody listens; nil: for ever.
+    /// How long a plain call goes on when its client is gone and no one listens; nil: forever.
     package var linger: Duration? = .seconds(10)
     /// Whether the client's `Authorization` is passed on. It is kept in memory alone.
     package var forwardsAuthorization = false

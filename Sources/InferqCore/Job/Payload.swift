@@ -50,7 +50,7 @@ package struct Payload: Sendable, Equatable {
 
     package var isJSON: Bool { form == .json }
 
-    /// Bodies up to this size lie in the row; larger ones cost less as files (a row is rewritten at each change).
+    /// Bodies up to this size are in the row; larger ones cost less as files (a row is rewritten at each change).
     package static let inlineLimit = 64 * 1024
 }
 

@@ -12,7 +12,7 @@ package struct Report: Sendable, Equatable {
 
     /// Bytes of one `detail`: with its frame it stays under the 64 KiB that every client takes as a line.
     package static let detailLimit = 48 << 10
-    /// Bytes of all layers that are handed over early in one attempt: they lie in the job's row.
+    /// Bytes of all layers that are handed over early in one attempt: they are in the job's row.
     package static let layersLimit = 1 << 20
 }
 

@@ -14,7 +14,7 @@ struct ResponseEventType: Sendable, Equatable {
     /// Without its prefix.
     private let rest: Substring
 
-    /// Nil for one that is no response's.
+    /// Nil for one that is not a response's.
     init?(_ name: String) {
         guard name.hasPrefix(Self.prefix) else { return nil }
         self.name = name

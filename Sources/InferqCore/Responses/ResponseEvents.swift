@@ -1,6 +1,6 @@
 /// The events of a response in the background, made of what a model server has streamed over all attempts.
 ///
-/// What it gives depends on the bytes alone, not on how they were cut or when they were read: whoever reads the same
+/// What it gives depends on the bytes alone, not on how they were cut or when they were read: anyone who reads the same
 /// stored bytes gets the same events with the same numbers. The API's own rules for them:
 /// https://platform.openai.com/docs/api-reference/responses-streaming
 ///
@@ -19,7 +19,7 @@ package struct ResponseEvents: Sendable {
     package enum End: Sendable {
         /// With what was read last.
         case completed
-        /// With an answer that is no stream.
+        /// With an answer that is not a stream.
         case answered([UInt8])
         /// For people to read.
         case failed(message: String)
@@ -32,7 +32,7 @@ package struct ResponseEvents: Sendable {
     private var items = ResponseItems()
     private var hasSaidInProgress = false
     /// The event with which the attempt says that it is whole. It is shown once the job has ended: until then the
-    /// attempt may be made anew.
+    /// attempt may be made again.
     private var last: (type: ResponseEventType, response: JSONObject)?
     /// The response as the newest event has shown it.
     private var shown = JSONObject()
@@ -75,12 +75,12 @@ package struct ResponseEvents: Sendable {
         case .completed:
             // A last event counts although the blank line is missing behind it.
             var frames = read(Array("\n\n".utf8))
-            guard let last else { return frames + fail("The model server's stream has no end.") }
+            guard let last else { return frames + fail("The model server's stream has no final event.") }
             frames.append(frame(last.type.name, facts.own(last.response, last.type.status)))
             return frames
         case .answered(let bytes):
             guard let response = JSONObject(bytes), response.text("object") == "response" else {
-                return fail("The model server's answer is no response.")
+                return fail("The model server's answer is not a response.")
             }
             return endAttempt() + frames(of: response)
         case .failed(let message): return fail(message)

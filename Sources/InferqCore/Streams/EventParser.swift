@@ -38,7 +38,7 @@ package struct EventParser: Sendable {
         self.limit = limit
     }
 
-    /// Forgets a cut-off event and begins anew, as for the next response; the last id and the pause are kept.
+    /// Forgets a cut-off event and begins again, as for the next response; the last id and the pause are kept.
     ///
     /// - Parameter start: Where the response begins, if it says so; counts only where no id is known.
     package mutating func restart(after start: String? = nil) {
@@ -99,7 +99,7 @@ package struct EventParser: Sendable {
         case "id" where !value.contains(0):
             pendingID = String(decoding: value, as: UTF8.self)
         case "retry" where !value.isEmpty && value.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }:
-            // A number that does not fit is a pause that nobody wants to wait for.
+            // A number that does not fit is a pause that no one wants to wait for.
             if let milliseconds = Int32(String(decoding: value, as: UTF8.self)) { retry = .milliseconds(milliseconds) }
         default:
             // A comment has an empty name; other names are of no meaning.

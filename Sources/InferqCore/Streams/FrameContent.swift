@@ -1,6 +1,6 @@
 /// The JSON of one frame: the members of its outermost object that decide something.
 ///
-/// Of a text that is no JSON, or only its beginning, what stands before the fault counts, the member in which the
+/// Of a text that is not JSON, or only its beginning, what stands before the fault counts, the member in which the
 /// fault is included: an error whose words are cut short is one.
 struct FrameContent {
     /// Bytes of the longest words that are passed on.
@@ -80,7 +80,7 @@ struct FrameContent {
         }
     }
 
-    /// The words of an object that is an error itself, or of data that is no object.
+    /// The words of an object that is an error itself, or of data that is not an object.
     private var ownWords: String {
         if let wordsBeside { return wordsBeside }
         let start = JSONByte.skipWhiteSpace(text.span, from: 0)

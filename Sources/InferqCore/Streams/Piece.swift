@@ -72,7 +72,7 @@ package struct StreamHead: Sendable, Equatable {
     }
 }
 
-/// The pieces of one attempt, as they lie in the store.
+/// The pieces of one attempt, as they are in the store.
 package struct PieceRun: Sendable, Hashable {
     package let job: JobKey
     package let attempt: Int

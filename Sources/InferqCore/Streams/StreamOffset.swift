@@ -1,6 +1,6 @@
 /// A place in the answers of one job: `0002_000000000812` is byte 812 of the answer to the second attempt.
 ///
-/// A byte that was shown at a place stays there for ever: attempts are never joined.
+/// A byte that was shown at a place stays there forever: attempts are never joined.
 package struct StreamOffset: Sendable, Hashable {
     /// The first is 1.
     package let attempt: Int

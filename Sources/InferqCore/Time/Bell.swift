@@ -1,6 +1,6 @@
 import Synchronization
 
-/// What one waiting task is woken by: a new event, a deadline, a hang-up or the end. Rings that nobody waited for are
+/// What one waiting task is woken by: a new event, a deadline, a hang-up or the end. Rings that no one waited for are
 /// kept and merged, so no order of ringing and waiting loses one, and a bell costs no task and no timer of its own.
 package final class Bell: Sendable {
     package struct Rings: OptionSet, Sendable {
@@ -48,7 +48,7 @@ package final class Bell: Sendable {
         if let (continuation, rung) = waiter { continuation.resume(returning: rung) }
     }
 
-    /// Whether a ring is kept that nobody has waited for yet.
+    /// Whether a ring is kept that no one has waited for yet.
     package var hasRung: Bool { state.withLock { !$0.rung.isEmpty } }
 
     /// Returns what has rung since the last call, at once or as soon as something does. One task waits at a time.

@@ -1,4 +1,4 @@
-/// How much time has passed in the life of a store, in milliseconds: durations are measured by it, since nobody sets it.
+/// How much time has passed in the life of a store, in milliseconds: durations are measured by it, since no one sets it.
 ///
 /// It begins with what the wall clock says when the store is made, so that its numbers look like times; from then on
 /// only ``StoreClock`` moves it. To show a time to people, use a ``Timestamp``.

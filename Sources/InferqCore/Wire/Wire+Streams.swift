@@ -1,8 +1,8 @@
 import Foundation
 
-/// What clients see of answers that come bit by bit.
+/// What clients see of answers that come piece by piece.
 extension Wire {
-    /// Bytes of the largest text: in JSON it may take six times as many, or three where it is no ASCII.
+    /// Bytes of the largest text: in JSON it may take six times as many, or three where it is not ASCII.
     private static let textLimit = eventLimit - 1024
 
     /// The data of an event with a piece of the answer: as a text if it is one, else in base64.

@@ -27,7 +27,7 @@ package enum Wire {
 
     /// Outputs up to this size stand in the record.
     package static let outputLimit = 1 << 20
-    /// The `data` line of an event is at most so long: longer lines kill some clients.
+    /// The `data` line of an event is at most this long: longer lines kill some clients.
     package static let eventLimit = 64 << 10
 }
 

@@ -7,19 +7,19 @@ extension APIError {
     /// - Parameter code: the reason; the sentence is one for all, so that a guess learns nothing from it.
     static func noRight(_ code: ProblemCode) -> APIError {
         APIError(
-            code, "The request shows no key that is good here; send one as Authorization: Bearer KEY or as X-API-Key."
+            code, "The request has no key that is valid here; send one as Authorization: Bearer KEY or as X-API-Key."
         ).with(.wwwAuthenticate, "Bearer").closing
     }
 
     static let severalKeys = APIError.invalid(
-        "header Authorization", "it holds another key than X-API-Key or than a second one; send one key"
+        "header Authorization", "it holds a different key than X-API-Key or a second one; send one key"
     )
 
     /// - Parameter pause: until the address is answered as others are.
     static func tooManyFailures(pause: Duration) -> APIError {
         APIError(
             .tooManyFailures,
-            "Too many wrong keys came from this address; send a good one, or wait \(seconds(pause)) s."
+            "Too many wrong keys came from this address; send a valid one, or wait \(seconds(pause)) s."
         ).with(.retryAfter, seconds(pause)).closing
     }
 
@@ -39,8 +39,8 @@ extension APIError {
         return APIError(
             .scopeMissing,
             caller === Caller.local
-                ? "This socket has not the scope that this needs: \(names); root has it on the socket admin+unix: in listen."
-                : "The key has not the scope that this needs: \(names).")
+                ? "This socket lacks the scope that this needs: \(names); root has it on the socket admin+unix: in listen."
+                : "The key lacks the scope that this needs: \(names).")
     }
 
     static func modelNotAllowed(_ model: String, allowed: [String]) -> APIError {
@@ -50,10 +50,10 @@ extension APIError {
     }
 
     static func priorityNotAllowed(_ priority: Int, limit: Int) -> APIError {
-        APIError(.priorityNotAllowed, "The key may not ask for the priority \(priority), at most for \(limit).")
+        APIError(.priorityNotAllowed, "The key may not ask for priority \(priority), only for up to \(limit).")
     }
 
-    /// Whole seconds, rounded up: whoever waits so long has waited long enough.
+    /// Whole seconds, rounded up: a client that waits that long has waited long enough.
     private static func seconds(_ duration: Duration) -> String {
         String(max(1, Int((duration / .seconds(1)).rounded(.up))))
     }

@@ -3,7 +3,7 @@ import HTTPTypes
 package import InferqCore
 package import Logging
 
-/// Who makes a request: decided once, before it is routed. The keys lie in files of root's, so it works without the store.
+/// Who makes a request: decided once, before it is routed. The keys are in files of root's, so it works without the store.
 package final class AccessControl: Sendable {
     private let rules: Live<AccessPolicy>
     private let secret: SymmetricKey
@@ -53,10 +53,10 @@ package final class AccessControl: Sendable {
     }
 
     var needsKeys: Bool { rules.current.settings.mode == .keys }
-    /// Whether whoever comes this way may be a stranger: over the network, where keys are needed.
+    /// Whether anyone who comes this way may be a stranger: over the network, where keys are needed.
     func mayBeStrange(_ connection: Connection) -> Bool { needsKeys && !connection.isLocal }
     var sessionLength: Duration { rules.current.settings.session }
-    /// Whoever a batch's lines are submitted for: with what its client may do now; nil: there is no such client any more.
+    /// For whom a batch's lines are submitted: with what its client may do now; nil: there is no longer such a client.
     func batchCaller(_ client: String) -> Caller? {
         guard needsKeys, !ClientName.reserved.contains(client) else {
             return Caller(client, .submit, Caller.anonymous.limits)
@@ -110,7 +110,7 @@ package final class AccessControl: Sendable {
         if needs?.takesTicket == true, let text = request.ticket {
             return try ticketHolder(text, request, address, rules)
         }
-        // Nobody signs in by a socket: such a cookie can only be made by whoever has the store's secret.
+        // No one signs in by a socket: such a cookie can only be made by anyone who has the store's secret.
         if let session = sessions.find(request, isSecure: connection.isSecure, rules.ring),
             let maker = Self.maker(session.maker, rules.ring), maker !== Caller.local, maker !== Caller.admin
         {
@@ -176,7 +176,7 @@ package final class AccessControl: Sendable {
 
     // MARK: Tickets
 
-    /// What lets whoever has it hear the events of one job.
+    /// What lets anyone who has it hear the events of one job.
     ///
     /// - Returns: with its end, which is that of the caller's own right at the latest.
     func ticket(for eventID: UUIDv7, by caller: Caller, lasting life: Duration) -> (text: String, expires: Timestamp) {
@@ -202,7 +202,7 @@ package final class AccessControl: Sendable {
     /// As ``maker(_:_:)`` reads it.
     static func name(of caller: Caller) -> String { caller.key?.id ?? "~\(caller.client)" }
 
-    /// Whose right a ticket or a session hands on, as it is now; nil when there is none any more.
+    /// Whose right a ticket or a session hands on, as it is now; nil when there is none left.
     private static func maker(_ name: String, _ ring: KeyRing) -> Caller? {
         guard name.first == "~" else {
             guard let caller = ring.caller(withKey: name), !caller.isExpired(at: .now) else { return nil }

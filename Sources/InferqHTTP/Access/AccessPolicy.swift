@@ -1,7 +1,7 @@
 import HTTPTypes
 package import InferqCore
 
-/// Who has a key, and whether one is needed: all that lies in files.
+/// Who has a key, and whether one is needed: all that is in files.
 package struct AccessPolicy: Sendable {
     let settings: AccessSettings
     let ring: KeyRing
@@ -11,7 +11,7 @@ package struct AccessPolicy: Sendable {
         self.ring = ring
     }
 
-    /// Whoever has the key that the fields show.
+    /// Anyone who has the key that the fields show.
     ///
     /// - Returns: nil when they show none.
     /// - Throws: 400, or 401.

@@ -3,9 +3,9 @@ package import InferqCore
 /// Who may do what.
 package struct AccessSettings: Sendable, Equatable {
     package enum Mode: String, Sendable, CaseIterable {
-        /// Everybody who reaches the gateway may do everything.
+        /// Everyone who reaches the gateway may do everything.
         case open
-        /// Whoever comes over the network shows a key.
+        /// Anyone who comes over the network shows a key.
         case keys
     }
 

@@ -84,7 +84,7 @@ final class Sessions: Sendable {
 }
 
 extension KeyRing {
-    /// What goes into the signature of what this caller hands on: the digest of its key, which lies in root's files alone.
+    /// What goes into the signature of what this caller hands on: the digest of its key, which is in root's files alone.
     static func salt(of caller: Caller) -> String { caller.key?.digest.hex ?? "" }
 
     /// As ``salt(of:)``, of a ``SignedText/maker``.

@@ -5,7 +5,7 @@ import InferqCore
 /// Text that only this store's gateway can have written: what it says, when it ends, and whose right it is.
 ///
 /// Nothing need be remembered of it, so it outlives a restart. What is signed takes in a salt that the store does not hold, the
-/// digest of the maker's key: a backup that is lost signs for nobody who has a key.
+/// digest of the maker's key: a backup that is lost signs for no one who has a key.
 struct SignedText: Sendable, Equatable {
     enum Purpose: String, Sendable {
         case ticket, session

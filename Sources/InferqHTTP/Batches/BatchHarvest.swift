@@ -54,7 +54,7 @@ struct BatchHarvest {
         let isExpired = batch.ending == .expired && batch.state != .cancelling
         guard let job else {
             if batch.state == .cancelling { return nil }
-            return isExpired ? Self.expired : .unanswered(code: "gone", message: "The job of the line was deleted.")
+            return isExpired ? Self.expired : .unanswered(code: "gone", message: "The line's job was deleted.")
         }
         switch job.status {
         case .completed: return try await answer(of: job, status: job.output?.head?.status ?? 200)
@@ -69,22 +69,22 @@ struct BatchHarvest {
         case .cancelled:
             if batch.state == .cancelling { return nil }
             if isExpired, job.attempt == 0 { return Self.expired }
-            return .unanswered(code: "cancelled", message: "The job of the line was cancelled.")
-        case .pending, .running: return .unanswered(code: "internal", message: "The job of the line has not ended.")
+            return .unanswered(code: "cancelled", message: "The line's job was cancelled.")
+        case .pending, .running: return .unanswered(code: "internal", message: "The line's job has not ended.")
         }
     }
 
     private static let expired = BatchResult.unanswered(
-        code: "batch_expired", message: "The line had not begun when the batch's time was over.")
+        code: "batch_expired", message: "The line had not begun when the batch's window ended.")
 
     private func answer(of job: Job, status: Int) async throws -> BatchResult {
         do {
             let body = try await job.output.asyncFlatMap { try await store.bytes(of: $0) }
             return .answered(status: status, request: job.id, body: body ?? [])
         } catch StoreError.gone {
-            return .unanswered(code: "gone", message: "The job of the line was deleted.")
+            return .unanswered(code: "gone", message: "The line's job was deleted.")
         } catch StoreError.damaged {
-            return .unanswered(code: "store_damaged", message: "The answer is not what was written.")
+            return .unanswered(code: "store_damaged", message: "The answer does not match what was written.")
         }
     }
 

@@ -16,7 +16,7 @@ final class BatchMetrics: Sendable {
         running.withLock { $0.insert(batch).inserted }
     }
 
-    /// Nobody works at it any more.
+    /// No one works at it any more.
     func leave(_ batch: UUIDv7) {
         _ = running.withLock { $0.remove(batch) }
     }
@@ -35,7 +35,7 @@ final class BatchMetrics: Sendable {
         text.sample(openCount)
         text.metric("inferq_batches_ended_total", .counter, "Batches that ended, by status.")
         for (state, counter) in ended { text.sample(counter.value, ["status": state.name]) }
-        text.metric("inferq_batch_lines_total", .counter, "Lines of batches that ended, by the file that has them.")
+        text.metric("inferq_batch_lines_total", .counter, "Lines of batches that ended, by the file they are in.")
         text.sample(completed.value, ["file": "output"])
         text.sample(failed.value, ["file": "errors"])
     }

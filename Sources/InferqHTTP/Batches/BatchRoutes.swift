@@ -59,7 +59,7 @@ struct BatchRoutes: Sendable {
         let bytes = Array(object.bytes[member.value])
         guard member.kind == .object, bytes.count <= metadataLimit,
             JSONScanner.members(of: bytes, in: bytes.indices).allSatisfy({ $0.kind == .string })
-        else { throw .invalid("metadata", "it must be an object of texts, of at most \(metadataLimit) bytes") }
+        else { throw .invalid("metadata", "it must be an object of strings, of at most \(metadataLimit) bytes") }
         return bytes
     }
 
@@ -83,7 +83,7 @@ struct BatchRoutes: Sendable {
         var after: UUIDv7?
         if let text = try query.single("after") {
             guard let id = Batch.ids.uuid(in: text) else {
-                throw APIError.invalid("query item after", "it is no identifier of a batch")
+                throw APIError.invalid("query item after", "it is not the identifier of a batch")
             }
             after = id
         }

@@ -25,7 +25,7 @@ struct BatchRun: Sendable {
     private static let slack = Duration.seconds(60)
     /// Lines that become jobs in one transaction.
     private static let step = 256
-    /// Bytes of them, as far as they lie in rows.
+    /// Bytes of them, as far as they are in rows.
     private static let stepBytes = 1 << 20
     /// Jobs of a batch that have not ended, so that it neither fills the queue nor waits for its own next lines.
     private static let openLimit = 2 * step
@@ -49,12 +49,13 @@ struct BatchRun: Sendable {
             } catch StoreError.damaged(let reason) {
                 // No time mends it. What its lines have answered stays with their jobs.
                 logger.error(
-                    "a batch cannot go on: a part of the store is damaged", metadata: metadata(["reason": "\(reason)"]))
-                try? await giveUp(BatchProblem("store_damaged", "The input file is not what was written."))
+                    "a batch cannot continue: a part of the store is damaged",
+                    metadata: metadata(["reason": "\(reason)"]))
+                try? await giveUp(BatchProblem("store_damaged", "The input file does not match what was written."))
                 return
             } catch {
                 throttle.log(
-                    logger, .warning, "a batch cannot go on now", metadata: metadata(["error": "\(error)"]))
+                    logger, .warning, "a batch cannot continue now", metadata: metadata(["error": "\(error)"]))
                 await wait(bell, Self.pauseAfterFailure)
             }
         }
@@ -74,7 +75,7 @@ struct BatchRun: Sendable {
     private func advance(_ bell: Bell) async throws {
         guard var batch = try await store.batch(id, of: nil), !batch.state.isFinal else { return }
         guard let upload = try await store.upload(batch.terms.input, of: nil) else {
-            return try await giveUp(BatchProblem("file_missing", "The input file is not there any more."))
+            return try await giveUp(BatchProblem("file_missing", "The input file no longer exists."))
         }
         let input = try await store.bytes(of: upload)
         if batch.state == .validating {
@@ -87,7 +88,7 @@ struct BatchRun: Sendable {
                 batch.become(.inProgress, at: now)
                 return true
             }
-            if begun != nil { logger.info("batch begun", metadata: metadata(["lines": "\(total)"])) }
+            if begun != nil { logger.info("batch started", metadata: metadata(["lines": "\(total)"])) }
         }
         while !Task.isCancelled {
             guard let current = try await store.batch(id, of: nil), !current.state.isFinal else { return }
@@ -141,7 +142,7 @@ struct BatchRun: Sendable {
             return await wait(bell, min(left, .seconds(30)))
         }
         guard let caller = gateway.access.batchCaller(batch.terms.client) else {
-            logger.notice("a batch is cancelled: its client is not known any more", metadata: metadata([:]))
+            logger.notice("a batch is cancelled: its client is no longer known", metadata: metadata([:]))
             return try await become(.cancelling, endingAs: .cancelled)
         }
         let limit = openLimit(caller)

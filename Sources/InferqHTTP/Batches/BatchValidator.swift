@@ -19,10 +19,10 @@ struct BatchValidator: Sendable {
         var names: Set<UInt128> = []
         var reader = LineReader(input)
         guard let found = try? gateway.callTable.current.find(.post, terms.endpoint, query: nil) else {
-            return (0, [BatchProblem("invalid_endpoint", "No model is at \(terms.endpoint) any more.")])
+            return (0, [BatchProblem("invalid_endpoint", "There is no longer a model at \(terms.endpoint).")])
         }
         guard let caller = gateway.access.batchCaller(terms.client) else {
-            return (0, [BatchProblem("no_such_client", "The client of the batch has no key any more.")])
+            return (0, [BatchProblem("no_such_client", "The batch's client no longer has a key.")])
         }
         while problems.count < Self.problemLimit {
             let next: LineCutter.Line?
@@ -44,7 +44,7 @@ struct BatchValidator: Sendable {
                 let request = try BatchLine(line.text, line: line.number, endpoint: terms.endpoint)
                 guard names.insert(Self.digest(request.customID)).inserted else {
                     throw BatchProblem(
-                        "duplicate_custom_id", "custom_id is that of an earlier line.", line: line.number,
+                        "duplicate_custom_id", "custom_id was already used by an earlier line.", line: line.number,
                         member: "custom_id")
                 }
                 let model = try found.model(named: request.model)

@@ -26,7 +26,8 @@ final class CallMetrics: Sendable {
             "inferq_calls_attached_total", .counter, "Repeats that were given the answer of the call that they repeat.")
         text.sample(attached.value)
         text.metric(
-            "inferq_calls_abandoned_total", .counter, "Jobs of calls that were cancelled since their clients had gone.")
+            "inferq_calls_abandoned_total", .counter,
+            "Jobs of calls that were cancelled because their clients had gone.")
         text.sample(abandoned.value)
     }
 }

@@ -36,7 +36,7 @@ struct CallModel: Sendable {
         }
     }
 
-    /// Whether a path of the model server is offered to nobody, whatever the settings say.
+    /// Whether a path of the model server is offered to no one, whatever the settings say.
     func closes(_ path: String) -> Bool {
         settings.dialect == .ollama && CallPath.isAdministration(root + path)
     }

@@ -3,7 +3,7 @@ enum CallPath {
     /// The calls by which an Ollama server is administered.
     private static let administration: Set<String> = ["blobs", "copy", "create", "delete", "pull", "push"]
 
-    /// More often nobody decodes a path.
+    /// More often no one decodes a path.
     private static let decodings = 4
 
     /// Whether a segment may be read as `.` or `..`, which would lead out of the paths that are offered.

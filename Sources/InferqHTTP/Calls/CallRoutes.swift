@@ -66,14 +66,14 @@ struct CallRoutes: Sendable {
         case .timeUp: return try await accepted(job, preference, context)
         case .hungUp:
             clientGone(job, received.model)
-            // There is nobody to answer.
+            // There is no one to answer.
             throw ChannelError.eof
         case .stopping: throw APIError.stopping
         case .gone: throw try await gateway.missing(job.id, context.caller)
         }
     }
 
-    /// The answer to whoever has asked for a response in the background.
+    /// The answer to anyone who has asked for a response in the background.
     private func created(
         _ job: Awaited, _ received: CallIntake.Received, follows: Bool, _ context: GatewayContext
     ) async throws -> Response {

@@ -5,7 +5,7 @@ import InferqStore
 import NIOCore
 import Synchronization
 
-/// What the client of a call gets whose answer comes bit by bit: its bytes as they are committed.
+/// What the client of a call gets whose answer comes piece by piece: its bytes as they are committed.
 ///
 /// Whatever breaks it off is told apart from its end: the client gets one error of its dialect, where that can be put,
 /// and then a transfer that is cut.

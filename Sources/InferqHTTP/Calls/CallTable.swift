@@ -127,7 +127,7 @@ struct CallTable: Sendable {
     func form(of path: String) -> ErrorForm {
         let path = CallPath.withoutFragment(path)
         if let mounted = Self.mounted(path) {
-            // Who calls a model that is not there may speak any language.
+            // Who calls a model that is missing may speak any language.
             return byName[mounted.model].map { ErrorForm($0.settings.dialect, path: mounted.path) } ?? .problem
         }
         guard let place = try? place(at: path) else { return .of(path: path) }
@@ -141,7 +141,7 @@ struct CallTable: Sendable {
             guard let model = byName[mounted.model] else { return nil }
             return Self.allow([Offer(model: model, use: .jobs, route: "")], mounted.path)
         }
-        // What is wrong with the path is told to whoever asks for it.
+        // What is wrong with the path is told to anyone who asks for it.
         guard let place = try? place(at: path), !place.offers.isEmpty else { return nil }
         return Self.allow(place.offers, path)
     }

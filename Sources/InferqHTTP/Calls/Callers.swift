@@ -34,7 +34,7 @@ package final class Callers: Service {
 
     // MARK: Lingering
 
-    /// Nobody is left who asked for this job: unless somebody listens by then, it is cancelled after `linger`.
+    /// No one is left who asked for this job: unless somebody listens by then, it is cancelled after `linger`.
     func linger(_ job: UUIDv7, for linger: Duration) {
         let departure = Departure(job: job, linger: linger)
         _ = wheel.call(after: linger) { [departures = self.departure] in departures.yield(departure) }
@@ -66,7 +66,7 @@ package final class Callers: Service {
                 self.linger(job.id, for: linger)
             }
         } catch {
-            logger.warning("calls of before the start could not be read", metadata: ["error": "\(error)"])
+            logger.warning("calls from before the start could not be read", metadata: ["error": "\(error)"])
         }
     }
 

@@ -41,7 +41,7 @@ enum ErrorForm: Sendable, Equatable {
             return isOfAnthropic(path) ? .anthropic : .openai
         case "v2":
             guard segments.count > 1 else { return .text }
-            // The list of models, and each of them, are the gateway's own; what lies below them is not.
+            // The list of models, and each of them, are the gateway's own; what is below them is not.
             if segments[1] == "models" { return segments.last?.contains("/") == true ? .text : .problem }
             return ownNames.contains(segments[1]) ? .problem : .text
         default: return .problem
@@ -79,7 +79,7 @@ extension ErrorForm {
     func response(for error: APIError, instance: String?, target: String = "") -> Response {
         var response = error.response(instance: instance, target: target)
         if let body = document(error) {
-            // Made anew for the length.
+            // Made again for the length.
             response = Response(status: response.status, headers: response.headers, body: .bytes(body))
             response.headers[.contentType] = "application/json"
         }

@@ -34,7 +34,7 @@ struct MultipartParser {
     private var line: [UInt8] = []
     private var isInPart = false
 
-    /// Nil for what is no boundary.
+    /// Nil for what is not a boundary.
     init?(boundary: String) {
         guard (1...256).contains(boundary.utf8.count), !boundary.utf8.contains(UInt8(ascii: "\r")) else { return nil }
         delimiter = Array("\r\n--\(boundary)".utf8)

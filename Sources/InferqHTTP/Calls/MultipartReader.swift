@@ -5,7 +5,7 @@ struct MultipartReader {
     private var parser: MultipartParser
     private var fields: Fields
 
-    /// Nil for what is no boundary.
+    /// Nil for what is not a boundary.
     init?(boundary: String, names: [String]) {
         guard let parser = MultipartParser(boundary: boundary) else { return nil }
         self.parser = parser

@@ -50,7 +50,7 @@ final class RecentCalls: Sendable {
     }
 
     /// - Parameters:
-    ///   - client: whose call it is: nobody is given the job of another client.
+    ///   - client: whose call it is: no one is given the job of another client.
     ///   - line: method and target.
     ///   - digest: SHA-256 of the body.
     static func fingerprint(

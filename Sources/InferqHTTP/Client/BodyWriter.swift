@@ -2,7 +2,7 @@ import NIOCore
 
 /// Writes a request's body as it comes, from any task.
 struct BodyWriter: Sendable {
-    /// The connection is closed, or the task cancelled. Whoever waits for the answer is told why.
+    /// The connection is closed, or the task cancelled. Anyone who waits for the answer is told why.
     struct Unwanted: Error {}
 
     private let connection: NIOLoopBound<ClientConnection>

@@ -3,7 +3,7 @@ package import NIOHTTP1
 
 /// A server's answer: its head, and its body whole or as it comes.
 ///
-/// Whoever drops it without reading closes the connection if the body had not come whole.
+/// Anyone who drops it without reading closes the connection if the body had not come whole.
 package struct ClientAnswer: Sendable {
     enum Body: Sendable {
         case whole(ByteBuffer)

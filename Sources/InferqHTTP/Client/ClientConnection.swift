@@ -10,7 +10,7 @@ struct ClientLimits {
     /// Under the five seconds after which common model servers (uvicorn) close an idle connection themselves. A request
     /// on a connection that is just being closed is sent once more.
     var idle = TimeAmount.seconds(4)
-    /// How long an answer may stand still, from the last byte of the request on; nil: for ever.
+    /// How long an answer may stand still, from the last byte of the request on; nil: forever.
     var silence: TimeAmount?
 }
 
@@ -166,7 +166,7 @@ final class ClientConnection: ChannelDuplexHandler {
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
-        // The rest of the answer takes longer: whoever waits is told the head, and reads the body as it comes.
+        // The rest of the answer takes longer: anyone who waits is told the head, and reads the body as it comes.
         if gatherer.isGathering { handOver(context) }
     }
 
@@ -252,7 +252,7 @@ final class ClientConnection: ChannelDuplexHandler {
         release(self)
     }
 
-    /// One timer a connection, set anew only when it fires.
+    /// One timer a connection, set again only when it fires.
     private func schedule(_ delay: TimeAmount) {
         let bound = NIOLoopBound(self, eventLoop: channel.eventLoop)
         timer = channel.eventLoop.scheduleTask(in: delay) { bound.value.look() }

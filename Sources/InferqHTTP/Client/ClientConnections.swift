@@ -37,7 +37,7 @@ final class ClientConnections {
 
     /// Sends on an idle connection, the one used last, or on a new one. On the event loop.
     ///
-    /// A request that may not be sent twice goes out on a new one: nobody could tell whether a connection that breaks had
+    /// A request that may not be sent twice goes out on a new one: no one could tell whether a connection that breaks had
     /// been closed before it came.
     func send(_ exchange: ClientExchange, in pool: String, at address: HTTPAddress) {
         let key = Key(pool, address)

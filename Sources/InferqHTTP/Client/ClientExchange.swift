@@ -3,14 +3,14 @@ import NIOCore
 import NIOHTTP1
 import Synchronization
 
-/// One request on its way: what is sent, and whoever waits for the answer's head.
+/// One request on its way: what is sent, and anyone who waits for the answer's head.
 ///
-/// It may be aborted from any thread at any moment; then its connection is closed, which tells a server that honours it
+/// It may be aborted from any thread at any moment; then its connection is closed, which tells a server that honors it
 /// to stop working.
 final class ClientExchange: Sendable {
     enum Body: Sendable {
         case whole(ByteBuffer)
-        /// Written by whoever takes the writer, which comes once the head is sent; none comes if that never happens.
+        /// Written by anyone who takes the writer, which comes once the head is sent; none comes if that never happens.
         case stream(AsyncStream<BodyWriter>.Continuation)
 
         var isWhole: Bool { if case .whole = self { true } else { false } }
@@ -109,7 +109,7 @@ final class ClientExchange: Sendable {
         if case .stream(let writers) = body { writers.finish() }
     }
 
-    /// The time is up. An answer that lies in the socket by now still counts, for the process itself may have been stopped:
+    /// The time is up. An answer that is in the socket by now still counts, for the process itself may have been stopped:
     /// so its event loop looks once more before the connection is closed.
     ///
     /// An event loop looks at its sockets when no task is due. The second wait begins on the loop, or a loop that was
@@ -120,7 +120,7 @@ final class ClientExchange: Sendable {
         loop.execute { loop.scheduleTask(in: Self.lastLook) { self.abort(HTTPClientError.timedOut) } }
     }
 
-    /// - Parameter failure: what is thrown to whoever waits for the answer, or reads it.
+    /// - Parameter failure: what is thrown to anyone who waits for the answer, or reads it.
     func abort(_ failure: any Error = CancellationError()) {
         let (waiter, channel, action) = state.withLock { state in
             if state.failure == nil { state.failure = failure }

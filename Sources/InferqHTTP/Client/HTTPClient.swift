@@ -25,7 +25,7 @@ package final class HTTPClient: Sendable {
 
     /// - Parameters:
     ///   - connect: how long a server may take to accept a connection, and again for the handshake of TLS.
-    ///   - silence: how long an answer may stand still, from the last byte of the request on; nil: for ever.
+    ///   - silence: how long an answer may stand still, from the last byte of the request on; nil: forever.
     package convenience init(connect: Duration = .seconds(5), silence: Duration? = nil) {
         let limits = ClientLimits(connect: TimeAmount(connect), silence: silence.map { TimeAmount($0) })
         // One event loop, on which every request finds the connections of those before it.
@@ -110,7 +110,7 @@ package final class HTTPClient: Sendable {
         }
     }
 
-    /// Writes a body as its source gives it. What goes wrong is told to whoever waits for the answer.
+    /// Writes a body as its source gives it. What goes wrong is told to anyone who waits for the answer.
     static func stream(
         _ source: ClientRequest.Source,
         _ length: Int64?,
@@ -130,7 +130,7 @@ package final class HTTPClient: Sendable {
         } catch is BodyWriter.Unwanted {
             // Its connection is closed.
         } catch {
-            // A task is cancelled when the answer has come before the end of the body, or nobody waits for it any more.
+            // A task is cancelled when the answer has come before the end of the body, or no one waits for it any more.
             if !Task.isCancelled { exchange.abort(error) }
         }
     }

@@ -3,7 +3,7 @@ import InferqCore
 /// Errors of the paths that the OpenAI API has beyond calls.
 extension APIError {
     static func noSuchResponse(_ id: String) -> APIError {
-        APIError(.noSuchResponse, "There is no response in the background with the identifier \"\(id.clipped)\".")
+        APIError(.noSuchResponse, "There is no background response with the identifier \"\(id.clipped)\".")
     }
 
     static func fileInUse(_ id: String) -> APIError {

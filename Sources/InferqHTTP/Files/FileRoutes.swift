@@ -32,7 +32,7 @@ struct FileRoutes: Sendable {
         }
         if let after = try query.single("after") {
             guard let id = Upload.ids.uuid(in: after) else {
-                throw APIError.invalid("query item after", "it is no identifier of a file")
+                throw APIError.invalid("query item after", "it is not the identifier of a file")
             }
             filter.after = id
         }

@@ -43,7 +43,7 @@ enum OpenAIDocuments {
 }
 
 extension GatewayContext {
-    /// Before an object is changed: one's own by the scope of the route, everybody's by `operate`.
+    /// Before an object is changed: one's own by the scope of the route, everyone's by `operate`.
     ///
     /// - Throws: 403.
     func checkMayChange(_ object: some OpenAIObject) throws(APIError) {

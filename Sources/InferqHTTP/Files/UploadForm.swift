@@ -2,7 +2,7 @@ import InferqCore
 
 /// The form that a file comes in: its parts `file`, `purpose` and `expires_after`, in any order.
 struct UploadForm: MultipartVisitor {
-    /// Bytes that are kept of a part that is no file; the longest that says something is a number.
+    /// Bytes that are kept of a part that is not a file; the longest that says something is a number.
     private static let longestField = 256
     private static let fieldNames: Set = ["purpose", "expires_after[anchor]", "expires_after[seconds]"]
 

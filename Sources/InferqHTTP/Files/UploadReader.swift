@@ -16,7 +16,7 @@ struct UploadReader: Sendable {
         guard let type = request.headers[.contentType], MediaType(type)?.essence == "multipart/form-data",
             let parser = FieldParameters(type)["boundary"].flatMap(MultipartParser.init(boundary:))
         else {
-            throw APIError.invalid("header Content-Type", "a file comes as multipart/form-data with a boundary")
+            throw APIError.invalid("header Content-Type", "a file must be sent as multipart/form-data with a boundary")
         }
         guard !gateway.store.disk.isShort else { throw StoreError.full }
         let writer = try await gateway.store.blobs.create(.input)
@@ -49,7 +49,7 @@ struct UploadReader: Sendable {
             let bytes = form.takeBytes()
             count += bytes.count
             guard whole - count <= Self.formLimit else {
-                throw APIError.invalid("body", "beside the file it has more than \(Self.formLimit) bytes")
+                throw APIError.invalid("body", "apart from the file it has more than \(Self.formLimit) bytes")
             }
             guard !bytes.isEmpty else { continue }
             guard count <= limit.byteCount else { throw limit.error }

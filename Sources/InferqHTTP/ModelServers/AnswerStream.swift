@@ -4,7 +4,7 @@ import InferqQueue
 import NIOCore
 import Synchronization
 
-/// Takes in an answer that comes bit by bit: what has come is committed as pieces while more of it comes.
+/// Takes in an answer that comes piece by piece: what has come is committed as pieces while more of it comes.
 ///
 /// One task reads, another one commits, so the model server is read from while the disk is at work: at most 256 KiB ahead
 /// of it. The first bytes are committed at once, later ones as soon as ``StreamSettings/flush`` has passed since the piece

@@ -81,7 +81,7 @@ final class CallLimits: Sendable {
     }
 
     private func passed(_ limit: Limit) {
-        // One timer an answer, set anew only when it fires.
+        // One timer an answer, set again only when it fires.
         let rest = state.withLock { state -> Duration? in
             guard state.exceeded == nil else { return nil }
             switch (limit, state.lastSign) {
@@ -107,7 +107,7 @@ final class CallLimits: Sendable {
             switch state.withLock({ $0.exceeded }) {
             case .firstByte:
                 "the model server had not begun to answer after \(DurationText.format(firstByte)) (first_byte_timeout)"
-            case .idle: "the model server's answer stood still for \(DurationText.format(idle)) (idle_timeout)"
+            case .idle: "the model server's answer stalled for \(DurationText.format(idle)) (idle_timeout)"
             case .whole, nil: "the model server took longer than \(DurationText.format(whole))"
             }
         return Failure(.timeout, message, isRetryable: true)

@@ -72,7 +72,7 @@ package final class ModelServer: Sendable {
     }
 
     private static let unreadableURL = Refusal(
-        .unreachable, Failure(.connectFailed, "the model's url cannot be read", isRetryable: true)
+        .unreachable, Failure(.connectFailed, "the model's url cannot be parsed", isRetryable: true)
     )
 
     private static func unreachable(_ reason: any Error) -> Refusal {
@@ -81,10 +81,10 @@ package final class ModelServer: Sendable {
             case ChannelError.connectTimeout: "it did not answer in time"
             case let error as NIOConnectionError where error.connectionErrors.isEmpty: "its name does not resolve"
             case NIOSSLError.handshakeFailed where "\(reason)".contains("CERTIFICATE_VERIFY_FAILED"):
-                "nobody who is trusted here has signed its TLS certificate, or it has ended"
+                "its TLS certificate is not signed by a CA that is trusted here, or has expired"
             case NIOSSLError.handshakeFailed: "its TLS handshake failed"
             case is NIOSSLExtraError: "its TLS certificate is for another name"
-            case HTTPClientError.shutDown: "the gateway stops"
+            case HTTPClientError.shutDown: "the gateway is stopping"
             case HTTPClientError.unreadableCA(""): "the certificates of this host cannot be read"
             case HTTPClientError.unreadableCA: "the file in its setting ca cannot be read, or holds no certificate"
             default: "refused or unreachable"
@@ -147,7 +147,7 @@ package final class ModelServer: Sendable {
 
     // MARK: Answers
 
-    /// An answer of 2xx, which may come bit by bit, and is no success by that alone.
+    /// An answer of 2xx, which may come piece by piece, and is no success by that alone.
     private func success(
         _ answer: ClientAnswer, _ attempt: Attempt, _ settings: ModelSettings, _ limits: CallLimits
     ) async throws -> Reply {
@@ -171,10 +171,10 @@ package final class ModelServer: Sendable {
     ) async throws -> Reply {
         let status = answer.status
         if isCall, status < 200 {
-            let failure = broken("the model server answered with status \(status), which is no answer")
+            let failure = broken("the model server answered with status \(status), which is not an answer")
             return .failed(failure, retryAfter: nil)
         }
-        // A date is meant by the clock of whoever names it.
+        // A date is meant by the clock of anyone who names it.
         let retryAfter = RetryAfter.duration(
             answer.headers.first(name: "retry-after"),
             now: answer.headers.first(name: "date").flatMap { HTTPDate.moment($0, now: .now) } ?? .now
@@ -256,7 +256,7 @@ package final class ModelServer: Sendable {
         case HTTPClientError.notHTTP:
             return .failed(broken("the model server's answer is not HTTP"), retryAfter: nil)
         default:
-            return .failed(broken("the exchange with the model server broke: \(Self.brief(error))"), retryAfter: nil)
+            return .failed(broken("the exchange with the model server failed: \(Self.brief(error))"), retryAfter: nil)
         }
     }
 

@@ -4,7 +4,7 @@ import InferqCore
 import InferqQueue
 import NIOCore
 
-/// Cuts an answer that comes bit by bit into pieces: when, and where. A value without a clock.
+/// Cuts an answer that comes piece by piece into pieces: when, and where. A value without a clock.
 struct PieceCutter {
     enum Step {
         case commit(Piece)
@@ -22,7 +22,7 @@ struct PieceCutter {
         let wakesCommitter: Bool
     }
 
-    /// Bytes that wait to be committed, past which no more is read. Three reads of 64 KiB may lie between here and the
+    /// Bytes that wait to be committed, past which no more is read. Three reads of 64 KiB may be between here and the
     /// socket.
     private static let aheadLimit = Piece.limit
     /// A frame that is not whole may keep the first piece waiting so long: an error must not be shown.
@@ -157,7 +157,7 @@ struct PieceCutter {
     }
 
     /// The first moment after the last piece at which all streams may commit: they share the sync of one transaction then. An
-    /// answer that has paused is past it, and waits for nobody.
+    /// answer that has paused is past it, and waits for no one.
     private var nextBeat: ContinuousClock.Instant {
         guard flush > .zero else { return lastCut }
         let beats = ((lastCut - epoch) / flush).rounded(.down) + 1

@@ -1,7 +1,7 @@
 import InferqCore
 import NIOHTTP1
 
-/// What is known of an answer that comes bit by bit before its bytes have come.
+/// What is known of an answer that comes piece by piece before its bytes have come.
 struct StreamForm: Sendable {
     let framing: StreamFraming
     let mark: EndMark
@@ -12,7 +12,7 @@ struct StreamForm: Sendable {
     private let claimsJSON: Bool
     private let mayHideJSON: Bool
 
-    /// How long an answer in chunks may take before it counts as one that comes bit by bit.
+    /// How long an answer in chunks may take before it counts as one that comes piece by piece.
     static let patience = Duration.milliseconds(100)
 
     /// - Parameters:
@@ -31,7 +31,7 @@ struct StreamForm: Sendable {
         mayHideJSON = AnswerForm.mayHideJSON(type)
     }
 
-    /// Whether an answer that is too long to lie in its row may have to be shown as JSON.
+    /// Whether an answer that is too long to be in its row may have to be shown as JSON.
     func mayBeJSON(beginningWith bytes: [UInt8]) -> Bool {
         claimsJSON || mayHideJSON && AnswerForm.beginsLikeContainer(bytes)
     }

@@ -17,7 +17,7 @@ struct StreamJudge {
         return reply(AnswerStream.End(failure: body.problem, scanner: scanner, bytes: body.bytes, stream: nil), explain)
     }
 
-    /// Of one that came bit by bit. What came of one that is not whole is kept.
+    /// Of one that came piece by piece. What came of one that is not whole is kept.
     ///
     /// - Parameter explain: what broke the exchange, as a reply.
     func reply(_ end: AnswerStream.End, _ explain: (any Error) -> Reply) -> Reply {

@@ -1,4 +1,4 @@
-/// What the configuration says about answers that come bit by bit; its reader has checked it. All of it may change while
+/// What the configuration says about answers that come piece by piece; its reader has checked it. All of it may change while
 /// the gateway runs.
 package struct StreamSettings: Sendable, Equatable {
     /// The least time between two commits of one answer: what comes meanwhile is committed together. A person who reads

@@ -1,7 +1,7 @@
 import Crypto
 import InferqCore
 
-/// The UUID of a model: version 5 of RFC 9562, of the URN `urn:inferq:model:NAME`, so it is the same for ever and
+/// The UUID of a model: version 5 of RFC 9562, of the URN `urn:inferq:model:NAME`, so it is the same forever and
 /// everywhere.
 enum ModelID {
     /// That of URLs: RFC 9562, section 6.6.

@@ -53,7 +53,7 @@ struct ReferenceModels: Sendable {
     private func inferenceProtocol(
         _ request: Request, _ name: String, _ context: GatewayContext
     ) async throws -> Response? {
-        // What is wrong with a path that is no call is not of interest here.
+        // What is wrong with a path that is not a call is not of interest here.
         let call = try? gateway.callTable.current.find(request.method, request.path, query: request.query)
         guard UUIDv7(name) == nil, let found = call, found.isNamedByPath else { return nil }
         do {

@@ -50,7 +50,7 @@ extension Job.Layers {
 extension JobStore {
     /// The members of a job's request.
     ///
-    /// - Parameter input: of the job, read as far as it lies in its row.
+    /// - Parameter input: of the job, read as far as it is in its row.
     /// - Throws: ``StoreError``, ``StoreError/gone`` when the job was removed meanwhile.
     func members(of input: Payload) async throws -> RequestMembers {
         guard input.isJSON, input.byteCount <= RequestMembers.largestRequest else { return .none }

@@ -47,7 +47,7 @@ struct PreviousResponse: Sendable {
                 || "-_.".utf8.contains(byte)
         }
         guard isPlain, !name.isEmpty, name.utf8.count <= 256 else {
-            throw APIError.invalid("previous_response_id", "\"\(name.clipped)\" is no identifier of a response")
+            throw APIError.invalid("previous_response_id", "\"\(name.clipped)\" is not the identifier of a response")
         }
         guard let root = ModelRoot(model) else { return nil }
         let request = ClientRequest(

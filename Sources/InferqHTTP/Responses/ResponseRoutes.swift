@@ -14,7 +14,7 @@ struct ResponseRoutes: Sendable {
 
     // MARK: New
 
-    /// The answer to whoever has asked for a response: its events, or the response.
+    /// The answer to anyone who has asked for a response: its events, or the response.
     ///
     /// - Parameter isNew: Whether it was made for this request; it is shown as queued then, whatever has become of it since.
     /// - Throws: 501 when the model server has just said that it knows no responses.

@@ -94,7 +94,7 @@ extension APIError {
 
     static func tooManyReports(limit: Int) -> APIError {
         APIError(
-            .tooManyEvents, "The job has \(limit) reports already, the setting limits.events_per_job; it takes no more."
+            .tooManyEvents, "The job already has \(limit) reports, the setting limits.events_per_job; it takes no more."
         )
     }
 
@@ -153,7 +153,7 @@ extension APIError {
     static let notJSON = APIError(.notJSON, "The body must be application/json.")
 
     static let contentEncoding = APIError(
-        .contentEncoding, "A body with a Content-Encoding is not taken; send it as it is."
+        .contentEncoding, "A body with a Content-Encoding is not accepted; send it unencoded."
     ).with(.acceptEncoding, "identity")
 
     static func noOutput(_ id: UUIDv7, _ status: Status) -> APIError {
@@ -162,7 +162,7 @@ extension APIError {
 
     /// - Parameter setting: the limit's.
     static func bodyTooLarge(limit: Int, setting: String) -> APIError {
-        APIError(.bodyTooLarge, "The body is larger than \(limit) bytes, the setting \(setting).").closing
+        APIError(.bodyTooLarge, "The body is larger than \(limit) bytes, the limit \(setting).").closing
     }
 
     static let headTimeout = APIError(.headTimeout, "The head of the request did not arrive in time.").closing
@@ -174,7 +174,7 @@ extension APIError {
     }
 
     static let expectation = APIError(
-        .expectation, "The field Expect asks for what the gateway does not do; it knows 100-continue alone."
+        .expectation, "The field Expect asks for something the gateway does not support; it supports only 100-continue."
     ).closing
 
     static let transferCoding = APIError(
@@ -197,7 +197,7 @@ extension APIError {
     }
 
     private static func list(of known: [String]) -> String {
-        known.isEmpty ? "none is configured" : "known are \(known.prefix(1000).joined(separator: ", "))"
+        known.isEmpty ? "none is configured" : "known models: \(known.prefix(1000).joined(separator: ", "))"
     }
 
     static let keyReused = APIError(
@@ -207,7 +207,7 @@ extension APIError {
     static func queueFull(_ model: String, limit: Int, retryAfter: Int) -> APIError {
         APIError(
             .queueFull,
-            "The queue of \"\(model.clipped)\" is full with \(limit) pending jobs; try again in \(retryAfter) s."
+            "The queue of \"\(model.clipped)\" is full, with \(limit) pending jobs; try again in \(retryAfter) s."
         ).with(.retryAfter, String(retryAfter))
     }
 
@@ -217,7 +217,7 @@ extension APIError {
             case .own(let limit): "You have \(limit) pending jobs, which is all that your max_pending allows"
             case .share(let pending, let free):
                 "You have \(pending) pending jobs of \"\(model.clipped)\", and may have no more than its queue has free "
-                    + "places, which are \(free)"
+                    + "places, \(free)"
             }
         return APIError(.clientLimit, "\(cause); try again in \(retryAfter) s.").with(.retryAfter, String(retryAfter))
     }
@@ -227,11 +227,11 @@ extension APIError {
     ).with(.retryAfter, "1").closing
 
     static let tooManyConnections = APIError(
-        .connections, "The gateway has as many connections as it takes; try again in 1 s."
+        .connections, "The gateway has as many connections as it accepts; try again in 1 s."
     ).with(.retryAfter, "1").closing
 
     static let stopping = APIError(
-        .stopping, "The gateway is just restarting; try again in 1 s."
+        .stopping, "The gateway is restarting; try again in 1 s."
     ).with(.retryAfter, "1").closing
 
     static func storeFailed(_ reason: String) -> APIError {
@@ -240,11 +240,11 @@ extension APIError {
 
     /// The gateway runs and cannot work: its configuration or its store must be mended first.
     static func degraded(_ reason: String) -> APIError {
-        APIError(.degraded, "The gateway cannot work now: \(reason).").with(.retryAfter, "10")
+        APIError(.degraded, "The gateway cannot work right now: \(reason).").with(.retryAfter, "10")
     }
 
     static let diskFull = APIError(
-        .diskFull, "The disk has too little room for a new job; jobs that were accepted go on."
+        .diskFull, "The disk has too little space for a new job; accepted jobs continue."
     ).with(.retryAfter, "60")
 
     /// - Parameter part: which part of the gateway is not ready, in one word.
@@ -253,7 +253,7 @@ extension APIError {
     }
 
     static let unixSocketOnly = APIError(
-        .unixSocketOnly, "This is offered on a Unix socket of the gateway alone; add one to the setting listen."
+        .unixSocketOnly, "This is offered only on a Unix socket of the gateway; add one to the setting listen."
     )
 
     static let copyInProgress = APIError(
@@ -263,34 +263,34 @@ extension APIError {
     static func noRoomForCopy(needed: Int, free: Int) -> APIError {
         APIError(
             .noRoomForCopy,
-            "A copy needs \(needed) bytes of the store's disk for a while, store.min_free among them, and \(free) are free."
+            "A copy needs \(needed) bytes on the store's disk temporarily, store.min_free included, and \(free) are free."
         ).with(.retryAfter, "60")
     }
 
     static func storeDamaged(_ reason: String) -> APIError {
         APIError(
-            .storeDamaged, "A part of the store is damaged (\(reason)); whoever runs the gateway must restore a backup."
+            .storeDamaged, "A part of the store is damaged (\(reason)); its operator must restore a backup."
         )
     }
 
-    static let unforeseen = APIError(.unforeseen, "The gateway met an error of its own; its log says more.")
+    static let unforeseen = APIError(.unforeseen, "The gateway hit an internal error; its log says more.")
 
     // MARK: Calls
 
     static let dotSegments = APIError.invalid("path", "it has a segment that is . or .., or may be read as one")
 
     static let closedCall = APIError(
-        .closedCall, "Calls that administer a model server are not passed on; make them at the server itself."
+        .closedCall, "Calls that administer a model server are not passed on; call the server itself."
     )
 
     static let upgradeUnsupported = APIError(
-        .upgradeUnsupported, "The gateway passes on requests and answers of HTTP alone, no WebSocket and no tunnel."
+        .upgradeUnsupported, "The gateway passes on only HTTP requests and answers, no WebSocket and no tunnel."
     )
 
     /// - Parameter limit: bytes.
     static func callHeadTooLarge(limit: Int) -> APIError {
         APIError(
-            .headTooLarge, "The header fields that pass on to the model server have more than \(limit) bytes."
+            .headTooLarge, "The header fields that are passed on to the model server have more than \(limit) bytes."
         )
     }
 
@@ -325,7 +325,7 @@ extension APIError {
 
     /// The attempt whose answer a client was getting has ended, and the job goes on.
     static let attemptBroke = APIError(
-        .badResponse, "The attempt ended before its answer was whole; the job is repeated from the beginning.")
+        .badResponse, "The attempt ended before its answer was complete; the job is repeated from the beginning.")
 
     /// A job that a client waited for and that gave no output.
     ///
@@ -371,7 +371,7 @@ extension APIError {
         }
     }
 
-    /// What a client hears of an error that no route has turned into an ``APIError``; nil when nobody foresaw it.
+    /// What a client hears of an error that no route has turned into an ``APIError``; nil when no one foresaw it.
     static func translated(_ error: any Error) -> APIError? {
         switch error {
         case let error as APIError: error

@@ -124,7 +124,7 @@ struct AccessRoutes: Sendable {
         guard !body.isEmpty else { return usualTicket }
         let object = try BodyObject(body)
         if let other = object.members.first(where: { $0.name != "expires_in" }) {
-            throw .invalid(other.name.clipped, "it is not known here; known is expires_in")
+            throw .invalid(other.name.clipped, "it is not known here; only expires_in is")
         }
         guard let member = try object.single("expires_in") else { return usualTicket }
         let kind = OptionKind<Duration>.duration
@@ -141,7 +141,7 @@ struct AccessRoutes: Sendable {
         guard request.headers[.contentType].flatMap(MediaType.init)?.isJSON == true else { throw APIError.notJSON }
         try reader.checkHead(request)
         try request.checkAccepts("application/json")
-        let limit = BodyLimit(byteCount: Self.largestSignIn, setting: "that of a session")
+        let limit = BodyLimit(byteCount: Self.largestSignIn, setting: "of a sign-in")
         let key = try await reader.collect(request, limit: limit) { body in try Self.key(in: body) }
         // Where no key is needed there is nothing to sign in to.
         guard gateway.access.mayBeStrange(context.connection) else { return welcome(context.caller, nil, nil) }

@@ -19,7 +19,7 @@ struct BodyObject {
         members = found
     }
 
-    /// Nil when it is not there.
+    /// Nil when it is missing.
     ///
     /// - Throws: 400 when it is there more than once.
     func single(_ name: String) throws(APIError) -> JSONMember? {
@@ -28,13 +28,13 @@ struct BodyObject {
         return matches.first
     }
 
-    /// The text of a member; nil when it is not there.
+    /// The text of a member; nil when it is missing.
     ///
     /// - Throws: 400.
     func text(_ name: String) throws(APIError) -> String? {
         guard let member = try single(name) else { return nil }
         guard member.kind == .string, let text = JSONScanner.string(in: bytes, member.value) else {
-            throw .invalid(name, "it must be a text")
+            throw .invalid(name, "it must be a string")
         }
         return text
     }

@@ -19,7 +19,7 @@ struct DocumentRoutes: Sendable {
         return EmbeddedFile.page.response(to: request, headers: headers)
     }
 
-    /// The page runs its own script and style, talks to its gateway, and does nothing else; nobody may frame it.
+    /// The page runs its own script and style, talks to its gateway, and does nothing else; no one may frame it.
     private static let policy: String = {
         let page = EmbeddedFile.page.bytes
         return """

@@ -14,7 +14,7 @@ struct EventsRoute: Sendable {
         try query.allowOnly(Query.lastEventIDNames.union(["model"]))
         try request.checkAccepts("text/event-stream")
         let model = try query.single("model")
-        // Before the head goes out: whoever has the head gets every event that is committed from then on.
+        // Before the head goes out: anyone who has the head gets every event that is committed from then on.
         let newest = try await gateway.store.newestEvent()
         let wanted = try request.headers[.lastEventID] ?? query.lastEventID()
         var cursor = newest

@@ -2,9 +2,9 @@ import InferqCore
 import InferqQueue
 import InferqStore
 
-/// Jobs, for whoever may see them. Routes that are asked for a job by a client read it here and nowhere else.
+/// Jobs, for anyone who may see them. Routes that are asked for a job by a client read it here and nowhere else.
 extension Gateway {
-    /// The job with this `id`, its bodies read as far as they lie in its row.
+    /// The job with this `id`, its bodies read as far as they are in its row.
     ///
     /// - Throws: 404, the same for one that is another client's and one that never was; 410.
     func job(_ id: UUIDv7, for caller: Caller) async throws -> Job {
@@ -28,7 +28,7 @@ extension Gateway {
         return course
     }
 
-    /// Before a job is cancelled, deleted or retried: one's own by the scope of the route, everybody's by `operate`.
+    /// Before a job is cancelled, deleted or retried: one's own by the scope of the route, everyone's by `operate`.
     ///
     /// - Throws: 404, or 403 for another client's that the caller sees.
     func checkMayChange(_ id: UUIDv7, _ context: GatewayContext) async throws {
@@ -49,7 +49,7 @@ extension Gateway {
     /// Why there is no job with this `id` or `event_id` for this caller: never was, is another's, was deleted, or another
     /// gateway has it.
     ///
-    /// - Parameter caller: nil: whoever has the job's own token.
+    /// - Parameter caller: nil: anyone who has the job's own token.
     func missing(_ id: UUIDv7, _ caller: Caller?) async throws -> APIError {
         if try await store.isDeleted(id, of: caller?.view) { return .gone(id) }
         return peers.owner(of: id).map { .otherGateway(id, $0) } ?? .noSuchJob(id)

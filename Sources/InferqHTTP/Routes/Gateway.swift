@@ -16,7 +16,7 @@ package struct Gateway: Sendable {
     let peers: Peers
     /// Attempts at workers on other hosts; nil without a Redis.
     let remoteAttempts: RemoteAttempts?
-    /// Lines that nobody read in time.
+    /// Lines that no one read in time.
     let droppedLogLines: Counter
     package let callers: Callers
     let callTable: CurrentCallTable

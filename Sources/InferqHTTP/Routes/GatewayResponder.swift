@@ -22,7 +22,7 @@ package struct GatewayResponder: Sendable {
 
     /// The answer of a route, or the problem document of an error.
     ///
-    /// - Throws: only when there is nobody to answer.
+    /// - Throws: only when there is no one to answer.
     package func response(
         to request: Request,
         _ connection: Connection,
@@ -50,7 +50,7 @@ package struct GatewayResponder: Sendable {
             // The body was malformed: the guard has answered that already.
             throw error
         } catch let error as ChannelError {
-            // The client went away before its body was complete: there is nobody to answer.
+            // The client went away before its body was complete: there is no one to answer.
             throw error
         } catch {
             return finished(problem(error, request), request)
@@ -76,7 +76,7 @@ package struct GatewayResponder: Sendable {
             if known.code == .scopeMissing { gateway.access.metrics.count(known.code) }
             gateway.refusals.note(known, logger)
         } else if !(error is CancellationError) {
-            logger.error("a request met an unforeseen error", metadata: ["path": "\(path)", "error": "\(error)"])
+            logger.error("a request hit an unexpected error", metadata: ["path": "\(path)", "error": "\(error)"])
         }
     }
 

@@ -18,9 +18,9 @@ struct JobOption: Sendable {
         JobOption("max_attempts", .integer(in: Job.attemptLimits), \.options.maxAttempts),
         JobOption("run_at", OptionKind.time.map { Job.Start.at($0) }, \.options.start, notBeside: "delay"),
         JobOption("delay", OptionKind.duration.map { Job.Start.after($0) }, \.options.start, notBeside: "run_at"),
-        JobOption("expires_in", .duration.such("it must be more than nothing") { $0 > .zero }, \.options.expiresIn),
+        JobOption("expires_in", .duration.such("it must be more than zero") { $0 > .zero }, \.options.expiresIn),
         JobOption(
-            "timeout", .duration.such("it must be a millisecond at least") { $0 >= .milliseconds(1) },
+            "timeout", .duration.such("it must be at least a millisecond") { $0 >= .milliseconds(1) },
             \.options.kept.timeout
         ),
         JobOption("key", .key, \.key),
@@ -32,13 +32,13 @@ struct JobOption: Sendable {
     }
 
     static func unknown(_ place: String) -> APIError {
-        .invalid(place, "it is not known; known are \(all.map(\.name).sorted().joined(separator: ", "))")
+        .invalid(place, "it is not known; the known ones are \(all.map(\.name).sorted().joined(separator: ", "))")
     }
 
     static func unknownHeader(_ place: String) -> APIError {
         let names = all.map(\.name).filter { $0 != "key" }.sorted()
             .map { "X-Inferq-" + $0.split(separator: "_").map(\.capitalized).joined(separator: "-") }
-        return .invalid(place, "it is not known; known are \(names.joined(separator: ", "))")
+        return .invalid(place, "it is not known; the known ones are \(names.joined(separator: ", "))")
     }
 
     private init<Value>(
@@ -62,7 +62,9 @@ struct JobOption: Sendable {
         range = kind.range
         take = { written, options throws(APIError) in
             let value = try kind.read(written)
-            if let rival, options[keyPath: field] != nil { throw written.invalid("it cannot stand beside \(rival)") }
+            if let rival, options[keyPath: field] != nil {
+                throw written.invalid("it cannot be combined with \(rival)")
+            }
             options[keyPath: field] = value
         }
     }

@@ -49,7 +49,7 @@ struct JobOptions {
 
     /// The key of a request, from its header or from its options.
     ///
-    /// - Throws: 400 for a header that is no key, or that differs from the options' one.
+    /// - Throws: 400 for a header that is not a key, or that differs from the options' one.
     func key(orHeader header: String?) throws(APIError) -> String? {
         guard let header else { return key }
         let written = WrittenOption(place: "header Idempotency-Key", form: .text(header))

@@ -9,7 +9,7 @@ struct JobWait: Sendable {
     enum Outcome: Sendable {
         /// The attempt that runs has begun to answer.
         case streaming(PieceRun, StreamHead)
-        /// The job, its bodies read as far as they lie in its row.
+        /// The job, its bodies read as far as they are in its row.
         case ended(Job)
         case timeUp
         /// The client has closed its side.

@@ -37,7 +37,8 @@ struct MetricsRoute: Sendable {
     }
 
     private func writeBuild(_ text: inout MetricsText) {
-        text.metric("inferq_build_info", .gauge, "The version that runs, and the SQLite that it uses; always 1.")
+        text.metric(
+            "inferq_build_info", .gauge, "The running version, and the version of SQLite that it uses; always 1.")
         text.sample(1, ["version": gateway.version, "sqlite": gateway.store.recovery.sqliteVersion])
         text.metric("inferq_broker_active", .gauge, "1 for the broker that carries jobs now.")
         let active = gateway.queue.broker.state.kind
@@ -61,7 +62,7 @@ struct MetricsRoute: Sendable {
             "inferq_redis_events_skipped_total", .counter, "Events not published: Redis was away for too many of them.")
         text.sample(figures.eventsSkipped)
         text.metric(
-            "inferq_redis_refused_total", .counter, "What was found in Redis and not understood; it is left out.")
+            "inferq_redis_refused_total", .counter, "What was found in Redis and not understood; it is ignored.")
         for what in Peers.ForeignData.allCases { text.sample(figures.refused[what] ?? 0, ["what": what.rawValue]) }
     }
 
@@ -75,7 +76,7 @@ struct MetricsRoute: Sendable {
         }
         text.metric(
             "inferq_queue_oldest_pending_seconds", .gauge,
-            "Age of the oldest pending job since its submission, delayed ones included; 0 without any."
+            "Age of the oldest pending job since its submission, delayed ones included; 0 if there is none."
         )
         for model in models {
             text.sample(Double(model.oldestPending?.milliseconds ?? 0) / 1000, ["model": model.name])
@@ -152,17 +153,17 @@ struct MetricsRoute: Sendable {
         guard let identity = gateway.identity.current else { return }
         text.metric(
             "inferq_tls_failed_handshakes_total", .counter,
-            "Connections to a TLS listener that ended before both sides had agreed.")
+            "Connections to a TLS listener that ended before the handshake was complete.")
         text.sample(http.failedHandshakes.value)
         text.metric(
             "inferq_tls_certificate_expiry_seconds", .gauge,
-            "Seconds until the end of the certificate that clients are shown; less than 0 after it.")
+            "Seconds until the certificate that clients are shown expires; negative after that.")
         text.sample(Double((identity.certificate.ends - .now).milliseconds / 1000))
     }
 
     private func writeAccess(_ text: inout MetricsText) {
         let metrics = gateway.access.metrics
-        text.metric("inferq_auth_failures_total", .counter, "Requests refused for want of a right, by reason.")
+        text.metric("inferq_auth_failures_total", .counter, "Requests refused by access control, by reason.")
         for code in AccessMetrics.reasons { text.sample(metrics.value(code), ["reason": code.rawValue]) }
     }
 
@@ -181,7 +182,7 @@ struct MetricsRoute: Sendable {
     private func writeAnswers(_ text: inout MetricsText) {
         let streams = gateway.queue.streams
         let metrics = streams.metrics
-        text.metric("inferq_streams_running", .gauge, "Answers that come bit by bit at this moment.")
+        text.metric("inferq_streams_running", .gauge, "Answers that are being streamed.")
         text.sample(streams.runningCount)
         text.metric("inferq_stream_pieces_total", .counter, "Pieces of answers that were stored as they came.")
         text.sample(metrics.pieces.value)
@@ -194,7 +195,8 @@ struct MetricsRoute: Sendable {
         text.metric("inferq_stream_commit_seconds", .histogram, "From the cut of a piece to its commit.")
         text.sample(metrics.commit.reading, metrics.commit)
         text.metric(
-            "inferq_stream_readers_cut_total", .counter, "Readers of answers that were cut off: they did not read.")
+            "inferq_stream_readers_cut_total", .counter,
+            "Readers of answers that were cut off because they did not read.")
         text.sample(metrics.cutReaders.value)
     }
 
@@ -219,16 +221,16 @@ struct MetricsRoute: Sendable {
 
     private func writeProcess(_ text: inout MetricsText) {
         let process = ProcessFigures.current
-        gauge(&text, "process_resident_memory_bytes", "Memory that is resident.", process.resident)
-        gauge(&text, "process_virtual_memory_bytes", "Memory that is mapped.", process.virtual)
+        gauge(&text, "process_resident_memory_bytes", "Resident memory.", process.resident)
+        gauge(&text, "process_virtual_memory_bytes", "Virtual memory.", process.virtual)
         gauge(&text, "process_open_fds", "File descriptors that are open.", process.openFiles)
         gauge(&text, "process_max_fds", "File descriptors that may be open.", process.maxFiles)
-        text.metric("process_cpu_seconds_total", .counter, "Processor time of all threads.")
+        text.metric("process_cpu_seconds_total", .counter, "CPU time of all threads.")
         text.sample(process.cpuSeconds)
         text.metric(
             "inferq_log_lines_dropped_total", .counter, "Lines of the log that could not be written in time.")
         text.sample(gateway.droppedLogLines.value)
-        text.metric("process_start_time_seconds", .gauge, "When the process started, since 1970.")
+        text.metric("process_start_time_seconds", .gauge, "When the process started, in seconds since 1970.")
         text.sample(Double(gateway.startedAt.milliseconds) / 1000)
     }
 

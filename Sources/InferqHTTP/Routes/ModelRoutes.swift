@@ -79,7 +79,7 @@ struct ModelRoutes: Sendable {
         writer.name("object")
         writer.value("model")
         writer.name("created")
-        // Nobody knows when a model was made.
+        // No one knows when a model was made.
         writer.value(gateway.startedAt.milliseconds / 1000)
         writer.name("owned_by")
         writer.value("inferq")

@@ -39,7 +39,7 @@ struct NotifyRoute: Sendable {
         }
     }
 
-    /// The id to go on after; 0 for one that is no number or lies past this job's newest event.
+    /// The id to go on after; 0 for one that is not a number or is past this job's newest event.
     private static func cursor(_ text: String?, of course: JobCourse) -> Int64 {
         guard let text, let id = Int64(text), id >= 0, id <= course.lastEvent else { return 0 }
         return id

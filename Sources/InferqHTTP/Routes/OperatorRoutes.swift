@@ -23,7 +23,7 @@ struct OperatorRoutes: Sendable {
     }
 
     private func health(_ context: GatewayContext) -> [UInt8] {
-        // Nobody shows a key here.
+        // No one shows a key here.
         if gateway.access.mayBeStrange(context.connection) { return HealthDocument(isUp: true).bytes }
         return HealthDocument(isUp: true, version: gateway.version, broker: gateway.queue.broker.state.text).bytes
     }

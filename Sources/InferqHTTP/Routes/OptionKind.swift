@@ -80,7 +80,7 @@ extension OptionKind<Duration> {
                 }
             guard let duration else {
                 let examples = #""250ms", "30s", "5m", "2h", "1d""#
-                throw written.invalid("it must be a duration, a number of seconds or a text such as \(examples)")
+                throw written.invalid("it must be a duration, a number of seconds or a string such as \(examples)")
             }
             return duration
         }

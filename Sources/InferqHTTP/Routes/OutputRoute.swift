@@ -222,7 +222,7 @@ struct OutputRoute: Sendable {
     }
 
     private static func past(_ offset: StreamOffset) -> APIError {
-        .invalid("query item offset", "\(offset.text) lies past the end of what has come")
+        .invalid("query item offset", "\(offset.text) is past the end of what has arrived")
     }
 
     /// How far an attempt's answer has come.

@@ -61,7 +61,7 @@ struct Query: Sendable {
     /// - Throws: 400 that names an item that is none of `known`.
     func allowOnly(_ known: Set<String>) throws(APIError) {
         guard let stranger = items.first(where: { !known.contains($0.name) }) else { return }
-        let list = known.isEmpty ? "none is taken" : "known are \(known.sorted().joined(separator: ", "))"
+        let list = known.isEmpty ? "none is accepted" : "known items: \(known.sorted().joined(separator: ", "))"
         throw .invalid("query item \(stranger.name.clipped)", "it is not known here; \(list)")
     }
 

@@ -56,7 +56,7 @@ struct ReadRoutes: Sendable {
         }
     }
 
-    /// The record of a job whose bodies were read as far as they lie in its row.
+    /// The record of a job whose bodies were read as far as they are in its row.
     func record(_ job: Job, for caller: Caller) async throws -> [UInt8] {
         var bodies = Wire.Bodies()
         if job.input.isJSON, job.input.byteCount <= Payload.inlineLimit {
@@ -169,7 +169,7 @@ struct ReadRoutes: Sendable {
         if let limit = try query.number("limit", in: 1...1000) { filter.limit = limit }
         if let text = try query.single("cursor") {
             guard let key = Cursor.key(text) else {
-                throw .invalid("query item cursor", "it is not one that this gateway gave")
+                throw .invalid("query item cursor", "it was not issued by this gateway")
             }
             filter.before = key
         }
@@ -248,7 +248,7 @@ struct ReadRoutes: Sendable {
         try await gateway.checkMayChange(id, context)
         guard try await gateway.queue.cancel(id) != nil else { throw try await gateway.missing(id, context.caller) }
         context.note("job cancelled", id)
-        // Whoever may cancel it gets its record, also where it is another client's.
+        // Anyone who may cancel it gets its record, also where it is another client's.
         guard let job = try await gateway.store.job(id) else { throw try await gateway.missing(id, context.caller) }
         return .json(try await unlessGone(id, context) { try await record(job, for: context.caller) })
     }

@@ -1,6 +1,6 @@
 import InferqCore
 
-/// What a route needs of whoever asks. There is no route without.
+/// What a route needs of anyone who asks. There is no route without.
 enum RouteNeeds: Sendable, Equatable {
     /// Nothing: it holds no data, or has a guard of its own.
     case nothing

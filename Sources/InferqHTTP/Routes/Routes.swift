@@ -106,7 +106,7 @@ struct Routes: Sendable {
     }
 
     private mutating func offer(_ row: Route, _ method: HTTPRequest.Method, at path: Int, _ metrics: HTTPMetrics) {
-        precondition(!paths[path].offers.contains { $0.method == method }, "\(method) \(row.template) is there twice")
+        precondition(!paths[path].offers.contains { $0.method == method }, "\(method) \(row.template) is listed twice")
         paths[path].offers.append(Offer(method: method, route: row, metrics: metrics.route(row.template, method)))
     }
 
@@ -128,7 +128,7 @@ struct Routes: Sendable {
             }
         }
         let isTaken = hasRest ? nodes[node].rest != nil : nodes[node].path != nil
-        precondition(!isTaken, "\(template) differs from another path by the names of its parameters alone")
+        precondition(!isTaken, "\(template) differs from another path only by the names of its parameters")
         if hasRest { nodes[node].rest = paths.count } else { nodes[node].path = paths.count }
         paths.append(Path(template: template, parameters: parameters))
         return paths.count - 1

@@ -34,7 +34,7 @@ struct SubmitRoutes: Sendable {
         }
     }
 
-    /// Every submit comes through here: whoever makes it, and in whatever form.
+    /// Every submit comes through here: anyone who makes it, and in whatever form.
     func store(_ submission: Submission, _ context: GatewayContext) async throws -> JobQueue.Receipt {
         var submission = submission
         submission.caller = context.caller
@@ -116,7 +116,7 @@ struct SubmitRoutes: Sendable {
         return try await reader.collect(request) { body in
             guard query.isEmpty else {
                 throw APIError.invalid(
-                    "query item \(query.items[0].name.clipped)", "a JSON body takes its options in the member job"
+                    "query item \(query.items[0].name.clipped)", "with a JSON body, options go in the member job"
                 )
             }
             return try await json(body, view, request, contentType, traceparent)
@@ -208,7 +208,7 @@ struct JSONSubmission {
         let identified = try object.single("model_id")
         guard let name = named ?? displayNamed ?? identified else { throw .invalid("model", "it is missing") }
         guard name.kind == .string, let model = JSONScanner.string(in: body, name.value), !model.isEmpty
-        else { throw .invalid(name.name, "it must be a text that is not empty") }
+        else { throw .invalid(name.name, "it must be a string that is not empty") }
         self.model = if let modelOfID, name.name == "model_id" { modelOfID(model) } else { model }
         let job = try object.single("job")
         if let job {

@@ -80,7 +80,7 @@ struct WorkerRoutes: Sendable {
         return Response(status: .noContent)
     }
 
-    /// A piece of an answer that comes bit by bit: it is on disk when this returns.
+    /// A piece of an answer that comes piece by piece: it is on disk when this returns.
     @Sendable func handInPiece(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let (remoteAttempts, attempt) = try await attempt(request, context)
         let query = try Query(request.query)
@@ -90,7 +90,7 @@ struct WorkerRoutes: Sendable {
         else { throw APIError.invalid("query", "it must name the piece and the byte that it begins with") }
         let claim = attempt.claim
         let reader = BodyReader(gateway: gateway, context: context)
-        let limit = BodyLimit(byteCount: Piece.limit, setting: "that of a piece")
+        let limit = BodyLimit(byteCount: Piece.limit, setting: "of a piece")
         try await reader.collect(request, limit: limit) { bytes in
             guard !bytes.isEmpty else { throw APIError.invalid("body", "a piece has at least one byte") }
             guard start <= attempt.settings.maxAnswer - bytes.count else {

@@ -180,7 +180,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         schedule(context)
     }
 
-    /// One timer a connection. It is set anew when it fires, for an end, and for a request that takes more than one read
+    /// One timer a connection. It is set again when it fires, for an end, and for a request that takes more than one read
     /// and whose time is over before: others move no timers.
     private func schedule(_ context: ChannelHandlerContext) {
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)

@@ -56,7 +56,7 @@ struct ConnectionState {
     enum Action {
         case none
         case close
-        /// Close our side, and tick anew: the whole connection is closed a little later. A close with bytes unread would
+        /// Close our side, and tick again: the whole connection is closed a little later. A close with bytes unread would
         /// be a reset, which can destroy the answer on its way (RFC 9112, section 9.6).
         case linger
     }
@@ -283,7 +283,7 @@ extension ConnectionState {
             return .write
         }
         let isNewest = unanswered.count <= 1
-        // Whether the body of a client that was not invited comes all the same, nobody can tell.
+        // Whether the body of a client that was not invited comes all the same, no one can tell.
         if case .body(let body) = phase, body.awaitsInvitation, isNewest { endAfterAnswers() }
         let saysClose = head.headers.contains(name: "connection") && head.headers["connection"].contains("close")
         if saysClose {

@@ -141,9 +141,9 @@ package final class DegradedServer: Sendable {
         default: break
         }
         let form = ErrorForm.of(path: path)
-        // Where nobody needs a key, as when all is well; why it cannot work, no stranger hears.
+        // Where no one needs a key, as when all is well; why it cannot work, no stranger hears.
         if isStrange, head.method == .OPTIONS || ["/", "/openapi.json"].contains(path) {
-            return form.response(for: .degraded("whoever runs it sees why on its host"), instance: path)
+            return form.response(for: .degraded("its operator can see why on its host"), instance: path)
         }
         if isStrange, let rules = rules.current {
             do throws(APIError) {
@@ -220,7 +220,7 @@ private final class DegradedAnswers: ChannelInboundHandler {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         switch event {
         case ChannelEvent.inputClosed:
-            // Whoever has sent a request still reads its answer.
+            // Anyone who has sent a request still reads its answer.
             if case .waiting = phase { context.close(promise: nil) }
         case is ChannelShouldQuiesceEvent:
             if case .waiting = phase { beLastMoment(context) } else { close(context, in: Self.patienceAtStop) }

@@ -5,7 +5,7 @@ import NIOPosix
     import Glibc
 #endif
 
-/// Where the server accepts connections, and whom it takes those for who connect there.
+/// Where the server accepts connections, and who it takes those to be that connect there.
 package struct Endpoint: Sendable, Equatable {
     /// An address of its own, or a socket that it was given.
     package enum Place: Sendable, Equatable {
@@ -69,7 +69,7 @@ package struct Endpoint: Sendable, Equatable {
         switch error {
         case let error as IOError: String(cString: strerror(error.errnoCode))
         case UnixSocketFile.Occupied.bySocket: String(cString: strerror(EADDRINUSE))
-        case UnixSocketFile.Occupied.byOtherFile: "a file that is no socket is in its place"
+        case UnixSocketFile.Occupied.byOtherFile: "a file that is not a socket is in its place"
         default: "\(error)"
         }
     }
@@ -87,10 +87,10 @@ package struct Endpoint: Sendable, Equatable {
         package var description: String {
             switch endpoint.place {
             case .unix where !isInUse:
-                "cannot listen on \(endpoint) (\(reason)): make its folder, remove what is in its place, or correct the "
+                "cannot listen on \(endpoint) (\(reason)): create its folder, remove what is in its place, or correct the "
                     + "setting listen"
             case .unix, .tcp, .inherited:
-                "cannot listen on \(endpoint) (\(reason)): stop the program that is there, or correct the setting listen"
+                "cannot listen on \(endpoint) (\(reason)): stop the program that listens there, or correct the setting listen"
             }
         }
     }

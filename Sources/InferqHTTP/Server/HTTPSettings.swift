@@ -8,7 +8,7 @@ package struct HTTPSettings: Sendable, Equatable {
     package var syncWait: Duration = .seconds(55)
     /// Bytes of a request's body.
     package var maxBody = 16 << 20
-    /// Bytes of the body of a call, and of a multipart submit: they go to a file, and never lie in memory whole.
+    /// Bytes of the body of a call, and of a multipart submit: they go to a file, and never are in memory whole.
     package var maxUpload = 256 << 20
     /// How long after its client has gone a plain call can be taken up by a repeat of it.
     package var repeatWindow: Duration = .seconds(60)

@@ -1,7 +1,7 @@
 /// The first bytes of a head, as far as they have come: a request's, or those of something that is not HTTP.
 ///
 /// A request begins with a method, which is a token (RFC 9110, section 5.6.2), a space and a path or an asterisk. So a
-/// method that nobody knows is told from what is no HTTP.
+/// method that no one knows is told from what is not HTTP.
 enum HeadBeginning: Equatable {
     /// Only bytes of a method have come, so many.
     case method(byteCount: Int)

@@ -39,7 +39,7 @@ final class RequestStage: ChannelDuplexHandler {
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
         let message = gatherer.handOver(on: context.eventLoop) { change in
             let (stage, context) = bound.value
-            // The rest of a body that nobody takes is thrown away.
+            // The rest of a body that no one takes is thrown away.
             _ = stage.gatherer.demandChanged(change)
             stage.readIfHeld(context)
         }

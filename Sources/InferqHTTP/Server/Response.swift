@@ -8,7 +8,7 @@ package struct Response: Sendable {
         case bytes(ByteBuffer)
         /// What `write` writes to the connection, the end of the answer included.
         ///
-        /// - length: bytes; nil when nobody knows it beforehand. Then the head goes out before `write` is called.
+        /// - length: bytes; nil when no one knows it beforehand. Then the head goes out before `write` is called.
         case pieces(length: Int?, write: @Sendable () async throws -> Void)
 
         fileprivate var length: Int? {

@@ -5,7 +5,7 @@ import NIOPosix
     import Glibc
 #endif
 
-/// The file of a listening Unix socket of our own. It takes the place of a file at which nobody listens any more and of
+/// The file of a listening Unix socket of our own. It takes the place of a file at which no one listens any more and of
 /// no other, and it is removed only while it is still the one that was made.
 ///
 /// The folder is locked while its file is looked at and changed, so that two gateways that start at once do not take
@@ -32,7 +32,7 @@ struct UnixSocketFile: Sendable {
 
     /// A socket that listens, and its file.
     ///
-    /// - Parameter isPrivate: whether nobody but the file's owner may call; else the process's umask decides.
+    /// - Parameter isPrivate: whether no one but the file's owner may call; else the process's umask decides.
     /// - Throws: ``Occupied``, or an `IOError`.
     static func listen(
         at path: String, isPrivate: Bool, backlog: CInt
@@ -71,7 +71,7 @@ struct UnixSocketFile: Sendable {
         unlink(path)
     }
 
-    /// Removes the file of a socket at which nobody listens.
+    /// Removes the file of a socket at which no one listens.
     private static func makeRoom(at path: String) throws {
         var status = stat()
         guard stat(path, &status) == 0 else { return }
@@ -88,7 +88,7 @@ struct UnixSocketFile: Sendable {
         }
         switch code {
         case ECONNREFUSED, ENOENT: return false
-        // Whoever may not call there cannot know.
+        // Anyone who may not call there cannot know.
         case EACCES, EPERM: throw IOError(errnoCode: code, reason: "connect")
         // A queue of callers that is full (EAGAIN) and a socket of another kind (EPROTOTYPE) are alive too.
         default: return true

@@ -7,7 +7,7 @@ package struct CertificateFacts: Sendable, Equatable {
     package let names: [String]
     /// Other things that it names, such as `spiffe://site/erp`.
     package let uris: [String]
-    /// Nil where there is none, or more than one: nobody could tell which of them was meant.
+    /// Nil where there is none, or more than one: no one could tell which of them was meant.
     package let commonName: String?
     /// The common name of who has signed it; empty where there is none.
     package let issuer: String
@@ -44,7 +44,7 @@ package struct CertificateFacts: Sendable, Equatable {
 
     /// The first certificate of a PEM file; nil where there is none.
     package init?(pem bytes: [UInt8]) {
-        // Whoever asks says what is wrong in their own words.
+        // Anyone who asks says what is wrong in their own words.
         guard let first = try? NIOSSLCertificate.fromPEMBytes(bytes).first else { return nil }
         self.init(first)
     }

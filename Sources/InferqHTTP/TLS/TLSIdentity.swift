@@ -74,13 +74,13 @@ package struct TLSIdentity: Sendable {
             context = try NIOSSLContext(configuration: configuration)
         } catch NIOSSLError.failedToLoadPrivateKey {
             throw Unusable(
-                file: .key, what: "the key does not belong to the certificate",
+                file: .key, what: "the key does not match the certificate",
                 advice: "name the key of the first certificate in tls.certificate"
             )
         } catch {
             throw Unusable(
                 file: .certificate, what: "the certificate or its key is of a kind that TLS cannot use here",
-                advice: "use a key of RSA (2048 bits or more) or of ECDSA (P-256)"
+                advice: "use an RSA key (2048 bits or more) or an ECDSA key (P-256)"
             )
         }
         certificate = CertificateFacts(first)
@@ -102,7 +102,7 @@ package struct TLSIdentity: Sendable {
 
     private static func noCertificate(_ file: Unusable.File) -> Unusable {
         Unusable(
-            file: file, what: "the file holds no certificate in PEM, or one that is cut off",
+            file: file, what: "the file holds no certificate in PEM, or a truncated one",
             advice: "name a file with -----BEGIN CERTIFICATE-----"
         )
     }
@@ -111,7 +111,7 @@ package struct TLSIdentity: Sendable {
         let text = String(decoding: bytes, as: UTF8.self)
         guard !text.contains("ENCRYPTED") else {
             throw Unusable(
-                file: .key, what: "the key is encrypted, and nobody is there to type its password",
+                file: .key, what: "the key is encrypted, and there is no one to type its password",
                 advice: "write it without one: openssl pkey -in FILE -out NEW"
             )
         }
@@ -119,7 +119,7 @@ package struct TLSIdentity: Sendable {
             return try NIOSSLPrivateKey(bytes: bytes, format: .pem)
         } catch {
             throw Unusable(
-                file: .key, what: "the file holds no private key in PEM, or one that is cut off",
+                file: .key, what: "the file holds no private key in PEM, or a truncated one",
                 advice: "name a file with -----BEGIN PRIVATE KEY-----"
             )
         }

@@ -75,7 +75,7 @@ final class TLSStage: ChannelDuplexHandler {
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         guard hasAgreed else {
-            // The time for a head is over, and with it that for the handshake: nobody could read an answer.
+            // The time for a head is over, and with it that for the handshake: no one could read an answer.
             promise?.fail(ChannelError.ioOnClosedChannel)
             return context.close(promise: nil)
         }

@@ -5,7 +5,7 @@ import NIOCore
 
 /// Follows the answer of one attempt as it is committed: a cursor that reads rows, like any listener.
 ///
-/// Nobody who follows slows the model server, and nothing is shown that is not on disk.
+/// No one who follows slows the model server, and nothing is shown that is not on disk.
 final class AnswerFollower: Sendable {
     /// Why there is nothing more to follow.
     enum End: Sendable {

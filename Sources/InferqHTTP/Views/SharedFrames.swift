@@ -59,7 +59,7 @@ final class SharedFrames: Sendable {
         /// The newest page for those who begin, and for those who go on: the two are apart after a reconnect.
         var pages: [Bool: (page: Page, takers: Int)] = [:]
 
-        /// - Returns: the page, and whether the caller must read it; nil when nobody shares it, and it would only take
+        /// - Returns: the page, and whether the caller must read it; nil when no one shares it, and it would only take
         ///   memory.
         mutating func page(at place: Place, lastRing: UInt64) -> (Page?, Bool) {
             guard count > 1 else { return (nil, true) }
@@ -104,7 +104,7 @@ final class SharedFrames: Sendable {
             audiences[place.key]?.page(at: place, lastRing: lastRing) ?? (nil, true)
         }
         guard let page else { return try await read() }
-        // Whoever shares a read that failed tries once by itself, so that one failure ends one stream.
+        // Anyone who shares a read that failed tries once by itself, so that one failure ends one stream.
         guard isOurs else { return if let frames = await page.frames { frames } else { try await read() } }
         do {
             let frames = try await read()

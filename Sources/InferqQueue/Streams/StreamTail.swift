@@ -33,7 +33,7 @@ package struct StreamTail: Sendable {
         }
     }
 
-    /// Nil where the bytes from `byte` on lie further back.
+    /// Nil where the bytes from `byte` on are further back.
     func stretch(from byte: Int) -> Stretch? {
         guard let first = pieces.first?.piece.start, let last = pieces.last, byte >= first else { return nil }
         var stretch = Stretch(lastPiece: last.id)

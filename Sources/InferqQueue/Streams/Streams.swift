@@ -1,7 +1,7 @@
 package import InferqCore
 import Synchronization
 
-/// What must be known of answers that come bit by bit while they do.
+/// What must be known of answers that come piece by piece while they do.
 package final class Streams: Sendable {
     private struct State {
         /// Of attempts that have begun to answer.
@@ -26,7 +26,7 @@ package final class Streams: Sendable {
 
     /// The newest bytes of an answer from `byte` on; none where that is its end.
     ///
-    /// - Returns: nil: they must be read, since the attempt is over, or the bytes lie further back.
+    /// - Returns: nil: they must be read, since the attempt is over, or the bytes are further back.
     package func stretch(of run: PieceRun, from byte: Int) -> StreamTail.Stretch? {
         state.withLock { state in
             guard let tail = state.tails[run.job], tail.run == run else { return nil }
@@ -73,7 +73,7 @@ package final class Streams: Sendable {
     }
 }
 
-/// What has become of answers that came bit by bit since the start, for operators.
+/// What has become of answers that came piece by piece since the start, for operators.
 package final class PieceMetrics: Sendable {
     package let pieces = Counter()
     package let bytes = Counter()

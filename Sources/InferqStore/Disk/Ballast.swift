@@ -55,7 +55,7 @@ final class Ballast: Sendable {
         }
     }
 
-    /// Allocates the room anew. One that finds none is given up at once.
+    /// Allocates the room again. One that finds none is given up at once.
     func take() async {
         guard size > 0 else { return }
         await withCheckedContinuation { continuation in

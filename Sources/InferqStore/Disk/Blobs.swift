@@ -16,7 +16,7 @@ package final class Blobs: Sendable {
     /// Names that go when the copy that may still need them has ended; nil while nothing holds them.
     private let held = Mutex<[BlobName]?>(nil)
 
-    /// Called when a sync has failed: nothing can be promised any more, and it is never tried again.
+    /// Called when a sync has failed: nothing can be promised from then on, and it is never tried again.
     private let onFatal: @Sendable (StoreError) -> Void
 
     /// - Throws: ``StoreError/unusable(path:reason:)`` when the folder cannot be made.
@@ -111,7 +111,7 @@ package final class Blobs: Sendable {
 
     /// Puts removals off until the hold is dropped. What a crash leaves of them, the next start sweeps as orphans.
     ///
-    /// - Returns: nil when there is a hold already: one at a time, so that removals are not put off for ever.
+    /// - Returns: nil when there is a hold already: one at a time, so that removals are not put off forever.
     func hold() -> Hold? {
         let isFirst = held.withLock { held in
             defer { held = held ?? [] }

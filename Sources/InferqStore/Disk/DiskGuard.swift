@@ -16,7 +16,7 @@ package final class DiskGuard: Sendable {
         package let needed: Int
 
         package var description: String {
-            "\(ByteSizeText.approximate(free)) are free and \(ByteSizeText.approximate(needed)) are needed, so that "
+            "\(ByteSizeText.approximate(free)) are free and \(ByteSizeText.approximate(needed)) are needed, so "
                 + "new jobs are refused: make room, or lower store.min_free"
         }
     }
@@ -100,7 +100,7 @@ package final class DiskGuard: Sendable {
         _ = giveUpBallast()
     }
 
-    /// Takes the reserve anew once there is room for it.
+    /// Takes the reserve again once there is room for it.
     package func tend() async {
         guard !ballast.isHeld, ballast.size > 0, let free = Self.statistics(folder)?.free else { return }
         guard free >= minFree + ballast.size + ballast.size / 8 else { return }

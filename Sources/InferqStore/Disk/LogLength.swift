@@ -8,7 +8,7 @@ import Synchronization
 final class LogLength: Sendable {
     private struct State {
         var isWatching = false
-        /// Frames that the log had after the last commit; it begins anew when all of it was copied and nobody reads it.
+        /// Frames that the log had after the last commit; it begins again when all of it was copied and no one reads it.
         var frames = 0
         /// Those that were added and not taken yet.
         var grown = 0

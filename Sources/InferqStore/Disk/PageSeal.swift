@@ -10,16 +10,16 @@ import Synchronization
 /// and never an answer.
 ///
 /// SQLite itself does not look: a flipped bit in a body would be shown as the model server's output, and one in an
-/// index would make a job vanish. So this layer lies between SQLite and its files. It writes the seal with each page of
+/// index would make a job vanish. So this layer is between SQLite and its files. It writes the seal with each page of
 /// a database that has set the room for it aside (the "reserved space" of the file format), and checks it when the page
 /// is read: SQLITE_IOERR_DATA, as SQLite's own cksumvfs extension has it. Pages in the WAL carry checksums of SQLite's
 /// own. Databases without that room, and all other files, pass untouched.
 ///
-/// What the disk cannot read is no damage: SQLite's layer gives SQLITE_IOERR_CORRUPTFS for it, which SQLite turns into
+/// What the disk cannot read is not damage: SQLite's layer gives SQLITE_IOERR_CORRUPTFS for it, which SQLite turns into
 /// "the database is malformed". So reads of the database and of its log say SQLITE_IOERR_READ in its place.
 ///
 /// Pointers: SQLite owns each `sqlite3_file` from its `xOpen` to its `xClose`, gives `szOsFile` bytes for it, and calls
-/// it from one thread at a time. The layer's own part lies behind the part of the layer below. The method tables and
+/// it from one thread at a time. The layer's own part is behind the part of the layer below. The method tables and
 /// the layer itself are made once and never freed.
 package enum PageSeal {
     /// Bytes set aside at the end of a page: twice what a seal takes, for eight is how SQLite's own cksumvfs knows its files,
@@ -70,7 +70,7 @@ package enum PageSeal {
         guard code == SQLITE_OK else { throw DatabaseError(resultCode: ResultCode(rawValue: code)) }
     }
 
-    /// Changes bytes of the first page of a file that SQLite has not opened, and seals it anew.
+    /// Changes bytes of the first page of a file that SQLite has not opened, and seals it again.
     ///
     /// - Returns: false when that could not be written.
     static func patch(_ descriptor: CInt, at position: Int, _ bytes: [UInt8]) -> Bool {
@@ -220,7 +220,7 @@ package enum PageSeal {
     private static func isIntact(_ page: UnsafeRawPointer, _ count: Int, at offset: Int64) -> Bool {
         let found = page.loadUnaligned(fromByteOffset: count - size, as: UInt64.self)
         if found == seal(page, count, at: offset) { return true }
-        // A page that the file has grown by and that nobody has written yet; SQLite knows it as empty.
+        // A page that the file has grown by and that no one has written yet; SQLite knows it as empty.
         return found == 0
             && (0..<count / 8).allSatisfy { page.loadUnaligned(fromByteOffset: 8 * $0, as: UInt64.self) == 0 }
     }

@@ -7,9 +7,9 @@ import GRDB
 /// Makes durable what a start is going to build on: the log that the process before has left.
 ///
 /// After a sync that failed, the kernel counts what it could not write as written. The next process reads it as good,
-/// and its own syncs never write it: whatever it acknowledges lies behind a hole, at which the recovery after a power
-/// cut ends. So the start writes the log anew before it reads it, then copies all of it into the database, and the next
-/// commit begins the log anew.
+/// and its own syncs never write it: whatever it acknowledges is behind a hole, at which the recovery after a power
+/// cut ends. So the start writes the log again before it reads it, then copies all of it into the database, and the next
+/// commit begins the log again.
 enum RecoveredLog {
     /// "WAL Header" and "WAL Frame" (https://www.sqlite.org/fileformat2.html, section 4.1).
     private static let headerSize = 32
@@ -39,7 +39,7 @@ enum RecoveredLog {
         try write(descriptor, header[...], at: 0)
         while true {
             let whole = try read(descriptor, &frames, at: position) / frameSize
-            // Frames of an earlier log carry its numbers, and nobody reads them.
+            // Frames of an earlier log carry its numbers, and no one reads them.
             let count = (0..<whole).prefix { index in
                 frames[index * frameSize + 8..<index * frameSize + 16].elementsEqual(header[16..<24])
             }.count

@@ -6,12 +6,12 @@ import GRDB
 
 /// A copy of a store as a tar archive: `inferq.db`, then `blobs/` with every blob that it names.
 ///
-/// One form always, also for a store without blobs: whoever restores it need not know what was in it.
+/// One form always, also for a store without blobs: anyone who restores it need not know what was in it.
 extension StoreCopy {
     /// Bytes that are read and sent at a time.
     private static let piece = 256 << 10
 
-    /// Gives the archive to `send`, ``Figures/archiveBytes`` in all. Blobs that are not there are left out.
+    /// Gives the archive to `send`, ``Figures/archiveBytes`` in all. Blobs that are missing are left out.
     ///
     /// - Throws: ``StoreError`` when a file cannot be read, or what `send` throws; the archive is then cut short.
     package func archive(_ send: ([UInt8]) async throws -> Void) async throws {
@@ -42,7 +42,7 @@ extension StoreCopy {
             let isFirst = offset == 0
             offset += bytes.count
             guard !bytes.isEmpty || file.byteCount == 0 else {
-                throw StoreError.failed(reason: "\(name) has become shorter while it was read")
+                throw StoreError.failed(reason: "\(name) became shorter while it was being read")
             }
             let isLast = offset == file.byteCount
             // One send for a small file: most are.

@@ -25,7 +25,7 @@ package final class StoreCopy: Sendable {
         /// Blobs that are there.
         package var blobs = 0
         package var blobBytes = 0
-        /// Blobs that a row names and that are not there.
+        /// Blobs that a row names and that are missing.
         package var missing = 0
         /// Blobs whose length is not what their row says.
         package var torn = 0

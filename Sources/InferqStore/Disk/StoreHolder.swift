@@ -7,7 +7,7 @@ import InferqCore
 
 /// The process that has a store open, as the kernel's list of locks tells.
 package enum StoreHolder: Sendable, Equatable {
-    case nobody
+    case noOne
     case process(CInt)
     /// The store's folder may not be looked into by this user.
     case unknown
@@ -16,17 +16,17 @@ package enum StoreHolder: Sendable, Equatable {
     package static func find(_ path: String) -> StoreHolder {
         let lock = IdleStore.place(of: path) + ".lock"
         var status = stat()
-        guard stat(lock, &status) == 0 else { return errno == ENOENT || errno == ENOTDIR ? .nobody : .unknown }
+        guard stat(lock, &status) == 0 else { return errno == ENOENT || errno == ENOTDIR ? .noOne : .unknown }
         // The list is given in pieces, so a read may miss a lock while others come and go: 1 to 5 in 100 where 4 processes
         // take and leave locks as fast as they can.
         for _ in 0..<8 {
-            // A gateway cannot make it unseen: /proc/locks lists every lock, whoever asks.
+            // A gateway cannot make it unseen: /proc/locks lists every lock, anyone who asks.
             guard let list = KernelFile.text("/proc/locks") else { return .unknown }
             let holders = holders(in: list, inode: UInt64(status.st_ino))
             // The list names the file system, whose number is another one to stat(2) on some: so the file is looked at.
             if let holder = holders.first(where: { holds($0, lock) ?? true }) { return .process(holder) }
         }
-        return .nobody
+        return .noOne
     }
 
     /// `1: FLOCK  ADVISORY  WRITE 1234 08:01:131090 0 EOF`, proc_locks(5): those of whole files, held and not waited for.

@@ -53,7 +53,7 @@ final class StoreLock: Sendable {
     private func holdFile(_ wait: inout Wait, _ onWait: () -> Void) throws {
         guard file.withLock({ $0 }) == nil else { return }
         while true {
-            // Without waiting for a writer, should somebody have put a pipe there. What cannot be opened is not there
+            // Without waiting for a writer, should somebody have put a pipe there. What cannot be opened is missing
             // yet, or is refused by the look at the file that follows.
             let found = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
             guard found >= 0 else { return }
@@ -90,7 +90,7 @@ final class StoreLock: Sendable {
         guard fstat(descriptor, &status) == 0, status.st_nlink > 1 else { return }
         throw StoreError.unusable(
             path: path,
-            reason: "it has \(status.st_nlink) names, hard links, each of which would have a -wal file of its own; "
+            reason: "it has \(status.st_nlink) names (hard links), each of which would have a -wal file of its own; "
                 + "remove all but one of them"
         )
     }

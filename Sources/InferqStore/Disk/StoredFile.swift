@@ -1,7 +1,7 @@
 import Crypto
 package import InferqCore
 
-/// A large body, to be read bit by bit.
+/// A large body, to be read piece by piece.
 package struct StoredFile: Sendable {
     private enum Source: Sendable {
         case file(FileReader)
@@ -41,7 +41,7 @@ package struct StoredFile: Sendable {
     /// Calls `take` with all bytes in their order.
     ///
     /// - Throws: ``StoreError/damaged(reason:)`` before the last piece when the bytes are not those that were stored, so that
-    ///   nobody takes them for whole; or what `take` throws.
+    ///   no one takes them for whole; or what `take` throws.
     package func forEachPiece(_ take: ([UInt8]) async throws -> Void) async throws {
         var hash = SHA256()
         var offset = 0
@@ -71,7 +71,7 @@ package struct StoredFile: Sendable {
         }
     }
 
-    /// Why bytes are not there.
+    /// Why bytes are missing.
     private var missing: StoreError {
         get async throws {
             switch source {
@@ -81,7 +81,7 @@ package struct StoredFile: Sendable {
         }
     }
 
-    private static let damaged = StoreError.damaged(reason: "the file of a body is not as it was written")
+    private static let damaged = StoreError.damaged(reason: "the file of a body does not match what was written")
 }
 
 extension JobStore {
@@ -101,7 +101,7 @@ extension JobStore {
             return reader
         }
         guard reader.byteCount == payload.byteCount else {
-            throw StoreError.damaged(reason: "the file of a body is not as long as it was")
+            throw StoreError.damaged(reason: "the file of a body no longer has its original length")
         }
         return StoredFile(reader, digest: payload.digest)
     }

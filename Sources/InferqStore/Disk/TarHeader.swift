@@ -61,7 +61,7 @@ struct TarHeader: Sendable, Equatable {
         }
         put(name.utf8.prefix(100), at: 0)
         put(octal: kind == .folder ? 0o700 : 0o600, digits: 7, at: 100)
-        // Seven digits; a larger id (of a user name space) is left to whoever unpacks it.
+        // Seven digits; a larger id (of a user name space) is left to anyone who unpacks it.
         put(octal: owner <= 0o7_777_777 ? Int(owner) : 0, digits: 7, at: 108)
         put(octal: group <= 0o7_777_777 ? Int(group) : 0, digits: 7, at: 116)
         put(octal: size, digits: 11, at: 124)

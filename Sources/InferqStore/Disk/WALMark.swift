@@ -2,14 +2,14 @@
     import Glibc
 #endif
 
-/// Tells after a crash whether the WAL that lies beside a store is the one that the store was left with.
+/// Tells after a crash whether the WAL that is beside a store is the one that the store was left with.
 ///
 /// SQLite opens a store without its WAL, or with another one's, and says nothing: the newest jobs would be gone, or
 /// changed. So the lock file notes which file the store is, and which WAL was in use. The note counts only while the
 /// store is byte for byte as it was noted: a backup that was put in its place, or a program that has recovered it,
 /// makes it void. After a clean stop there is no note.
 enum WALMark {
-    /// How far the number of a log may have grown. It grows by one each time when the log begins anew, and each log but
+    /// How far the number of a log may have grown. It grows by one each time when the log begins again, and each log but
     /// the last was copied into the store, which changes it; but a copy is synced by `fdatasync`, which does not keep the
     /// time of the change, so after a power cut the store may look as it did some logs ago. A random number of another
     /// store's log is that near once in 65,536 times.
@@ -17,7 +17,7 @@ enum WALMark {
 
     /// The note of an open store; nil when it cannot be made.
     static func note(of path: String) -> String? {
-        // A log that cannot be read is not noted, and whoever reads it next says why.
+        // A log that cannot be read is not noted, and anyone who reads it next says why.
         guard let identity = identity(of: path), let salt = (try? header(of: path))?.salt else { return nil }
         // The end tells a note that is whole.
         return "\(identity) \(salt) ."
@@ -32,7 +32,7 @@ enum WALMark {
             throw StoreError.corrupt(
                 path: path,
                 reason: "the file is gone, and it was in use when inferq last ended; "
-                    + "without \(path).lock a new one is made all the same"
+                    + "remove \(path).lock to create a new one anyway"
             )
         }
         guard identity == parts[0] else { return }
@@ -42,7 +42,7 @@ enum WALMark {
             throw StoreError.corrupt(
                 path: path,
                 reason:
-                    "its -wal file is gone, which held its newest jobs; without \(path).lock it is opened all the same"
+                    "its -wal file, which held its newest jobs, is gone; remove \(path).lock to open it anyway"
             )
         }
         // Emptied by a checkpoint.

@@ -51,8 +51,8 @@ package struct StoreCheck: Sendable, Equatable {
     mutating func add(_ figures: StoreCopy.Figures) {
         databaseBytes = figures.databaseBytes
         (blobs, blobBytes, missing, torn) = (figures.blobs, figures.blobBytes, figures.missing, figures.torn)
-        if missing > 0 { problems.append("\(missing) files in blobs/ that jobs name are not there") }
-        if torn > 0 { problems.append("\(torn) files in blobs/ are not as long as their jobs say") }
+        if missing > 0 { problems.append("\(missing) files in blobs/ that jobs name are missing") }
+        if torn > 0 { problems.append("\(torn) files in blobs/ do not have the length that their jobs say") }
     }
 }
 

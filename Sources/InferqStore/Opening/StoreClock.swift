@@ -5,7 +5,7 @@ import Synchronization
     import Glibc
 #endif
 
-/// The clock of a store. Measures time by the machine's monotonic clock, which nobody sets, and takes the wall clock's
+/// The clock of a store. Measures time by the machine's monotonic clock, which no one sets, and takes the wall clock's
 /// word for nothing but the times that are shown.
 ///
 /// While the kernel runs, time passes by its boot time clock, also while the machine sleeps and between two processes.
@@ -50,7 +50,7 @@ package final class StoreClock: Sendable {
     /// The wall clock's lead on the boot time clock when it was last looked at, in milliseconds.
     private let lead: Atomic<Int64>
     private let steps = Mutex<[Duration]>([])
-    /// In a structure: a closure that lies in a generic value by itself is wrapped once more at each access.
+    /// In a structure: a closure that is in a generic value by itself is wrapped once more at each access.
     private struct Call: Sendable {
         let action: @Sendable () -> Void
     }
@@ -129,7 +129,7 @@ package final class StoreClock: Sendable {
         let before = lead.exchange(found, ordering: .relaxed)
         guard Self.isStep(from: before, to: found) else { return }
         steps.withLock { steps in
-            // Nobody asks for them in a store without a sweeper.
+            // No one asks for them in a store without a sweeper.
             if steps.count < 16 { steps.append(.milliseconds(found - before)) }
         }
         onStep.withLock { $0 }?.action()

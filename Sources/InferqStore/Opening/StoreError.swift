@@ -17,7 +17,7 @@ package enum StoreError: Error, Sendable, Equatable {
     case full
     /// A part of the file, or of a file beside it, is not what was written. Nothing was answered or changed by it.
     case damaged(reason: String)
-    /// The disk failed. Nothing is acknowledged from then on; the process must end and start anew.
+    /// The disk failed. Nothing is acknowledged from then on; the process must end and start again.
     case failed(reason: String)
     /// A file of the open store was removed or replaced. As ``failed(reason:)``.
     case moved(path: String)
@@ -32,9 +32,9 @@ extension StoreError: CustomStringConvertible {
         switch self {
         case .corrupt(let path, let reason):
             "the store \(path) is damaged (\(reason)): restore a backup, or move the file and its -wal, -shm and .lock "
-                + "away to begin an empty store"
+                + "away to start with an empty store"
         case .foreign(let path):
-            "\(path) is not a store of inferq: name another file in store.path"
+            "\(path) is not an inferq store: name another file in store.path"
         case .newer(let path, let version, let copy):
             "the store \(path) was written by a newer inferq (schema \(version), this one knows \(Schema.version)): "
                 + "install that version again"
@@ -50,7 +50,7 @@ extension StoreError: CustomStringConvertible {
         case .moved(let path):
             "\(path) was removed or replaced while inferq used it: put it back or restore a backup, then start inferq "
                 + "again"
-        case .gone: "the job was removed meanwhile: ask no more for it"
+        case .gone: "the job has since been removed: stop asking for it"
         case .closed: "the store is closed: inferq is stopping"
         }
     }
@@ -62,7 +62,7 @@ extension StoreError {
     static func fatal(_ error: any Error) -> StoreError? {
         guard let error = error as? DatabaseError else { return nil }
         switch error.resultCode {
-        // Whoever met a damaged page is told; SQLite has undone the transaction, and all other pages are as they were.
+        // Anyone who met a damaged page is told; SQLite has undone the transaction, and all other pages are as they were.
         case _ where isFull(error) || isSealBroken(error): return nil
         case .SQLITE_CORRUPT, .SQLITE_NOTADB: return damage(error)
         case .SQLITE_IOERR:

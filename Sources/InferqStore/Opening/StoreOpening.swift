@@ -27,7 +27,7 @@ enum StoreOpening {
         folder(of: path) + "/blobs"
     }
 
-    /// The store's own name, whatever links lead to it: its log, its lock and the files of bodies lie beside that one.
+    /// The store's own name, whatever links lead to it: its log, its lock and the files of bodies are beside that one.
     ///
     /// - Throws: ``StoreError/unusable(path:reason:)`` for a link that leads nowhere: a store is never made behind one,
     ///   since the disk that has it may only be missing.
@@ -38,20 +38,20 @@ enum StoreOpening {
         }
         var status = stat()
         if errno == ENOENT, lstat(path, &status) == 0 {
-            throw StoreError.unusable(path: path, reason: "it is a symbolic link to a file that is not there")
+            throw StoreError.unusable(path: path, reason: "it is a symbolic link to a file that does not exist")
         }
         guard let found = realpath(folder(of: path), nil) else { return path }
         defer { free(found) }
         return String(cString: found) + "/" + (path as NSString).lastPathComponent
     }
 
-    /// Makes the folder of the store, for its owner alone, if it is not there, and its name durable.
+    /// Makes the folder of the store, for its owner alone, if it does not exist, and its name durable.
     static func makeFolder(of path: String) throws {
         let folder = (path as NSString).deletingLastPathComponent
         guard !folder.isEmpty, !FileManager.default.fileExists(atPath: folder) else { return }
         try makeFolder(of: folder)
         guard mkdir(folder, 0o700) == 0 || errno == EEXIST else {
-            throw StoreError.unusable(path: path, reason: "its folder cannot be made")
+            throw StoreError.unusable(path: path, reason: "its folder cannot be created")
         }
         try syncFolder(of: folder)
     }
@@ -109,13 +109,13 @@ enum StoreOpening {
     /// Makes the store if there is none, and refuses a file that is not one.
     ///
     /// A new store appears under its name only when it is complete, so an empty or cut file is damage and not a
-    /// half-made store: nothing is ever made anew in its place.
+    /// half-made store: nothing is ever made again in its place.
     private static func inspect(_ settings: StoreSettings) throws {
         let path = settings.path
         let manager = FileManager.default
         guard manager.fileExists(atPath: path) else {
             guard !manager.fileExists(atPath: path + "-wal") else {
-                throw StoreError.corrupt(path: path, reason: "its -wal file is there, the file itself is not")
+                throw StoreError.corrupt(path: path, reason: "its -wal file exists, but the file itself does not")
             }
             return try create(settings)
         }
@@ -131,7 +131,7 @@ enum StoreOpening {
     static func checkHeader(_ path: String) throws {
         let header = try beginning(of: path)
         guard header.count == 100, header.starts(with: Array("SQLite format 3\0".utf8)) else {
-            throw StoreError.corrupt(path: path, reason: "it does not begin as a database does")
+            throw StoreError.corrupt(path: path, reason: "it does not begin like a database")
         }
         // "Application ID" and "user version" (https://www.sqlite.org/fileformat2.html, section 1.3).
         guard number(header, at: 68) == Schema.applicationID else { throw StoreError.foreign(path: path) }
@@ -152,7 +152,7 @@ enum StoreOpening {
         defer { close(descriptor) }
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-            throw StoreError.unusable(path: path, reason: "it is no file")
+            throw StoreError.unusable(path: path, reason: "it is not a file")
         }
         return try [UInt8](unsafeUninitializedCapacity: 100) { buffer, count in
             let got = read(descriptor, buffer.baseAddress, 100)
@@ -198,7 +198,7 @@ enum StoreOpening {
         } catch let error as DatabaseError where error.resultCode == .SQLITE_FULL {
             throw StoreError.full
         } catch {
-            throw StoreError.unusable(path: path, reason: "it cannot be made: \(reason(of: error))")
+            throw StoreError.unusable(path: path, reason: "it cannot be created: \(reason(of: error))")
         }
     }
 

@@ -5,14 +5,14 @@ import GRDB
     import Glibc
 #endif
 
-/// Makes an older store current, and leaves a copy of the older one beside it for whoever must go back.
+/// Makes an older store current, and leaves a copy of the older one beside it for anyone who must go back.
 package struct StoreUpgrade: Sendable, Equatable {
     /// The schema that was found.
     package let schema: Int32
     /// Where the copy lies: the database alone, without the files in `blobs/`.
     package let copy: String
 
-    /// Pages that are copied at a time; nobody else uses the store yet.
+    /// Pages that are copied at a time; no one else uses the store yet.
     private static let step: Int32 = 4096
 
     /// Where the copy of a store with an older schema lies.

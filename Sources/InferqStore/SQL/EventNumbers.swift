@@ -5,7 +5,7 @@ import Synchronization
 
 /// The one sequence of numbers for events and pieces: it grows with each of them, and no number is given twice.
 ///
-/// It lies in memory, so that no commit need write it: what was given out can be told from the newest rows, and before
+/// It is in memory, so that no commit need write it: what was given out can be told from the newest rows, and before
 /// those go, it is noted (``SQL/keepEventNumbers(_:)``). A transaction that is rolled back leaves a gap.
 final class EventNumbers: Sendable {
     private let last = Mutex<Int64>(0)

@@ -7,12 +7,12 @@ import Synchronization
 
 /// Lets concurrent changes share one write transaction and one fsync, each with its own result.
 ///
-/// Whoever asks enqueues and waits; the first one finds the writer idle and wakes it, and what arrives while a
+/// Anyone who asks enqueues and waits; the first one finds the writer idle and wakes it, and what arrives while a
 /// transaction is being synced goes into the next. So a lone change does not wait for company, and the cost of the
 /// sync is shared exactly when there is something to share it with. The writer is GRDB's own serial queue: the asking
-/// tasks only wait, and their cancellation never reaches the database, where it would take the neighbours along.
+/// tasks only wait, and their cancellation never reaches the database, where it would take its neighbors with it.
 ///
-/// An operation must be a pure function of the database: when a neighbour fails half way, the transaction is rolled
+/// An operation must be a pure function of the database: when a neighbor fails halfway, the transaction is rolled
 /// back and the operations run again, one by one.
 package final class GroupCommit: Sendable {
     /// Which go first when they must be run one by one because space is short.
@@ -54,7 +54,7 @@ package final class GroupCommit: Sendable {
 
     private let pool: DatabasePool
     private let state = Mutex(State())
-    /// Called once, when nothing can be promised any more.
+    /// Called once, when nothing can be promised from then on.
     private let onFatal: @Sendable (StoreError) -> Void
     private let checkpointBytes: Int
     let metrics = CommitMetrics()
@@ -68,7 +68,7 @@ package final class GroupCommit: Sendable {
     /// Writer only.
     private let uncopied: Mutex<Uncopied>
     private let log = LogLength()
-    /// The files that are written to; nil where nobody can take them away.
+    /// The files that are written to; nil where no one can take them away.
     private let files: StoreFiles?
     /// Whether they have changed since their log was noted. Writer only.
     private let mustNote = Mutex(true)
@@ -113,7 +113,7 @@ package final class GroupCommit: Sendable {
     ///
     /// - Parameters:
     ///   - then: called on the writer right after the commit, in commit order, before the next transaction begins.
-    /// - Throws: what `operation` throws, whatever becomes of its neighbours, or a ``StoreError``.
+    /// - Throws: what `operation` throws, whatever becomes of its neighbors, or a ``StoreError``.
     func perform<Value: Sendable>(
         _ rank: Rank,
         then: @escaping @Sendable (Value) -> Void = { _ in },
@@ -314,7 +314,7 @@ package final class GroupCommit: Sendable {
         }
     }
 
-    /// Lets the log begin anew on a full disk, which it would otherwise go on to grow on.
+    /// Lets the log begin again on a full disk, which it would otherwise go on to grow on.
     ///
     /// - Returns: whether there was enough in it to try again.
     private func reuseLog(_ db: Database) -> Bool {

@@ -30,7 +30,7 @@ final class GroupRead: Sendable {
         self.lanes = lanes
     }
 
-    /// Runs a short read. Long ones (lists, scans) go to the pool itself, so that they hold nobody up.
+    /// Runs a short read. Long ones (lists, scans) go to the pool itself, so that they hold no one up.
     func perform<Value: Sendable>(_ read: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
         // proof: an operation is either run or fails, and leaves the list with that.
         try await withUnsafeThrowingContinuation { continuation in
@@ -83,7 +83,7 @@ final class GroupRead: Sendable {
             do {
                 try db.endTransaction()
             } catch {
-                // Nothing was changed, and every read has its result; the next round begins anew.
+                // Nothing was changed, and every read has its result; the next round begins again.
                 rollBack(db)
             }
         }

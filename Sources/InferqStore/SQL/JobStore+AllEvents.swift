@@ -6,7 +6,7 @@ package import InferqCore
 package struct EventPage: Sendable {
     package struct Entry: Sendable {
         package let event: JobEvent
-        /// As it was when the event was read; with a final event its output, as far as that lies in the row.
+        /// As it was when the event was read; with a final event its output, as far as that is in the row.
         package let job: Job
     }
 
@@ -34,7 +34,7 @@ extension JobStore {
     ///
     /// - Parameters:
     ///   - model: nil: of all models.
-    ///   - client: of whose jobs; nil: of everybody's.
+    ///   - client: of whose jobs; nil: of everyone's.
     package func events(after id: Int64, of model: String?, client: String? = nil) async throws -> EventPage {
         try await scan { [names] db in
             let limit = model == nil && client == nil ? EventPage.limit : EventPage.scanLimit
@@ -108,7 +108,7 @@ extension SQL {
         }
     }
 
-    /// The output of a job as far as it lies in its row.
+    /// The output of a job as far as it is in its row.
     fileprivate static func output(_ db: Database, of job: JobKey) throws -> [UInt8]? {
         let statement = try db.cachedStatement(sql: "SELECT output FROM job WHERE key = ?")
         return try Row.fetchCursor(statement, arguments: [job.value]).first { row in

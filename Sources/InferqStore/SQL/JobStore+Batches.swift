@@ -7,7 +7,7 @@ extension JobStore {
     /// What became of a batch that was to be stored.
     package enum AddedBatch: Sendable {
         case added(Batch)
-        /// Its input is not there, or is another client's.
+        /// Its input is missing, or is another client's.
         case noInput
         /// So many have not ended.
         case tooMany
@@ -50,7 +50,7 @@ extension JobStore {
     /// Batches, the newest first.
     ///
     /// - Parameters:
-    ///   - client: whose; nil: everybody's.
+    ///   - client: whose; nil: everyone's.
     ///   - after: the one that the page before ended with.
     package func batches(of client: String?, after: UUIDv7?, limit: Int) async throws -> [Batch] {
         if let client, names.clients.id(of: client) == nil { return [] }
@@ -83,7 +83,7 @@ extension JobStore {
     /// Stores the next lines of a batch as jobs, all or none, with how far it has come.
     ///
     /// - Parameter last: how far it must have come before.
-    /// - Returns: false when the batch does not take these lines any more.
+    /// - Returns: false when the batch no longer takes these lines.
     package func insert(
         _ jobs: [(job: Job, at: Moment, leads: ArraySlice<IDLead>)], of batch: UUIDv7, after last: Batch.Progress,
         _ progress: Batch.Progress
@@ -121,7 +121,7 @@ extension JobStore {
         return changes != nil
     }
 
-    /// Jobs of a batch from a line on, in the order of their lines, their bodies read as far as they lie in their rows.
+    /// Jobs of a batch from a line on, in the order of their lines, their bodies read as far as they are in their rows.
     package func lines(of batch: UUIDv7, from line: Int, limit: Int) async throws -> [Job] {
         try await scan { [names] db in
             try SQL.lines(db, of: batch.key, from: line, limit: limit).compactMap {
@@ -143,7 +143,7 @@ extension JobStore {
 
     /// Ends a batch, with the files that have come of it.
     ///
-    /// - Returns: the batch; nil when there is none, or it has ended already: then the files are nobody's.
+    /// - Returns: the batch; nil when there is none, or it has ended already: then the files are no one's.
     package func end(
         _ batch: UUIDv7, output: (UploadDraft, BlobName)?, errors: (UploadDraft, BlobName)?,
         _ transition: @escaping @Sendable (inout Batch, Timestamp) -> Void
@@ -257,7 +257,7 @@ extension SQL {
         guard let id = UUIDv7(data: row[0]), let client = names.clients.name(of: row[1]),
             let input = UUIDv7(data: row[3]), let state = Batch.State(rawValue: row[10]),
             let ending = Batch.State(rawValue: row[11]), let times = JSONObject(Array((row[12] as String).utf8))
-        else { throw StoreError.corrupt(path: "table batch", reason: "a row is not as it was written") }
+        else { throw StoreError.corrupt(path: "table batch", reason: "a row does not match what was written") }
         let terms = Batch.Terms(
             client: client, endpoint: row[2], input: input, metadata: Array(row[4] as Data),
             window: .milliseconds(row[5] as Int64), outputLifetime: (row[6] as Int64?).map { .milliseconds($0) })

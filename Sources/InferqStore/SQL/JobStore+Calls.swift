@@ -3,7 +3,7 @@ package import InferqCore
 
 /// Calls, as they are found at a start.
 extension JobStore {
-    /// Calls that have not ended, with their inputs as far as they lie in their rows; the newest first.
+    /// Calls that have not ended, with their inputs as far as they are in their rows; the newest first.
     ///
     /// - Parameter limit: of the list.
     /// - Throws: ``StoreError``.

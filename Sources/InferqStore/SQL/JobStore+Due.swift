@@ -3,8 +3,8 @@ package import InferqCore
 
 /// Whose due jobs are read.
 package enum DueOwners: Sendable, Equatable {
-    /// Those of all clients but these, and of nobody.
-    case everybody(but: [String])
+    /// Those of all clients but these, and of no one.
+    case everyone(but: [String])
     case client(String)
 }
 
@@ -12,12 +12,12 @@ package enum DueOwners: Sendable, Equatable {
 extension JobStore {
     /// The best due jobs of a model, by priority, then age.
     package func dueJobs(
-        _ model: String, of owners: DueOwners = .everybody(but: []), limit: Int
+        _ model: String, of owners: DueOwners = .everyone(but: []), limit: Int
     ) async throws -> [Candidate] {
         guard let id = names.models.id(of: model) else { return [] }
         return try await scan { [names] db in
             switch owners {
-            case .everybody(let others):
+            case .everyone(let others):
                 // Also those that have had no job: their first one may come at any moment.
                 let excluded = others.map { names.clients.entry(of: $0).id }
                 return try SQL.dueJobs(db, model: id, but: excluded, limit: limit, names)

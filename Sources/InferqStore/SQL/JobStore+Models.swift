@@ -11,7 +11,7 @@ extension JobStore {
 
     /// Every model that the store knows, by name.
     ///
-    /// - Parameter client: whose oldest job is meant; nil: everybody's.
+    /// - Parameter client: whose oldest job is meant; nil: everyone's.
     package func modelRows(for client: String? = nil) async throws -> [ModelRow] {
         let owner = client.map(names.clients.id)
         return try await scan { db in

@@ -14,7 +14,7 @@ extension JobStore {
     ///
     /// - Parameters:
     ///   - model: nil: of all models.
-    ///   - client: whose jobs; nil: everybody's.
+    ///   - client: whose jobs; nil: everyone's.
     package func page(
         of model: String?, client: String? = nil, skip: Int, limit: Int
     ) async throws -> Page {
@@ -43,7 +43,7 @@ extension JobStore {
         }
     }
 
-    /// The job with this key, its bodies read as far as they lie in its row; nil when it is gone.
+    /// The job with this key, its bodies read as far as they are in its row; nil when it is gone.
     package func job(at key: JobKey) async throws -> Job? {
         try await reads.perform { [names] db in try SQL.selectWholeJob(db, key, names) }
     }
@@ -64,7 +64,7 @@ extension SQL {
         try Int.fetchOne(db.cachedStatement(sql: "SELECT count(*) FROM job")) ?? 0
     }
 
-    /// - Parameter client: whose jobs; nil: everybody's.
+    /// - Parameter client: whose jobs; nil: everyone's.
     fileprivate static func jobCount(_ db: Database, of model: Int64, client: Int64?) throws -> Int {
         let statement = try db.cachedStatement(sql: "SELECT count(*) FROM \(jobs(of: client)) AND model = ?")
         return try Int.fetchOne(statement, arguments: StatementArguments([client, model].compactMap { $0 })) ?? 0

@@ -4,7 +4,7 @@ import GRDB
 extension JobStore {
     package struct PendingCount: Sendable {
         package let model: String
-        /// Nil: everybody's, those of the clients that are named among them.
+        /// Nil: everyone's, those of the clients that are named among them.
         package let client: String?
         package let priority: Int
         package let isDue: Bool

@@ -8,7 +8,7 @@ package struct JobFilter: Sendable, Equatable {
     /// Empty: all.
     package var statuses: Set<Status> = []
     package var model: String?
-    /// Whose jobs; nil: everybody's.
+    /// Whose jobs; nil: everyone's.
     package var client: String?
     package var createdAfter: Timestamp?
     package var createdBefore: Timestamp?
@@ -27,7 +27,7 @@ package struct JobFilter: Sendable, Equatable {
 }
 
 extension JobStore {
-    /// The job with this `id`, its bodies read as far as they lie in its row; nil when there is none.
+    /// The job with this `id`, its bodies read as far as they are in its row; nil when there is none.
     package func job(_ id: UUIDv7) async throws -> Job? {
         let job = try await reads.perform { [names] db in try SQL.selectWholeJob(db, id.key, names) }
         return job?.id == id ? job : nil
@@ -81,7 +81,7 @@ extension JobStore {
     /// How many due jobs of its model and priority are older than this one.
     ///
     /// - Parameters:
-    ///   - client: whose jobs; nil: everybody's.
+    ///   - client: whose jobs; nil: everyone's.
     ///   - limit: the most that are looked at.
     /// - Returns: nil when there are as many to look at as that, or more.
     package func older(than job: Job, of client: String? = nil, limit: Int) async throws -> Int? {
@@ -176,7 +176,7 @@ extension JobStore {
             let bytes = try await whileNamed(name) { try await self.blobs.read(name) }
             guard bytes.count == payload.byteCount,
                 payload.digest.map({ $0.elementsEqual(SHA256.hash(data: bytes)) }) ?? true
-            else { throw StoreError.damaged(reason: "the file of a body is not as it was written") }
+            else { throw StoreError.damaged(reason: "the file of a body does not match what was written") }
             return bytes
         case .pieces(let run): return try await bytes(of: run, byteCount: payload.byteCount)
         case .unread: return nil
@@ -191,7 +191,7 @@ extension JobStore {
             return try await work()
         } catch StoreError.gone {
             guard try await reads.perform({ db in try SQL.isNamed(db, name) }) else { throw StoreError.gone }
-            throw StoreError.damaged(reason: "the file of a body is not there")
+            throw StoreError.damaged(reason: "the file of a body is missing")
         }
     }
 

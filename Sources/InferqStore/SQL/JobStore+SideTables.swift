@@ -65,7 +65,7 @@ extension SQL {
 
     /// When the oldest pending job of a model was submitted.
     ///
-    /// - Parameter client: whose job; nil: everybody's.
+    /// - Parameter client: whose job; nil: everyone's.
     static func oldestPending(_ db: Database, model: Int64, of client: Int64? = nil) throws -> Elapsed? {
         let keys = [0, 1].map { phase in
             "SELECT min(key) AS key FROM \(jobs(of: client)) AND model = ? AND phase = \(phase)"
@@ -91,7 +91,7 @@ extension SQL {
             .execute(arguments: [lead.key.value, lead.milliseconds])
     }
 
-    /// Forgets those that no job needs any more.
+    /// Forgets those that no job needs.
     static func deleteOldLeads(_ db: Database) throws {
         try db.execute(
             sql: """

@@ -1,7 +1,7 @@
 import GRDB
 package import InferqCore
 
-/// Answers that come bit by bit: their pieces are appended here, and read here by whoever follows them.
+/// Answers that come piece by piece: their pieces are appended here, and read here by anyone who follows them.
 extension JobStore {
     /// What became of a piece.
     package enum Appended: Sendable {
@@ -115,10 +115,10 @@ extension JobStore {
         return bytes
     }
 
-    /// Why bytes of an answer are not there.
+    /// Why bytes of an answer are missing.
     func missing(_ run: PieceRun) async throws -> StoreError {
         let isThere = try await reads.perform { db in try SQL.moment(db, of: run.job) != nil }
-        return isThere ? .damaged(reason: "pieces of an answer are not there") : .gone
+        return isThere ? .damaged(reason: "pieces of an answer are missing") : .gone
     }
 }
 

@@ -28,7 +28,7 @@ extension JobStore {
 
     /// Which files to list, the newest first unless the order is turned.
     package struct UploadFilter: Sendable {
-        /// Whose; nil: everybody's.
+        /// Whose; nil: everyone's.
         package var client: String?
         package var purpose: Upload.Purpose?
         /// The one that the page before ended with.
@@ -112,7 +112,7 @@ extension JobStore {
                 throw StoreError.gone
             }
             guard reader.byteCount == upload.byteCount else {
-                throw StoreError.damaged(reason: "a file is not as long as it was")
+                throw StoreError.damaged(reason: "a file no longer has its original length")
             }
             return UploadBytes(reader: reader)
         }
@@ -193,7 +193,7 @@ extension SQL {
     private static func upload(_ row: Row, _ names: StoredNames) throws -> Upload {
         guard let id = UUIDv7(data: row[0]), let client = names.clients.name(of: row[1]),
             let purpose = Upload.Purpose(rawValue: row[2])
-        else { throw StoreError.corrupt(path: "table upload", reason: "a row is not as it was written") }
+        else { throw StoreError.corrupt(path: "table upload", reason: "a row does not match what was written") }
         return Upload(
             id: id, client: client, purpose: purpose, fileName: row[3], byteCount: row[4],
             createdAt: Timestamp(milliseconds: row[5]),

@@ -126,7 +126,7 @@ package final class JobStore: Sendable {
 
     /// Has `observe` called with each change of a job, on the writer, after the commit and in commit order.
     ///
-    /// Called once, before the first change: whoever keeps counters of jobs misses none.
+    /// Called once, before the first change: anyone who keeps counters of jobs misses none.
     package func onCommit(_ observe: @escaping @Sendable (Change) -> Void) {
         observer.begin(observe)
     }
@@ -318,9 +318,9 @@ package final class JobStore: Sendable {
 }
 
 extension JobStore {
-    /// The one that hears of changes; nobody before it is there.
+    /// The one that is told of changes; no one until it is set.
     private final class Observer: Sendable {
-        /// A closure that lies in a generic value by itself is wrapped once more at each access: here it lies in a structure.
+        /// A closure that is in a generic value by itself is wrapped once more at each access: here it is in a structure.
         private struct Call: Sendable {
             let observe: @Sendable (Change) -> Void
         }

@@ -158,7 +158,7 @@ extension Database {
     private static let beginReading = SQLText<OnlyColumn>("BEGIN")
     private static let end = SQLText<OnlyColumn>("COMMIT")
 
-    /// Begins a transaction that will write. GRDB's own way parses the words each time; nobody observes its transactions here.
+    /// Begins a transaction that will write. GRDB's own way parses the words each time; no one observes its transactions here.
     ///
     /// - Throws: `DatabaseError`.
     func beginWriting() throws { try with(Self.begin) { try $0.run() } }

@@ -12,7 +12,7 @@ private enum PlaceColumn: CInt, NamedColumn {
     case id, attempt, number, start, length
 }
 
-/// A piece as it lies in the store.
+/// A piece as it is in the store.
 struct StoredPiece: Sendable {
     /// Of the one sequence of events.
     let id: Int64

@@ -111,7 +111,7 @@ extension SQL {
 
     /// A run of one model's jobs in one phase, newest first.
     ///
-    /// - Parameter client: whose jobs; nil: everybody's.
+    /// - Parameter client: whose jobs; nil: everyone's.
     static func listedKeys(
         _ db: Database, model: Int64, client: Int64? = nil, phase: Int, _ span: Span
     ) throws -> [JobKey] {
@@ -132,7 +132,7 @@ extension SQL {
         }
     }
 
-    /// The table and the first condition of a question for one client's jobs, or for everybody's.
+    /// The table and the first condition of a question for one client's jobs, or for everyone's.
     ///
     /// The index has no jobs of "anonymous": for those, the rows of all are looked at.
     static func jobs(of client: Int64?) -> String {

@@ -32,7 +32,7 @@ extension Sequence where Element: NamedColumn {
 
 /// A statement, with the columns that its row or its parameters have.
 ///
-/// A static constant, so that it is prepared once; one whose text is put together anew is found by GRDB, by its text.
+/// A static constant, so that it is prepared once; one whose text is put together again is found by GRDB, by its text.
 struct SQLText<Column: NamedColumn>: Sendable {
     let text: String
     private let prepared = PreparedStatements()

@@ -211,7 +211,7 @@ enum Schema {
     /// The scheduler's question: the next due job of a model, by priority, then age, and of which clients.
     private static let dueIndex = "CREATE INDEX job_due ON job (model, priority DESC, key, client) WHERE phase = 1;"
 
-    /// Every list of one client's jobs is a merge of runs of this one. Where all jobs are everybody's, it is empty. With the
+    /// Every list of one client's jobs is a merge of runs of this one. Where all jobs are everyone's, it is empty. With the
     /// priority it tells the client's due jobs in their order as well.
     private static let clientIndex = """
         CREATE INDEX job_of_client ON job (client, model, phase, key, priority) WHERE client > \(ClientNames.anonymous);
@@ -309,7 +309,7 @@ enum Schema {
         ) STRICT;
         """
 
-    /// Those that lie in rows already stay there.
+    /// Those that are in rows already stay there.
     private static func addBodies(_ db: Database) throws {
         try db.execute(sql: bodies)
     }

@@ -59,7 +59,7 @@ final class ClientNames: Sendable {
         var last = ClientNames.anonymous
     }
 
-    /// The client of everybody in mode `open`; it is there from the first, and costs no look-up.
+    /// The client of everyone in mode `open`; it is there from the first, and costs no look-up.
     static let anonymous: Int64 = 1
 
     private let state = Mutex(State())

@@ -2,7 +2,7 @@ import Foundation
 import GRDB
 import InferqCore
 
-// How values of ours lie in a row, and how rows are read out of a cursor.
+// How values of ours are in a row, and how rows are read out of a cursor.
 
 extension UUIDv7 {
     /// The 16 bytes in network order.

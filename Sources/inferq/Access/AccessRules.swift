@@ -1,6 +1,6 @@
 import InferqHTTP
 
-/// What the mode of access forbids: listeners and a Redis at which everybody on a network would be let in.
+/// What the mode of access forbids: listeners and a Redis at which everyone on a network would be let in.
 struct AccessRules {
     private let settings: Settings
     private let flags: SettingsFlags
@@ -32,22 +32,22 @@ struct AccessRules {
         let addresses = openAddresses
         guard !addresses.isEmpty else { return nil }
         let refusal = Refusal(
-            "\"open\" lets everybody who reaches \(addresses.joined(separator: " or ")) submit, read and cancel",
+            "\"open\" lets everyone who reaches \(addresses.joined(separator: " or ")) submit, read and cancel",
             "make a key for each client (inferq key add NAME) and set it to \"keys\", or set access.open_network = true "
-                + "if everybody on that network may do so"
+                + "if everyone on that network may do so"
         )
         return (["access", "mode"], refusal)
     }
 
-    /// Whoever is on the Redis reads all events and speaks as a worker, with no key.
+    /// Anyone who is on the Redis reads all events and speaks as a worker, with no key.
     private var strangeRedis: (path: [String], refusal: Refusal)? {
         guard settings.access.mode == .keys, !settings.broker.trusted, let redis = settings.redisInUse,
             case .tcp(let host, _) = redis.place, !NetworkReach.isLoopback(host)
         else { return nil }
         let refusal = Refusal(
-            "everybody on the Redis at \(host) can read all events and speak as a worker, without a key",
-            "use a Unix socket, a loopback address or a tunnel such as stunnel, or set broker.trusted = true if nobody else "
-                + "is on it"
+            "everyone on the Redis at \(host) can read all events and speak as a worker, without a key",
+            "use a Unix socket, a loopback address or a tunnel such as stunnel, or set broker.trusted = true if no one else "
+                + "uses it"
         )
         return (["broker", "redis"], refusal)
     }

@@ -20,7 +20,7 @@ enum KeyRules {
         example: "[\(hashExample)]", isList: true, write: { "[\($0.map(text).joined(separator: ", "))]" }
     ) { value, context throws(Refusal) in
         guard case .list(let items) = value else {
-            throw Refusal("expected a list, found \(kind(value))", "write for example \(context.example)")
+            throw Refusal("expected a list, found \(kind(value))", "write something like \(context.example)")
         }
         var keys: [Caller.Key] = []
         for (index, item) in items.enumerated() {
@@ -31,7 +31,7 @@ enum KeyRules {
                 throw Refusal("item \(index + 1): \(error.what)", error.advice)
             }
             guard !keys.contains(where: { $0.digest == key.digest }) else {
-                throw Refusal("item \(index + 1): the key \(key.id) stands in the list twice", "keep one of them")
+                throw Refusal("item \(index + 1): the key \(key.id) is in the list twice", "keep one of them")
             }
             keys.append(key)
         }
@@ -42,7 +42,7 @@ enum KeyRules {
         range: "\(Scopes.named.map(\.name).joined(separator: ", ")), *", isList: true,
         write: { "[\($0.names.map { "\"\($0)\"" }.joined(separator: ", "))]" }
     ) { value, _ throws(Refusal) in
-        let example = "write for example [\"submit\", \"read\", \"cancel\"]"
+        let example = "write something like [\"submit\", \"read\", \"cancel\"]"
         guard case .list(let items) = value else { throw Refusal("expected a list, found \(value.found)", example) }
         var scopes: Scopes = []
         for (index, item) in items.enumerated() {
@@ -72,7 +72,7 @@ enum KeyRules {
 
     static func model(_ text: String) throws(Refusal) -> String {
         guard ModelReader.isName(text) else {
-            throw Refusal("\(text.quoted()) cannot name a model", "write it as its table [models.NAME] has it")
+            throw Refusal("\(text.quoted()) cannot name a model", "write it as in its table [models.NAME]")
         }
         return text
     }
@@ -91,7 +91,7 @@ enum KeyRules {
 
     private static func hash(_ value: SettingsValue) throws(Refusal) -> Caller.Key {
         guard case .table(let members) = value else {
-            throw Refusal("expected a table, found \(kind(value))", "write for example \(hashExample)")
+            throw Refusal("expected a table, found \(kind(value))", "write something like \(hashExample)")
         }
         for name in members.keys.sorted() where !["id", "sha256", "expires"].contains(name) {
             throw Refusal("unknown key \(name.quoted())", "remove it; known here: expires, id, sha256")
@@ -105,12 +105,12 @@ enum KeyRules {
         }
         var expires: Timestamp?
         if let node = members["expires"] {
-            let example = "write for example \"2027-02-01T00:00:00Z\""
+            let example = "write something like \"2027-02-01T00:00:00Z\""
             guard case .text(let text) = node.value else {
-                throw Refusal("expires: expected a text, found \(node.value.kind)", example)
+                throw Refusal("expires: expected a string, found \(node.value.kind)", example)
             }
             expires = Timestamp(rfc3339: text)
-            guard expires != nil else { throw Refusal("expires is not a time of RFC 3339", example) }
+            guard expires != nil else { throw Refusal("expires is not an RFC 3339 time", example) }
         }
         return Caller.Key(digest, expires: expires)
     }
@@ -118,12 +118,12 @@ enum KeyRules {
     private static func text(_ name: String, _ members: [String: SettingsNode]) throws(Refusal) -> String {
         guard let value = members[name]?.value else { throw Refusal("\(name) is missing", advice) }
         guard case .text(let text) = value else {
-            throw Refusal("\(name): expected a text, found \(kind(value))", "write it between quotation marks")
+            throw Refusal("\(name): expected a string, found \(kind(value))", "write it between quotation marks")
         }
         guard !text.hasPrefix(AccessKey.prefix) else {
             let advice = "give the client another one with inferq key rotate, and remove this one"
             throw Refusal(
-                "\(name) holds a key itself, where its hash belongs, so that the key is no secret any more", advice)
+                "\(name) holds a key itself, where its hash belongs, so the key is no longer a secret", advice)
         }
         return text
     }

@@ -14,7 +14,7 @@ enum GatewayReload: Equatable {
     /// - Parameter store: its path, as the settings have it.
     static func ask(store: String) -> GatewayReload {
         switch StoreHolder.find(store) {
-        case .nobody: return .notRunning
+        case .noOne: return .notRunning
         case .unknown: return .unknown
         case .process(let process):
             // `doctor` and `backup` hold a store that no gateway has, and the signal would end them.
@@ -37,9 +37,9 @@ enum GatewayReload: Equatable {
             "the gateway (process \(process)) was asked to read its \(what) again; if it refuses, its log says why"
         case .notRunning: "no gateway runs on this store; it reads its \(what) when it starts"
         case .notOurs(let process):
-            "the gateway (process \(process)) is another user's: it reads its \(what) at systemctl reload inferq"
+            "the gateway (process \(process)) is another user's: it reads its \(what) on systemctl reload inferq"
         case .unknown:
-            "this user cannot see whether a gateway runs; one that does reads its \(what) at systemctl reload inferq"
+            "this user cannot see whether a gateway runs; one that does reads its \(what) on systemctl reload inferq"
         }
     }
 }

@@ -28,14 +28,14 @@ final class KeyChange {
         if let entry = entries.first(where: { $0.client.name == client.name }) {
             throw ClientError(
                 .usage,
-                "the client \(client.name) is in \(entry.file.visible()) already; inferq key rotate \(client.name) gives it "
+                "the client \(client.name) is already in \(entry.file.visible()); inferq key rotate \(client.name) gives it "
                     + "another key")
         }
         let file = "\(keys.path)/\(client.name).toml"
         var status = stat()
         guard lstat(file, &status) != 0 else {
             throw ClientError(
-                .usage, "\(file.visible()) is there and does not hold this client; move it away, or edit it")
+                .usage, "\(file.visible()) exists and does not hold this client; move it away, or edit it")
         }
         try KeyFile(path: file).write(KeyText(client).text, in: folder)
         for name in client.limits.models where settings.models[name] == nil {
@@ -52,7 +52,7 @@ final class KeyChange {
             let own = problems.filter { $0.source.hasSuffix("/\(name).toml") }
             guard own.isEmpty else { throw ConfigurationOptions.refuse(own) }
             throw ClientError(
-                .usage, "there is no client \(name.quoted()) in \(keys.path.visible()); inferq key add makes one")
+                .usage, "there is no client \(name.quoted()) in \(keys.path.visible()); inferq key add creates one")
         }
         let own = problems.filter { $0.source == entry.file }
         guard own.isEmpty else { throw ConfigurationOptions.refuse(own) }
@@ -60,7 +60,7 @@ final class KeyChange {
         guard new != entry.client.keys else { return entry.client }
         do {
             guard let bytes = try SettingsFiles.contents(of: entry.file, largest: SettingsFiles.largest) else {
-                throw ClientError(.usage, "\(entry.file.visible()) was removed meanwhile; try again")
+                throw ClientError(.usage, "\(entry.file.visible()) was removed in the meantime; try again")
             }
             var text = KeyText(String(decoding: bytes, as: UTF8.self))
             try text.replace(entry.client.keys, of: name, with: new)
@@ -85,7 +85,7 @@ final class KeyChange {
         try StandardOutput.write(line: key.text)
         let until = hash.expires.map { "until \($0.rfc3339)" } ?? "until it is revoked"
         tell(
-            "this is the key \(hash.id) of \(name), which holds \(until); it is shown this once: give it to the client, which "
+            "this is the key \(hash.id) of \(name), which is valid \(until); it is shown only once: give it to the client, which "
                 + "sends it as Authorization: Bearer KEY (inferq commands take it from INFERQ_KEY or INFERQ_KEY_FILE)")
         finish()
     }
@@ -93,11 +93,11 @@ final class KeyChange {
     /// Asks the gateway to read the files, and says what keeps it from doing so.
     func finish() {
         if settings.access.mode == .open {
-            tell("access.mode is \"open\", so nobody is asked for a key; set it to \"keys\"")
+            tell("access.mode is \"open\", so no one is asked for a key; set it to \"keys\"")
         }
         let list = ProblemList()
         _ = keys.read(problems: list)
-        for problem in list.all { tell("the gateway refuses its keys until this is mended: \(problem)") }
+        for problem in list.all { tell("the gateway refuses its keys until this is fixed: \(problem)") }
         tell(GatewayReload.ask(store: settings.store.path).sentence(of: "keys"))
     }
 }

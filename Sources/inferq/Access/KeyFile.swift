@@ -22,10 +22,10 @@ struct KeyFile {
         let target =
             (try? FileManager.default.destinationOfSymbolicLink(atPath: path)) == nil
             ? path : URL(fileURLWithPath: path).resolvingSymlinksInPath().path
-        // Hidden, and not called *.toml: nobody reads it.
+        // Hidden, and not called *.toml: no one reads it.
         let parent = (target as NSString).deletingLastPathComponent
         let part = "\(parent)/.\((target as NSString).lastPathComponent).\(getpid())"
-        // What a run that was killed has left; nobody else is in the folder.
+        // What a run that was killed has left; no one else is in the folder.
         unlink(part)
         let descriptor = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else { throw Self.failure("made", part) }
@@ -57,6 +57,6 @@ struct KeyFile {
     }
 
     private static func failure(_ what: String, _ name: String) -> ClientError {
-        .ofFile(name, what, "as the user whose files they are")
+        .ofFile(name, what, "as the user who owns the files")
     }
 }

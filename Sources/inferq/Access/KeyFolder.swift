@@ -46,7 +46,7 @@ struct KeyFolder {
         var root = TableReader(node, path: [], problems: problems, credentials: Credentials(folder: nil))
         let table = root.table("keys", example: "[keys.NAME]")
         for name in root.keys where name != "keys" {
-            let advice = "tables [keys.NAME] alone stand here; move it to inferq.toml or conf.d"
+            let advice = "only tables [keys.NAME] belong here; move it to inferq.toml or conf.d"
             root.report(name, Refusal("unknown key", advice))
         }
         guard var table else { return [] }
@@ -61,7 +61,7 @@ struct KeyFolder {
         var client = Client(name)
         _ = table.read(Client.rows, into: &client)
         if !table.has("scopes") {
-            table.report("scopes", Refusal("missing", "write for example [\"submit\", \"read\", \"cancel\"]"))
+            table.report("scopes", Refusal("missing", "write something like [\"submit\", \"read\", \"cancel\"]"))
         }
         table.refuseUnknown()
         return client
@@ -90,7 +90,7 @@ struct KeyFolder {
                 guard let other = byID.updateValue((key, entry), forKey: key.id) else { continue }
                 let place = "keys.\(other.entry.client.name) in \(other.entry.file.visible())"
                 if other.key.digest == key.digest {
-                    report("hashes", "the key \(key.id) is also that of \(place)", "give each client a key of its own")
+                    report("hashes", "the key \(key.id) also belongs to \(place)", "give each client a key of its own")
                 } else {
                     let advice = "give the client another key with inferq key rotate, and revoke this one"
                     report("hashes", "the key \(key.id) has the same id as another key, of \(place)", advice)
@@ -98,7 +98,7 @@ struct KeyFolder {
             }
             if let name = client.certificate, let other = byCertificate.updateValue(entry, forKey: name) {
                 let place = "keys.\(other.client.name) in \(other.file.visible())"
-                report("certificate", "the name stands for \(place) too", "give each client a certificate of its own")
+                report("certificate", "the name also stands for \(place)", "give each client a certificate of its own")
             }
         }
     }

@@ -118,7 +118,7 @@ struct KeyText {
         keys.isEmpty ? "[]" : "[\n" + keys.map { "    \(KeyRules.text($0)),\n" }.joined() + "]"
     }
 
-    /// What a text says; nil for one that is no TOML, in which nothing can be changed.
+    /// What a text says; nil for one that is not TOML, in which nothing can be changed.
     private static func tree(_ text: String) -> SettingsNode? {
         // The reason is lost on purpose: the file has been read a moment ago.
         try? TOMLDocument.parse(text, from: "")

@@ -19,13 +19,13 @@ struct BatchWatch {
                 problem.message.map { (problem.line.map { "line \($0): " } ?? "") + $0 }
             }
             for problem in problems { StandardError.write(problem.visible()) }
-            throw ClientError(.jobEnded, "batch \(id) failed: its input is not as it must be, and no line ran")
+            throw ClientError(.jobEnded, "batch \(id) failed: its input is invalid, and no line ran")
         }
         let tally = "\(batch.counts.completed) of \(batch.counts.total) lines were answered"
         guard batch.status == "completed", batch.counts.failed == 0 else {
             throw ClientError(.jobEnded, "batch \(id) is \(batch.status): \(tally), \(batch.counts.failed) failed")
         }
-        StandardError.write("batch \(id) is completed: \(tally)")
+        StandardError.write("batch \(id) has completed: \(tally)")
     }
 
     private func ended() async throws -> BatchDocument {

@@ -25,13 +25,13 @@ struct CertificateFolder {
     private static let certificateDays = 825
     private static let day: Int64 = 86_400_000
 
-    /// Opens the folder, and makes it if it is not there.
+    /// Opens the folder, and makes it if it is missing.
     ///
     /// - Throws: ``ClientError``.
     init(_ path: String) throws(ClientError) {
         guard path.hasPrefix("/"), !path.hasSuffix("/") else {
             throw ClientError(
-                .usage, "--out \(path.quoted()) is not the path of a folder from the root on; write all of it")
+                .usage, "--out \(path.quoted()) is not the absolute path of a folder; write it in full")
         }
         self.path = path
         folder = try LockedFolder(path, mode: 0o755, advice: Self.advice)
@@ -54,7 +54,7 @@ struct CertificateFolder {
         for file in [authority, authorityKey, certificate, key] where !hasAuthority && Self.exists(file) {
             throw ClientError(
                 .usage,
-                "\(file.visible()) is there already, without the authority that has signed it (ca.pem, ca.key); name "
+                "\(file.visible()) already exists, without the authority that signed it (ca.pem, ca.key); name "
                     + "another folder with --out")
         }
         var template = Array((path + "/.making.XXXXXX").utf8CString)
@@ -118,7 +118,7 @@ struct CertificateFolder {
         guard days > 0 else {
             throw ClientError(
                 .usage,
-                "the authority \(signer.certificate.visible()) ended on \(authority.ends.day); move all files of the "
+                "the authority \(signer.certificate.visible()) expired on \(authority.ends.day); move all files of the "
                     + "folder away, run inferq cert init, and give clients the new ca.pem")
         }
         try parts.configure(
@@ -210,9 +210,9 @@ struct CertificateFolder {
         let file = open(part, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { throw Self.failure("opened", part) }
         defer { close(file) }
-        if let group, fchown(file, 0, group) != 0 { throw Self.failure("given away", part) }
+        if let group, fchown(file, 0, group) != 0 { throw Self.failure("given to its group", part) }
         guard fchmod(file, mode) == 0, fsync(file) == 0, rename(part, target) == 0 else {
-            throw Self.failure("made", target)
+            throw Self.failure("created", target)
         }
     }
 

@@ -12,13 +12,14 @@ struct CertificateNames: Equatable {
             guard HostText.isName(stem) else {
                 let advice =
                     HostText.isIPv4(name) || HostText.isIPv6(name)
-                    ? "name an address with --address" : "write for example --name box.lan"
-                throw ClientError(.usage, "--name \(name.quoted()) is no host name; \(advice)")
+                    ? "name an address with --address" : "write something like --name box.lan"
+                throw ClientError(.usage, "--name \(name.quoted()) is not a host name; \(advice)")
             }
         }
         for address in addresses where !HostText.isIPv4(address) && !HostText.isIPv6(address) {
             throw ClientError(
-                .usage, "--address \(address.quoted()) is no IP address; write for example --address 192.168.1.5")
+                .usage, "--address \(address.quoted()) is not an IP address; write something like --address 192.168.1.5"
+            )
         }
         guard !names.isEmpty || !addresses.isEmpty else {
             throw ClientError(

@@ -18,7 +18,7 @@ struct OpenSSL {
             process = try ChildProcess(["openssl"] + arguments, output: .nowhere, errors: .file(said))
         } catch {
             if error.code == ENOENT {
-                throw ClientError(.host, "openssl makes the certificates, and is not installed; apt install openssl")
+                throw ClientError(.host, "openssl, which makes the certificates, is not installed; apt install openssl")
             }
             throw ClientError(.host, "openssl cannot be run (\(error.reason)); look at its file")
         }
@@ -31,9 +31,9 @@ struct OpenSSL {
         do throws(Refusal) {
             let bytes = try SettingsFiles.contents(of: file, largest: SettingsFiles.largest) ?? []
             let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
-            return lines.last.map(String.init) ?? "it says nothing"
+            return lines.last.map(String.init) ?? "it printed nothing"
         } catch {
-            return "it says nothing"
+            return "it printed nothing"
         }
     }
 }

@@ -5,7 +5,7 @@ struct ClientError: Error, Sendable {
     enum Cause: Sendable, Equatable {
         /// What was asked for cannot be done.
         case usage
-        /// No connection to the gateway came about.
+        /// No connection to the gateway could be made.
         case unreachable
         /// The connection to the gateway broke.
         case broken
@@ -21,7 +21,7 @@ struct ClientError: Error, Sendable {
         case host
         /// What was to be printed could not be.
         case output
-        /// Whoever read the standard output has stopped reading.
+        /// Anyone who read the standard output has stopped reading.
         case readerGone
     }
 
@@ -35,7 +35,7 @@ struct ClientError: Error, Sendable {
     }
 
     /// By sysexits. An answer that refuses the request for what it is counts as usage, one that refuses it for now as
-    /// a gateway that is not there; 1 is left to jobs that ended otherwise than COMPLETED.
+    /// a gateway that is missing; 1 is left to jobs that ended otherwise than COMPLETED.
     var exitCode: ExitCode {
         switch cause {
         case .usage: ExitCode(64)
@@ -54,7 +54,7 @@ struct ClientError: Error, Sendable {
     static var openFiles: ClientError {
         ClientError(
             .host,
-            "too few files may be open at once (\(OpenFiles.limit)); raise the limit, for example with ulimit -n 256")
+            "the limit on open files is too low (\(OpenFiles.limit)); raise it, for example with ulimit -n 256")
     }
 
     /// Whether the same request may succeed later.

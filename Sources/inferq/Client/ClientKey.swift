@@ -1,7 +1,7 @@
 import Glibc
 import InferqCore
 
-/// The key that a client command shows to the gateway. It is never an argument, which everybody on the host would see.
+/// The key that a client command shows to the gateway. It is never an argument, which everyone on the host would see.
 enum ClientKey {
     /// Bytes of a key and what may stand around it.
     private static let most = 4096
@@ -17,7 +17,7 @@ enum ClientKey {
         } catch {
             throw ClientError(.usage, "\(name) \(error.what); \(error.advice)")
         }
-        guard let bytes else { throw ClientError(.usage, "\(name) is not there; check the path") }
+        guard let bytes else { throw ClientError(.usage, "\(name) does not exist; check the path") }
         return try key(String(decoding: bytes, as: UTF8.self), in: name)
     }
 
@@ -43,7 +43,7 @@ enum ClientKey {
         guard let key = AccessKey(String(text)) else {
             let form = "\(AccessKey.prefix) and \(AccessKey.byteCount - AccessKey.prefix.utf8.count) letters and digits"
             throw ClientError(
-                .usage, "\(source) holds no key of a gateway (\(form), the last ones a checksum); copy it again")
+                .usage, "\(source) holds no gateway key (\(form), the last of them a checksum); copy it again")
         }
         return key
     }

@@ -26,7 +26,7 @@ enum Completions {
 
     static let statuses = CompletionKind.list(["PENDING", "RUNNING", "COMPLETED", "ERROR", "CANCELLED"])
 
-    /// More ids than that nobody reads.
+    /// More ids than that no one reads.
     private static let most = 50
     /// Somebody waits with a hand on the keyboard.
     private static let patience = Duration.seconds(2)
@@ -48,7 +48,7 @@ enum Completions {
         }
     }
 
-    /// What an option of the line says; nil if it is not there.
+    /// What an option of the line says; nil if it is missing.
     ///
     /// - Parameter words: as bash splits a line, at colons and equals signs too, each a word of its own.
     static func value(of option: String, in words: [String]) -> String? {

@@ -21,7 +21,7 @@ struct ConnectionFailure {
 
     private static let untrusted = "its certificate is not trusted here"
 
-    /// Whether nobody who is trusted here has signed the server's certificate.
+    /// Whether no one who is trusted here has signed the server's certificate.
     var isUntrusted: Bool { reason == Self.untrusted }
 
     init(_ error: any Error) {
@@ -32,9 +32,9 @@ struct ConnectionFailure {
             case let error as HTTPClientError: Self.client(error)
             case let error as NIOSSLError: Self.encryption(error)
             case is NIOSSLExtraError:
-                Self(.unreadable, "its certificate is for another name", advice: "use the name that stands in it")
+                Self(.unreadable, "its certificate is for another name", advice: "use the name that is in it")
             case ChannelError.connectTimeout: Self(.unreachable, "no answer in time")
-            default: Self(.broken, "it broke off")
+            default: Self(.broken, "it was interrupted")
             }
     }
 
@@ -43,7 +43,7 @@ struct ConnectionFailure {
         for case let error as IOError in [error.dnsAError, error.dnsAAAAError] where error.errnoCode == EMFILE {
             return system(EMFILE)
         }
-        return Self(.unreachable, "the name of the host is not known")
+        return Self(.unreachable, "the host name is unknown")
     }
 
     private static func system(_ code: CInt) -> ConnectionFailure {
@@ -60,9 +60,9 @@ struct ConnectionFailure {
         switch error {
         case .noConnection(let reason), .reset(let reason): ConnectionFailure(reason)
         case .timedOut: Self(.unreachable, "no answer in time")
-        case .silent: Self(.broken, "nothing came for too long")
+        case .silent: Self(.broken, "nothing arrived for too long")
         case .answerTooLong: Self(.broken, "its answer is too long")
-        case .bodyLengthChanged: Self(.broken, "what was to be sent changed its length meanwhile")
+        case .bodyLengthChanged: Self(.broken, "the length of what was to be sent changed in the meantime")
         case .unreadableCA(""): Self(.broken, "the certificates that this host trusts cannot be read")
         case .unreadableCA(let file): Self(.broken, "\(file.quoted()) cannot be read, or holds no certificate in PEM")
         case .closedEarly, .cutOff, .shutDown, .unreadableURL: Self(.broken, "it was closed")
@@ -82,7 +82,7 @@ struct ConnectionFailure {
             return Self(.unreadable, "it does not speak TLS", advice: "write http://, or name another with --url")
         }
         if text.contains("CERTIFICATE_VERIFY_FAILED") || text.contains("unableToValidateCertificate") {
-            let advice = "name a file with who has signed it with --ca, or add it to those that this host trusts"
+            let advice = "name its CA's file with --ca, or add that CA to those that this host trusts"
             return Self(.unreadable, untrusted, advice: advice)
         }
         if case .handshakeFailed(.sslError) = error, !text.contains("EOF") {
@@ -97,7 +97,8 @@ struct ConnectionFailure {
         case .unreachable:
             ClientError(cause, Self.sentence(tried: ["\(address) (\(reason))"], advice: advice))
         case .unreadable:
-            ClientError(cause, "what answers at \(address) is no gateway (\(reason)); \(advice ?? "look at its log")")
+            ClientError(
+                cause, "what answers at \(address) is not a gateway (\(reason)); \(advice ?? "look at its log")")
         default: ClientError(cause, "the connection to the gateway at \(address) failed (\(reason)); try again")
         }
     }

@@ -40,7 +40,7 @@ struct DeltaFrame {
     /// Nil if the text is no frame of a dialect that is known.
     init?(_ json: [UInt8]) {
         let names = ["choices", "type", "token", "content", "stop", "done", "message", "response"]
-        // Whatever is wrong with the text, it is no JSON, and so no frame.
+        // Whatever is wrong with the text, it is not JSON, and so no frame.
         guard let members = try? JSONScanner.members(of: json, named: names) else { return nil }
         self.json = json
         whole = 0..<json.count

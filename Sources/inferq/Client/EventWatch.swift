@@ -3,7 +3,7 @@ import NIOHTTP1
 
 /// Follows a stream of events over broken connections and restarts of the gateway.
 struct EventWatch {
-    /// Whether a gateway that is not there at first is one to wait for.
+    /// Whether a gateway that is missing at first is one to wait for.
     enum FirstContact {
         case stillToCome
         /// This gateway has answered before.
@@ -68,10 +68,10 @@ struct EventWatch {
         if !stream.lastEventID.isEmpty { headers.add(name: "Last-Event-ID", value: stream.lastEventID) }
         let answer = try await client.get(path, headers: headers)
         guard answer.status != 204 else {
-            throw ClientError(.unreadable, "the job has ended, but the gateway does not give its final event")
+            throw ClientError(.unreadable, "the job has ended, but the gateway does not send its final event")
         }
         guard answer.contentType.lowercased().hasPrefix("text/event-stream") else {
-            let sentence = "what answers at \(client.address) is no inferq gateway; name another with --url"
+            let sentence = "what answers at \(client.address) is not an inferq gateway; name another with --url"
             throw ClientError(.unreadable, sentence)
         }
         stream.restart(after: answer.headers.first(name: "Last-Event-ID"))
@@ -123,7 +123,7 @@ extension GatewayClient {
         guard let pause = outage.nextPause(after: retry, retryAfter: retryAfter, now: .now) else {
             throw reason ?? ClientError(.broken, "the gateway at \(address) ends every stream at once")
         }
-        // The first failure may be a restart, over which nobody needs to hear anything.
+        // The first failure may be a restart, over which no one needs to hear anything.
         if outage.failures == 2, let reason { complain("\(reason.sentence); still trying") }
         try await Task.sleep(for: pause)
     }

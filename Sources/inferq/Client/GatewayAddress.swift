@@ -26,7 +26,7 @@ enum GatewayAddress: Sendable, Equatable, CustomStringConvertible {
             guard path.hasPrefix("/"), !path.hasPrefix("//"), !path.hasSuffix("/"),
                 path.utf8.count <= HostText.longestSocketPath, !path.unicodeScalars.contains(where: \.isInvisible)
             else {
-                let advice = "write for example \"unix:/run/inferq/inferq.sock\""
+                let advice = "write something like \"unix:/run/inferq/inferq.sock\""
                 throw Refusal("\(text.quoted()) names no absolute path of a Unix socket", advice)
             }
             self = .unix(path: path)
@@ -34,7 +34,7 @@ enum GatewayAddress: Sendable, Equatable, CustomStringConvertible {
         }
         let address = try WebAddress(text, example: example)
         guard ["http", "https"].contains(address.scheme) else {
-            throw Refusal("the URL's scheme is not http, https or unix", "write for example \"\(example)\"")
+            throw Refusal("the URL's scheme is not http, https or unix", "write something like \"\(example)\"")
         }
         guard address.credentials == nil else {
             throw Refusal("the URL holds a user or a password", "leave it out, since the gateway asks for none")

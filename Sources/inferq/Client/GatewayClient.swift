@@ -5,7 +5,7 @@ import NIOHTTP1
 
 /// Speaks HTTP with one gateway. Answers that are errors, and connections that fail, are thrown as ``ClientError``.
 struct GatewayClient: Sendable {
-    /// An answer that is no error, whose body is still to be read.
+    /// An answer that is not an error, whose body is still to be read.
     struct Answer: Sendable {
         fileprivate let answer: ClientAnswer
 
@@ -54,7 +54,7 @@ struct GatewayClient: Sendable {
         for address in candidates {
             let client = GatewayClient(address: address, credentials: credentials, http: http)
             do {
-                // Without the key: nobody knows yet who answers there.
+                // Without the key: no one knows yet who answers there.
                 _ = try await client.send(.GET, "/livez", headers: [:], body: nil, within: .seconds(5))
                 return client
             } catch let error where !(error is CancellationError) {
@@ -97,7 +97,7 @@ struct GatewayClient: Sendable {
         try await read(answer) { chunk in
             guard bytes.count + chunk.count <= limit else {
                 let size = Amount.bytes(limit)
-                let sentence = "what answers at \(address) sends more than \(size), as no gateway does"
+                let sentence = "what answers at \(address) sends more than \(size), which no gateway does"
                 throw ClientError(.unreadable, sentence + "; name another with --url")
             }
             bytes.append(contentsOf: chunk)
@@ -140,11 +140,11 @@ struct GatewayClient: Sendable {
     /// Why the gateway does not let this client in.
     private var keyProblem: String {
         guard credentials.key != nil else {
-            let advice = "put it into INFERQ_KEY, name its file in INFERQ_KEY_FILE, or use the Unix socket"
+            let advice = "put it in INFERQ_KEY, name its file in INFERQ_KEY_FILE, or use the Unix socket"
             return "the gateway at \(address) asks for a key; \(advice)"
         }
         return
-            "the gateway at \(address) does not take this key: it is unknown, was revoked or has expired; ask for another one"
+            "the gateway at \(address) does not accept this key: it is unknown, was revoked or has expired; ask for another one"
     }
 
     /// The gateway's own sentence if it gave one; a proxy between may answer anything.

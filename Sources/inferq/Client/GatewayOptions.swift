@@ -7,7 +7,7 @@ struct GatewayOptions: ParsableArguments {
         help: ArgumentHelp(
             "Where the gateway is: http://HOST:PORT or unix:/PATH.",
             discussion: """
-                Without it INFERQ_URL, and without that the first of unix:/run/inferq/inferq.sock and \
+                By default INFERQ_URL, or else the first of unix:/run/inferq/inferq.sock and \
                 http://127.0.0.1:8484 that answers.
                 """
         )
@@ -18,14 +18,14 @@ struct GatewayOptions: ParsableArguments {
         name: .customLong("key-stdin"),
         help: ArgumentHelp(
             "Read the key for the gateway from standard input.",
-            discussion: "Without it INFERQ_KEY, and without that the file named by INFERQ_KEY_FILE."
+            discussion: "By default INFERQ_KEY, or else the file named by INFERQ_KEY_FILE."
         )
     )
     var takesKeyFromStandardInput = false
 
     @Option(
         help: ArgumentHelp(
-            "A PEM file of who has signed the certificate of an https gateway; else this host decides.",
+            "A PEM file of the CA that signed an https gateway's certificate; by default those that this host trusts.",
             valueName: "file"
         ),
         completion: .file(extensions: ["pem", "crt"])

@@ -30,7 +30,7 @@ struct JobInput: Sendable {
     /// - Throws: ``ClientError`` if there is nothing to read, or it is not the JSON that it is said to be.
     static func read(_ argument: String?, type: String?) async throws -> JobInput {
         if let type, !ContentType.isValid(type) {
-            throw ClientError(.usage, "--type \(type.quoted()) is no content type; write for example image/png")
+            throw ClientError(.usage, "--type \(type.quoted()) is not a content type; write something like image/png")
         }
         if let argument, isJSON(argument) {
             let bytes = Array(argument.utf8)
@@ -52,7 +52,7 @@ struct JobInput: Sendable {
     private static func isJSON(_ argument: String) -> Bool {
         if argument.hasPrefix("{") { return true }
         guard access(argument, F_OK) != 0 else { return false }
-        // Whatever is wrong with it: then it is the name of a file that is not there.
+        // Whatever is wrong with it: then it is the name of a file that is missing.
         return (try? JSONScanner.validate(Array(argument.utf8))) != nil
     }
 
@@ -64,7 +64,7 @@ struct JobInput: Sendable {
         var start = try await file.read(upTo: wholeLimit)
         if type == nil, looksLikeJSON(start) {
             start += try await file.read(upTo: guessLimit - start.count)
-            // Whatever is wrong with it: then it is not JSON, which nobody has said it was.
+            // Whatever is wrong with it: then it is not JSON, which no one has said it was.
             if start.count < guessLimit, (try? JSONScanner.validate(start)) != nil {
                 return JobInput(contentType: "application/json", content: .json(start))
             }

@@ -17,7 +17,7 @@ struct JobRecord: Decodable, Sendable, Equatable {
         guard let record = try? JSONDecoder().decode(JobRecord.self, from: Data(bytes)),
             UUIDv7(record.id) != nil, UUIDv7(record.eventID) != nil
         else {
-            let sentence = "what answers at \(client.address) is no inferq gateway; name another with --url"
+            let sentence = "what answers at \(client.address) is not an inferq gateway; name another with --url"
             throw ClientError(.unreadable, sentence)
         }
         self = record

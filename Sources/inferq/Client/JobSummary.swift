@@ -55,7 +55,7 @@ struct JobSummary: Decodable, Sendable {
         case retryOf = "retry_of"
     }
 
-    var colour: Table.Colour? {
+    var color: Table.Color? {
         switch status {
         case "COMPLETED": .green
         case "ERROR": .red
@@ -87,7 +87,7 @@ struct JobSummary: Decodable, Sendable {
         ])
         table.rows = jobs.map { job in
             [
-                .init(job.id), .init(job.status, job.colour), .init(job.model), .init(age(job.createdAt, now: now)),
+                .init(job.id), .init(job.status, job.color), .init(job.model), .init(age(job.createdAt, now: now)),
                 .init("\(job.attempt)/\(job.maxAttempts)"),
                 .init([job.call?.text ?? "", job.note(now: now)].filter { !$0.isEmpty }.joined(separator: "  ")),
             ]

@@ -92,8 +92,8 @@ struct AnswerType {
 
     /// Why a terminal cannot show it; nil if it can.
     var obstacle: String? {
-        if !ContentType.isText(contentType) { return "the output is \(contentType.quoted()), which is no text" }
-        return encoding.map { "the output is encoded (\($0.quoted())), which is no text" }
+        if !ContentType.isText(contentType) { return "the output is \(contentType.quoted()), which is not text" }
+        return encoding.map { "the output is encoded (\($0.quoted())), which is not text" }
     }
 }
 

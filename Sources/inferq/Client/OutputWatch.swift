@@ -89,7 +89,7 @@ final class OutputWatch {
             try await watch.client.head("/v1/inference/\(job)/output?offset=-1")
         }
         guard let attempt = answer.headers.first(name: "X-Attempt").flatMap({ Int($0) }) else {
-            let sentence = "what answers at \(watch.client.address) does not say whose output it has"
+            let sentence = "what answers at \(watch.client.address) does not say which attempt its output is from"
             throw ClientError(.unreadable, sentence + "; name another with --url")
         }
         return (attempt, answer.type)
@@ -125,7 +125,7 @@ final class OutputWatch {
             }
         } catch let error as ClientError where error.cause == .broken {
             let place = watch.client.address.url(path)
-            throw ClientError(.broken, "the output broke off after \(count) bytes; read it again at \(place)")
+            throw ClientError(.broken, "the output was cut off after \(count) bytes; read it again at \(place)")
         }
         try printer.end()
     }

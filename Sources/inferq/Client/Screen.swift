@@ -1,7 +1,7 @@
 import FoundationEssentials
 import Glibc
 
-/// Standard output as a command for people writes to it: with colours and a width only if it is a terminal.
+/// Standard output as a command for people writes to it: with colors and a width only if it is a terminal.
 struct Screen: Sendable {
     private let terminal = Terminal(STDOUT_FILENO)
 
@@ -10,11 +10,11 @@ struct Screen: Sendable {
     }
 
     func lines(of table: Table) -> [String] {
-        table.lines(width: terminal?.columns, isColoured: terminal?.isColoured ?? false)
+        table.lines(width: terminal?.columns, isColored: terminal?.isColored ?? false)
     }
 
-    func painted(_ text: String, _ colour: Table.Colour) -> String {
-        terminal?.isColoured == true ? colour.paint(text) : text
+    func painted(_ text: String, _ color: Table.Color) -> String {
+        terminal?.isColored == true ? color.paint(text) : text
     }
 }
 
@@ -27,7 +27,8 @@ extension GatewayClient {
         let bytes = try await self.bytes(of: answer)
         // Whatever is wrong with them, they are not what a gateway answers.
         guard let value = try? JSONDecoder().decode(type, from: Data(bytes)) else {
-            let sentence = "what answers at \(address) is no inferq gateway of this version; name another with --url"
+            let sentence =
+                "what answers at \(address) is not an inferq gateway of this version; name another with --url"
             throw ClientError(.unreadable, sentence)
         }
         return (value, bytes)

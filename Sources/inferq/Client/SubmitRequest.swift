@@ -28,7 +28,8 @@ struct SubmitOptions: Sendable, Equatable {
         }
         if let timeout {
             guard let duration = DurationText.parse(timeout), duration > .zero else {
-                throw ClientError(.usage, "--timeout \(timeout.quoted()) is no duration; write for example 30s or 5m")
+                throw ClientError(
+                    .usage, "--timeout \(timeout.quoted()) is not a duration; write something like 30s or 5m")
             }
             items.append(Item(name: "timeout", value: .text(DurationText.format(duration))))
         }

@@ -1,6 +1,6 @@
 /// Rows in columns, for people: fitted to a terminal's width, whole where there is no terminal.
 struct Table: Sendable, Equatable {
-    enum Colour: Int, Sendable {
+    enum Color: Int, Sendable {
         case bold = 1
         case faint = 2
         case red = 31
@@ -13,11 +13,11 @@ struct Table: Sendable, Equatable {
     struct Cell: Sendable, Equatable, ExpressibleByStringLiteral {
         /// Control characters are escaped.
         let text: String
-        let colour: Colour?
+        let color: Color?
 
-        init(_ text: String, _ colour: Colour? = nil) {
+        init(_ text: String, _ color: Color? = nil) {
             self.text = text.visible(limit: 1000)
-            self.colour = colour
+            self.color = color
         }
 
         init(stringLiteral text: String) {
@@ -42,11 +42,11 @@ struct Table: Sendable, Equatable {
     private static let leastElastic = 12
 
     /// - Parameter width: in columns of the terminal; nil: as wide as it gets.
-    func lines(width: Int?, isColoured: Bool) -> [String] {
+    func lines(width: Int?, isColored: Bool) -> [String] {
         let shown = layout(width)
         let titles = shown.map { (columns[$0.index], $0.width, Cell(columns[$0.index].title, .bold)) }
         let body = rows.map { row in shown.map { (columns[$0.index], $0.width, row[$0.index]) } }
-        return ([titles] + body).map { Self.line($0, isColoured: isColoured) }
+        return ([titles] + body).map { Self.line($0, isColored: isColored) }
     }
 
     private func layout(_ width: Int?) -> [(index: Int, width: Int)] {
@@ -68,7 +68,7 @@ struct Table: Sendable, Equatable {
         }
     }
 
-    private static func line(_ cells: [(Column, Int, Cell)], isColoured: Bool) -> String {
+    private static func line(_ cells: [(Column, Int, Cell)], isColored: Bool) -> String {
         var line = ""
         var pending = 0
         for (column, width, cell) in cells {
@@ -79,7 +79,7 @@ struct Table: Sendable, Equatable {
             }
             let space = max(0, width - text.columns)
             line += String(repeating: " ", count: pending + (column.isNumber ? space : 0))
-            line += isColoured ? cell.colour?.paint(text) ?? text : text
+            line += isColored ? cell.color?.paint(text) ?? text : text
             // Spaces are only written when something follows them.
             pending = (column.isNumber ? 0 : space) + gap
         }

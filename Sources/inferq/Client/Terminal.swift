@@ -4,13 +4,13 @@ import InferqCore
 /// A standard stream that leads to a terminal on which lines can be redrawn.
 struct Terminal: Sendable {
     private let descriptor: CInt
-    let isColoured: Bool
+    let isColored: Bool
 
     /// Nil if the stream leads elsewhere, or to a terminal that calls itself dumb.
     init?(_ descriptor: CInt) {
         guard isatty(descriptor) == 1, Environment["TERM"] != "dumb" else { return nil }
         self.descriptor = descriptor
-        isColoured = (Environment["NO_COLOR"] ?? "").isEmpty
+        isColored = (Environment["NO_COLOR"] ?? "").isEmpty
     }
 
     /// The width in characters; 80 if the terminal does not say.
@@ -33,11 +33,11 @@ struct Terminal: Sendable {
         _ = writeAll(Array(text.utf8), to: descriptor)
     }
 
-    /// The status in the colour of its kind, padded so that columns align.
+    /// The status in the color of its kind, padded so that columns align.
     func status(_ status: String) -> String {
         let padded = Self.padded(status)
-        guard isColoured, let colour = ["COMPLETED": 32, "ERROR": 31, "CANCELLED": 33][status] else { return padded }
-        return "\u{1B}[\(colour)m\(padded)\u{1B}[0m"
+        guard isColored, let color = ["COMPLETED": 32, "ERROR": 31, "CANCELLED": 33][status] else { return padded }
+        return "\u{1B}[\(color)m\(padded)\u{1B}[0m"
     }
 
     /// To the length of the longest status, with control characters escaped.
@@ -60,8 +60,8 @@ enum StandardOutput {
     /// - Throws: ``ClientError`` if not all of it could be written.
     static func write(_ bytes: [UInt8]) throws(ClientError) {
         guard let code = writeAll(bytes, to: STDOUT_FILENO) else { return }
-        if code == EPIPE { throw ClientError(.readerGone, "the reader of the output has gone") }
-        throw ClientError(.output, "standard output cannot be written (\(String(cString: strerror(code))))")
+        if code == EPIPE { throw ClientError(.readerGone, "the reader of the output is gone") }
+        throw ClientError(.output, "standard output cannot be written to (\(String(cString: strerror(code))))")
     }
 
     static func write(line: String) throws(ClientError) {
@@ -95,7 +95,7 @@ private func writeAll(_ bytes: [UInt8], to descriptor: CInt) -> CInt? {
 }
 
 extension Timestamp {
-    /// `16:31:47` in the zone of whoever reads it.
+    /// `16:31:47` in the zone of anyone who reads it.
     var localTime: String {
         var seconds = time_t(milliseconds / 1000)
         var parts = tm()

@@ -191,7 +191,7 @@ private struct EventData: Decodable {
 }
 
 extension KeyedDecodingContainer {
-    /// The member's value, nil if it is not there or of another type.
+    /// The member's value, nil if it is missing or of another type.
     fileprivate func found<Value: Decodable>(_ type: Value.Type, _ key: Key) -> Value? {
         // A member of another type is left out of the line for people; `--json` shows it.
         try? decodeIfPresent(type, forKey: key)

@@ -20,7 +20,7 @@ final class WholeFile {
         self.mode = mode
         if path == "-" {
             guard isText || !StandardOutput.isTerminal else {
-                throw ClientError(.usage, "a backup is no text for a terminal; name a file, or write it to one with >")
+                throw ClientError(.usage, "a backup is not text for a terminal; name a file, or write it to one with >")
             }
             return
         }
@@ -43,10 +43,11 @@ final class WholeFile {
         var status = stat()
         guard stat(path, &status) == 0 else { return }
         guard status.st_mode & S_IFMT == S_IFREG else {
-            throw ClientError(.usage, "\(path.quoted(limit: 400)) is no plain file; name another one, or - for a pipe")
+            throw ClientError(
+                .usage, "\(path.quoted(limit: 400)) is not a regular file; name another one, or - for a pipe")
         }
         guard overwrites else {
-            throw ClientError(.usage, "\(path.quoted(limit: 400)) is there already; name another file or give --force")
+            throw ClientError(.usage, "\(path.quoted(limit: 400)) already exists; name another file or give --force")
         }
     }
 
@@ -54,7 +55,7 @@ final class WholeFile {
         if path == "-" { return try StandardOutput.write(bytes) }
         if descriptor < 0 {
             descriptor = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode)
-            guard descriptor >= 0 else { throw failure("made", part) }
+            guard descriptor >= 0 else { throw failure("created", part) }
             fchmod(descriptor, mode)
         }
         var rest = bytes[...]

@@ -8,7 +8,7 @@ import NIOHTTP1
 struct BackupCommand: ClientCommand {
     static let configuration = CommandConfiguration(
         commandName: "backup",
-        abstract: "Write a consistent copy of the store to a tar archive, while the gateway goes on.",
+        abstract: "Write a consistent copy of the store to a tar archive while the gateway keeps running.",
         discussion: """
             Through the gateway, on its Unix socket. Where none runs, from the store that the configuration names. The \
             archive holds inferq.db and blobs/; docs/operations.md says how to restore it.
@@ -22,7 +22,7 @@ struct BackupCommand: ClientCommand {
     var force = false
 
     @Option(
-        help: "The one file of the configuration to read, in place of /etc/inferq.",
+        help: "The one configuration file to read, instead of /etc/inferq.",
         completion: .file(extensions: ["toml"]))
     var config: String?
 
@@ -64,10 +64,10 @@ struct BackupCommand: ClientCommand {
                 return true
             }
         } catch let error as ClientError where error.cause == .broken {
-            throw ClientError(.broken, "the backup broke off after \(received) of \(total) bytes; try again")
+            throw ClientError(.broken, "the backup was cut off after \(received) of \(total) bytes; try again")
         }
         guard received == total else {
-            throw ClientError(.broken, "the backup broke off after \(received) of \(total) bytes; try again")
+            throw ClientError(.broken, "the backup was cut off after \(received) of \(total) bytes; try again")
         }
         try target.finish()
         progress.clear()
@@ -103,21 +103,21 @@ struct BackupCommand: ClientCommand {
             throw error.exitCode
         } catch StoreCopy.Refusal.noRoom(let needed, let free) {
             let sizes = "\(Amount.bytes(needed)), \(Amount.bytes(free)) are free"
-            StandardError.write("inferq: a copy needs room on the store's disk for a while: \(sizes); make room")
+            StandardError.write("inferq: a copy temporarily needs room on the store's disk: \(sizes); make room")
             throw Exit.cannotCreate
         }
     }
 
     private func tell(_ received: Int, missing: Int) throws {
         if missing > 0 {
-            let what = "\(missing) files in blobs/ are missing or cut in the store, and so in the backup"
+            let what = "\(missing) files in blobs/ are missing or truncated in the store, and so in the backup"
             StandardError.write("inferq: \(what); see inferq doctor")
         }
         if file != "-" { try StandardOutput.write(line: "\(file.visible()): \(Amount.bytes(received))") }
     }
 }
 
-/// One line on standard error that says how far a backup is; nothing where that is no terminal.
+/// One line on standard error that says how far a backup is; nothing where that is not a terminal.
 final class BackupProgress {
     private let terminal = Terminal(STDERR_FILENO)
     private var last: ContinuousClock.Instant?

@@ -11,8 +11,8 @@ struct BatchCommand: ClientCommand {
         discussion: """
             Each line of the file is a request of the OpenAI Batch API ("custom_id", "method", "url", "body"), or only \
             the body of one. Prints the batch's id. With --watch it shows how far the batch is and, once it has ended, \
-            writes what came of it beside the file: FILE.output.jsonl and FILE.errors.jsonl. Exits with 0 if all lines \
-            were answered, with 1 if not. In place of a file the id of a batch may be named, to watch it.
+            writes the results next to the file: FILE.output.jsonl and FILE.errors.jsonl. Exits with 0 if all lines \
+            were answered, with 1 if not. Instead of a file, name the id of a batch to watch it.
             """
     )
 
@@ -23,13 +23,13 @@ struct BatchCommand: ClientCommand {
         help: ArgumentHelp("The model of lines that name none.", valueName: "name"), completion: Completions.models)
     var model: String?
 
-    @Option(help: ArgumentHelp("The path that lines without one are for.", valueName: "path"))
+    @Option(help: ArgumentHelp("The path of lines that name none.", valueName: "path"))
     var endpoint = "/v1/chat/completions"
 
-    @Flag(help: "Follow the batch to its end, and write the files that come of it.")
+    @Flag(help: "Follow the batch to its end, and write its result files.")
     var watch = false
 
-    @Flag(help: "Overwrite files that are there already.")
+    @Flag(help: "Overwrite files that already exist.")
     var force = false
 
     @OptionGroup

@@ -9,7 +9,7 @@ struct CertCommand: AsyncParsableCommand {
         commandName: "cert",
         abstract: "Make, show and renew the certificate for TLS.",
         discussion: """
-            An authority of your own signs it, which clients have to be told: --ca of inferq, --cacert of curl. The command \
+            It is signed by an authority of your own, which clients have to be given: --ca of inferq, --cacert of curl. The command \
             runs openssl. Exit codes: 0 done, 1 the certificate that is shown cannot be used, 64 wrong usage, 71 openssl is \
             missing or fails, 73 a file cannot be written, 78 the configuration is wrong.
             """,
@@ -27,10 +27,10 @@ struct InitCertificate: ClientCommand {
             """
     )
 
-    @Option(help: ArgumentHelp("A host name that clients call; may be given again.", valueName: "name"))
+    @Option(help: ArgumentHelp("A host name that clients use; may be repeated.", valueName: "name"))
     var name: [String] = []
 
-    @Option(help: ArgumentHelp("An IP address that clients call; may be given again.", valueName: "address"))
+    @Option(help: ArgumentHelp("An IP address that clients use; may be repeated.", valueName: "address"))
     var address: [String] = []
 
     @Option(help: ArgumentHelp("The folder for the files.", valueName: "folder"))
@@ -44,8 +44,8 @@ struct InitCertificate: ClientCommand {
         let folder = try CertificateFolder(out)
         let made = try folder.make(names)
         StandardError.write(
-            "made \(folder.certificate.visible()) for \(names.all.joined(separator: ", ")), valid to "
-                + "\(made.own.ends.day); its authority \(folder.authority.visible()) is valid to \(made.authority.ends.day)"
+            "made \(folder.certificate.visible()) for \(names.all.joined(separator: ", ")), valid until "
+                + "\(made.own.ends.day); its authority \(folder.authority.visible()) is valid until \(made.authority.ends.day)"
         )
         StandardError.write("for the configuration, with \"tls://0.0.0.0:8443\" in listen or a socket unit named tls:")
         if !names.hosts.isEmpty {
@@ -59,20 +59,20 @@ struct InitCertificate: ClientCommand {
         StandardError.write("clients need a copy of ca.pem:")
         StandardError.write("  inferq status --url https://\(host):8443 --ca ca.pem")
         StandardError.write("  curl --cacert ca.pem https://\(host):8443/livez")
-        StandardError.write("keep ca.key on this host: whoever has it can be the gateway to these clients")
+        StandardError.write("keep ca.key on this host: anyone who has it can pose as the gateway to these clients")
     }
 }
 
 struct RenewCertificate: ClientCommand {
     static let configuration = CommandConfiguration(
         commandName: "renew",
-        abstract: "Make a new certificate and key for the same names, and have the gateway take them over.",
-        discussion: "It needs the authority that `inferq cert init` has made. Clients notice nothing."
+        abstract: "Make a new certificate and key for the same names, and have the gateway load them.",
+        discussion: "It needs the authority that `inferq cert init` made. Clients notice nothing."
     )
 
     @Option(
         help: ArgumentHelp(
-            "The folder with the files; else that of tls.certificate, or /etc/inferq/tls.", valueName: "folder"))
+            "The folder with the files; by default that of tls.certificate, or /etc/inferq/tls.", valueName: "folder"))
     var out: String?
 
     @OptionGroup
@@ -93,7 +93,7 @@ struct RenewCertificate: ClientCommand {
         let names = try CertificateNames(of: CertificateFolder.facts(of: folder.certificate))
         let made = try folder.make(names)
         StandardError.write(
-            "made \(folder.certificate.visible()) for \(names.all.joined(separator: ", ")), valid to "
+            "made \(folder.certificate.visible()) for \(names.all.joined(separator: ", ")), valid until "
                 + made.own.ends.day)
         StandardError.write(GatewayReload.ask(store: settings.store.path).sentence(of: "certificate"))
     }
@@ -101,7 +101,7 @@ struct RenewCertificate: ClientCommand {
 
 struct ShowCertificate: ClientCommand {
     static let configuration = CommandConfiguration(
-        commandName: "show", abstract: "Show names, issuer and end of the certificate that is configured.")
+        commandName: "show", abstract: "Show the names, issuer and expiry of the configured certificate.")
 
     @OptionGroup
     var options: ConfigurationOptions
@@ -117,11 +117,12 @@ struct ShowCertificate: ClientCommand {
         let trouble = facts.trouble(at: now)
         let days = facts.days(at: now)
         let rest =
-            trouble == nil ? "\(days) \(days == 1 ? "day" : "days") left" : facts.ends <= now ? "ended" : "not yet"
+            trouble == nil
+            ? "\(days) \(days == 1 ? "day" : "days") left" : facts.ends <= now ? "expired" : "not valid yet"
         var problem: String?
-        var key = "belongs to it"
+        var key = "matches it"
         if access(settings.tls.key, R_OK) != 0 && errno == EACCES {
-            key = "may not be read by you"
+            key = "is not readable by you"
         } else {
             do throws(SettingsProblems) {
                 _ = try settings.identity()

@@ -7,10 +7,10 @@ struct CheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
         abstract: "Read the configuration and print every problem, or what was understood.",
-        discussion: "Exit codes: 0 all is right, 78 there are problems."
+        discussion: "Exit codes: 0 no problems, 78 there are problems."
     )
 
-    @Option(help: "The one file to read, in place of /etc/inferq.", completion: .file(extensions: ["toml"]))
+    @Option(help: "The one file to read, instead of /etc/inferq.", completion: .file(extensions: ["toml"]))
     var config: String?
 
     func run() throws {
@@ -33,7 +33,7 @@ struct CheckCommand: ParsableCommand {
         }
     }
 
-    /// What is wrong with the files of keys while nobody asks for any; nothing where this user may not read them.
+    /// What is wrong with the files of keys while no one asks for any; nothing where this user may not read them.
     private static func unusedKeys(_ settings: Settings) -> [SettingsProblem] {
         guard settings.access.mode == .open, access(settings.access.keys, R_OK) == 0 else { return [] }
         let problems = ProblemList()

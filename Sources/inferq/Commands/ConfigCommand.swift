@@ -12,12 +12,12 @@ struct ConfigCommand: AsyncParsableCommand {
 struct InitConfig: ClientCommand {
     static let configuration = CommandConfiguration(
         commandName: "init",
-        abstract: "Write a first file, with the model servers that are found on this host.",
+        abstract: "Write an initial file with the model servers that are found on this host.",
         discussion: """
-            Asks what listens on ports of this host from 1024 on, with a few GETs that change nothing, and \
+            Asks what listens on ports of this host from 1024 up, with a few GETs that change nothing, and \
             recognizes llama.cpp's server, Ollama, vLLM, TGI, MLServer and Triton, other servers with OpenAI's API, and \
-            FastAPI servers with one path for POST. Exit codes: 0 a file was written, 64 it is there already or its folder \
-            is not, 69 no model server was found, 74 it cannot be written.
+            FastAPI servers with one path for POST. Exit codes: 0 a file was written, 64 it already exists or its folder \
+            does not, 69 no model server was found, 74 it cannot be written.
             """
     )
 
@@ -25,10 +25,10 @@ struct InitConfig: ClientCommand {
         help: "The file to write; - for standard output.", completion: .file(extensions: ["toml"]))
     var file = Self.packaged
 
-    @Option(help: "Ask this port alone; may be given again.")
+    @Option(help: "Ask only this port; may be repeated.")
     var port: [Int] = []
 
-    @Flag(help: "Overwrite the file if it is there already.")
+    @Flag(help: "Overwrite the file if it already exists.")
     var force = false
 
     private static let packaged = "/etc/inferq/conf.d/models.toml"
@@ -39,7 +39,7 @@ struct InitConfig: ClientCommand {
 
     func validate() throws {
         for port in port where !(1...65535).contains(port) {
-            throw ValidationError("--port \(port) is no port; choose one from 1 to 65535")
+            throw ValidationError("--port \(port) is not a port; choose one from 1 to 65535")
         }
     }
 
@@ -100,7 +100,7 @@ struct InitConfig: ClientCommand {
     }
 
     private static func list(_ ports: [Int]) -> String {
-        guard !ports.isEmpty else { return "any port, since none from 1024 on is listened on" }
+        guard !ports.isEmpty else { return "any port, since nothing listens on one from 1024 up" }
         let shown = ports.prefix(10).map(String.init).joined(separator: ", ")
         let rest = ports.count > 10 ? " and \(ports.count - 10) more" : ""
         return (ports.count == 1 ? "port " : "ports ") + shown + rest

@@ -4,7 +4,7 @@ import Foundation
 /// The configuration that a command reads beside the gateway, which has its own copy.
 struct ConfigurationOptions: ParsableArguments {
     @Option(
-        help: "The one file of the configuration to read, in place of /etc/inferq.",
+        help: "The one configuration file to read, instead of /etc/inferq.",
         completion: .file(extensions: ["toml"]))
     var config: String?
 

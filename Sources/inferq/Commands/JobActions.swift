@@ -64,14 +64,14 @@ struct CancelJobs: JobsAction {
 
     func sentence(_ id: String, _ job: JobSummary?) -> String {
         let status = job?.status ?? ""
-        return status == "CANCELLED" ? "\(id) cancelled" : "\(id) had ended before: \(status.visible(limit: 20))"
+        return status == "CANCELLED" ? "\(id) cancelled" : "\(id) had already ended: \(status.visible(limit: 20))"
     }
 }
 
 struct RetryJobs: JobsAction {
     static let configuration = CommandConfiguration(
         commandName: "retry",
-        abstract: "Submit the inputs of jobs again that ended in ERROR or were cancelled; print the new jobs' ids."
+        abstract: "Submit again the inputs of jobs that ended in ERROR or were cancelled; print the new jobs' ids."
     )
 
     @OptionGroup
@@ -90,7 +90,7 @@ struct DeleteJobs: JobsAction {
     static let configuration = CommandConfiguration(
         commandName: "delete",
         abstract: "Delete jobs that have ended, with their outputs and events.",
-        discussion: "With --json nothing is printed: the gateway answers with nothing."
+        discussion: "With --json nothing is printed: the gateway's answer is empty."
     )
 
     @OptionGroup

@@ -20,13 +20,13 @@ struct ListJobs: ClientCommand {
     static let configuration = CommandConfiguration(commandName: "list", abstract: "List jobs, newest first.")
 
     @Option(
-        help: "PENDING, RUNNING, COMPLETED, ERROR or CANCELLED; may be given again.", completion: Completions.statuses)
+        help: "PENDING, RUNNING, COMPLETED, ERROR or CANCELLED; may be repeated.", completion: Completions.statuses)
     var status: [String] = []
 
     @Option(help: "Only jobs of this model.", completion: Completions.models)
     var model: String?
 
-    @Option(help: "At most so many jobs; 25 if not given.")
+    @Option(help: "The most jobs to list; 25 by default.")
     var limit: Int?
 
     @Flag(help: "Print what happens to jobs from now on, until Ctrl-C; in a pipe every line is a JSON object.")
@@ -138,7 +138,7 @@ struct ShowJob: ClientCommand {
             let now = Timestamp.now
             var lines: [(String, String)] = [
                 ("id", job.id), ("event id", job.eventID), ("model", job.model),
-                ("status", job.colour.map { screen.painted(job.status, $0) } ?? job.status.visible(limit: 20)),
+                ("status", job.color.map { screen.painted(job.status, $0) } ?? job.status.visible(limit: 20)),
                 ("attempt", "\(job.attempt) of \(job.maxAttempts)"), ("priority", "\(job.priority)"),
             ]
             if let call = job.call { lines.append(("call", call.text.visible(limit: 1000))) }

@@ -6,11 +6,11 @@ import InferqCore
 struct KeyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "key",
-        abstract: "Make, renew, end and list the keys of clients.",
+        abstract: "Create, rotate, revoke and list the keys of clients.",
         discussion: """
-            Keys are kept as hashes, in one file for each client (access.keys, /etc/inferq/keys.d). They are asked for \
+            Keys are kept as hashes, in one file for each client (access.keys, /etc/inferq/keys.d). They are required \
             over the network with mode = "keys" under [access]. After a change, a gateway that runs on this host is asked \
-            to read them again. Exit codes: 0 done, 1 nobody has this key, 64 wrong usage, 73 a file cannot be written, \
+            to read them again. Exit codes: 0 done, 1 no client has this key, 64 wrong usage, 73 a file cannot be written, \
             78 the configuration or a file of keys is wrong.
             """,
         subcommands: [AddKey.self, RotateKey.self, RevokeKey.self, ListKeys.self, WhoseKey.self]
@@ -27,23 +27,24 @@ struct AddKey: ClientCommand {
     @Argument(help: "The name of the client, as it is shown with its jobs.")
     var name: String
 
-    @Option(help: ArgumentHelp("What it may do, with commas between.", valueName: "scopes"))
+    @Option(help: ArgumentHelp("What it may do, separated by commas.", valueName: "scopes"))
     var scopes = "submit,read,cancel"
 
-    @Option(help: ArgumentHelp("The models that it may use, with commas between; else all.", valueName: "models"))
+    @Option(help: ArgumentHelp("The models that it may use, separated by commas; all by default.", valueName: "models"))
     var models: String?
 
     @Option(
-        help: ArgumentHelp("How long the key holds, for example 90d; else until it is revoked.", valueName: "duration"))
+        help: ArgumentHelp(
+            "How long the key is valid, for example 90d; by default until it is revoked.", valueName: "duration"))
     var expires: String?
 
-    @Option(help: ArgumentHelp("Its pending jobs at most.", valueName: "number"))
+    @Option(help: ArgumentHelp("The most pending jobs it may have.", valueName: "number"))
     var maxPending: Int?
 
-    @Option(help: ArgumentHelp("Its running jobs at most.", valueName: "number"))
+    @Option(help: ArgumentHelp("The most running jobs it may have.", valueName: "number"))
     var maxRunning: Int?
 
-    @Option(help: ArgumentHelp("Its requests at most, for example 600/1m.", valueName: "rate"))
+    @Option(help: ArgumentHelp("The most requests it may make, for example 600/1m.", valueName: "rate"))
     var rate: String?
 
     @Option(help: ArgumentHelp("The highest priority of its jobs.", valueName: "number"))
@@ -93,19 +94,19 @@ struct AddKey: ClientCommand {
 struct RotateKey: ClientCommand {
     static let configuration = CommandConfiguration(
         commandName: "rotate",
-        abstract: "Give a client a new key; print it, once. Its old ones hold for a while.",
+        abstract: "Give a client a new key; print it, once. Its old ones stay valid for a while.",
         discussion: "Hashes of keys that have expired are removed."
     )
 
     @Argument(help: "The name of the client.")
     var name: String
 
-    @Option(help: ArgumentHelp("How long the old keys hold at most.", valueName: "duration"))
+    @Option(help: ArgumentHelp("How long the old keys stay valid at most.", valueName: "duration"))
     var overlap = "7d"
 
     @Option(
         help: ArgumentHelp(
-            "How long the new key holds, for example 90d; else until it is revoked.", valueName: "duration"))
+            "How long the new key is valid, for example 90d; by default until it is revoked.", valueName: "duration"))
     var expires: String?
 
     @OptionGroup
@@ -113,7 +114,7 @@ struct RotateKey: ClientCommand {
 
     func perform() async throws {
         guard let overlap = DurationText.parse(overlap) else {
-            throw ClientError(.usage, "--overlap \(overlap.quoted()) is no duration; write for example 7d")
+            throw ClientError(.usage, "--overlap \(overlap.quoted()) is not a duration; write something like 7d")
         }
         let now = Timestamp.now
         let key = AccessKey()
@@ -123,7 +124,7 @@ struct RotateKey: ClientCommand {
             let living = old.filter { $0.expires.map { $0 > now } ?? true }
             return living.map { Caller.Key($0.digest, expires: min($0.expires ?? .latest, now + overlap)) } + [new]
         }
-        change.tell("its older keys hold until \((now + overlap).rfc3339) at most")
+        change.tell("its older keys stay valid until \((now + overlap).rfc3339) at most")
         try change.hand(key, new, of: name)
     }
 }
@@ -131,14 +132,14 @@ struct RotateKey: ClientCommand {
 struct RevokeKey: ClientCommand {
     static let configuration = CommandConfiguration(
         commandName: "revoke",
-        abstract: "End a key of a client, or all of them.",
+        abstract: "Revoke a key of a client, or all of them.",
         discussion: "The client and its file stay, so that `inferq key rotate` can give it a key again."
     )
 
     @Argument(help: "The name of the client.")
     var name: String
 
-    @Argument(help: "The id of the key, as `inferq key list` shows it; else all keys of the client.")
+    @Argument(help: "The id of the key, as `inferq key list` shows it; by default all keys of the client.")
     var id: String?
 
     @OptionGroup
@@ -152,13 +153,13 @@ struct RevokeKey: ClientCommand {
             revoked = old.filter { !rest.contains($0) }.map(\.id)
             guard !revoked.isEmpty else {
                 let what = id == nil ? "no key" : "no key with this id"
-                throw ClientError(.usage, "the client \(name) has \(what); inferq key list shows what there is")
+                throw ClientError(.usage, "the client \(name) has \(what); inferq key list shows which there are")
             }
             return rest
         }
         try StandardOutput.write(line: "\(name) \(revoked.joined(separator: " ")) revoked")
         if id == nil, client.certificate != nil {
-            change.tell("its certificate stands for it still; remove `certificate` from its table, too")
+            change.tell("its certificate still stands for it; remove `certificate` from its table too")
         }
         change.finish()
     }
@@ -169,7 +170,7 @@ enum KeyLife {
     static func end(_ text: String?, _ flag: String) throws(ClientError) -> Timestamp? {
         guard let text else { return nil }
         guard let duration = DurationText.parse(text), duration > .zero else {
-            throw ClientError(.usage, "\(flag) \(text.quoted()) is no duration; write for example 90d")
+            throw ClientError(.usage, "\(flag) \(text.quoted()) is not a duration; write something like 90d")
         }
         return .now + duration
     }

@@ -18,7 +18,7 @@ struct ListKeys: ClientCommand {
         if json {
             for client in clients { try StandardOutput.write(Self.line(client) + [UInt8(ascii: "\n")]) }
         } else if clients.isEmpty {
-            StandardError.write("no clients in \(folder.path.visible()); inferq key add makes one")
+            StandardError.write("no clients in \(folder.path.visible()); inferq key add creates one")
         } else {
             try Screen().write(Self.table(clients, now: .now))
         }
@@ -100,11 +100,11 @@ struct ListKeys: ClientCommand {
 struct WhoseKey: ClientCommand {
     static let configuration = CommandConfiguration(
         commandName: "whose",
-        abstract: "Say whose key stands on standard input.",
-        discussion: "Prints the client, the key's id and when it expires. Exit code 1: it is nobody's."
+        abstract: "Say whose key is on standard input.",
+        discussion: "Prints the client, the key's id and when it expires. Exit code 1: no client has it."
     )
 
-    @Argument(help: "- for standard input: what is an argument, everybody on this host sees.")
+    @Argument(help: "- for standard input: everyone on this host can see arguments.")
     var source: String
 
     @OptionGroup
@@ -114,13 +114,13 @@ struct WhoseKey: ClientCommand {
         guard source == "-" else {
             throw ClientError(
                 .usage,
-                "a key is never an argument, since everybody on this host sees those; pipe it in: inferq key whose -")
+                "a key is never an argument, since everyone on this host can see those; pipe it in: inferq key whose -")
         }
         let key = try ClientKey.fromStandardInput()
         let problems = ProblemList()
         let ring = try KeyFolder(options.settings().access.keys).read(problems: problems)
         guard let caller = ring.caller(with: key.digest), let found = caller.key else {
-            StandardError.write("inferq: the key \(key.digest.id) is nobody's")
+            StandardError.write("inferq: no client has the key \(key.digest.id)")
             throw problems.all.isEmpty ? ExitCode(1) : ConfigurationOptions.refuse(problems.all)
         }
         let end = found.expires.map { $0 > .now ? "expires \($0.rfc3339)" : "expired \($0.rfc3339)" } ?? "never expires"

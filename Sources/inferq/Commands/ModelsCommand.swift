@@ -33,7 +33,7 @@ struct ModelSummary: Decodable, Sendable {
         case rate = "ended_per_second"
     }
 
-    private var colour: Table.Colour? {
+    private var color: Table.Color? {
         switch state {
         case "up": .green
         case "down": .red
@@ -58,7 +58,7 @@ struct ModelSummary: Decodable, Sendable {
         table.columns.append(.init(title: "LAST ERROR", isElastic: true, rank: 4))
         table.rows = models.map { model in
             var row: [Table.Cell] = [
-                .init(model.name), .init(model.state, model.colour), .init(model.age ?? "-"),
+                .init(model.name), .init(model.state, model.color), .init(model.age ?? "-"),
                 .init("\(model.running)/\(model.concurrency)"),
                 .init("\(model.pending)"), .init(model.oldest.map(Amount.age) ?? "-"),
             ]
@@ -103,7 +103,7 @@ struct ListModels: ClientCommand {
 struct PauseModel: ClientCommand {
     static let configuration = CommandConfiguration(
         commandName: "pause",
-        abstract: "Take no more jobs of a model; submits and running attempts go on. It holds across restarts."
+        abstract: "Stop taking jobs of a model; submits and running attempts continue. It lasts across restarts."
     )
 
     @OptionGroup

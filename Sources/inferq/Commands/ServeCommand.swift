@@ -12,15 +12,15 @@ struct ServeCommand: AsyncParsableCommand {
         discussion: """
             With sockets from systemd, trouble with the configuration or the store does not end it: it answers 503 with \
             the reason and tries again every 10 s. Exit codes: 0 stopped, 65 the store is damaged, foreign or newer, 69 \
-            it cannot listen, 71 too few files may be open, 73 the store cannot be opened or is held, 74 the disk failed \
+            it cannot listen, 71 the limit on open files is too low, 73 the store cannot be opened or is held, 74 the disk failed \
             or the store was taken away, 78 the configuration is wrong.
             """
     )
 
-    @Option(help: "The one file to read, in place of /etc/inferq.", completion: .file(extensions: ["toml"]))
+    @Option(help: "The one file to read, instead of /etc/inferq.", completion: .file(extensions: ["toml"]))
     var config: String?
 
-    @Option(help: "An address to listen on, in place of the setting listen; may be given again.")
+    @Option(help: "An address to listen on, instead of the setting listen; may be repeated.")
     var listen: [String] = []
 
     func run() async throws {

@@ -7,11 +7,11 @@ import InferqQueue
 struct StatusCommand: ClientCommand {
     static let configuration = CommandConfiguration(
         commandName: "status",
-        abstract: "Show on one screen how the gateway is.",
+        abstract: "Show the gateway's status on one screen.",
         discussion: "Exit codes: 0 it is ready, 69 it is not ready or not reachable."
     )
 
-    @Flag(help: "Show it anew every two seconds, until Ctrl-C; with --json every line is a JSON object.")
+    @Flag(help: "Refresh it every two seconds, until Ctrl-C; with --json every line is a JSON object.")
     var watch = false
 
     @Flag(help: "Print JSON.")
@@ -59,7 +59,7 @@ struct StatusCommand: ClientCommand {
     func perform() async throws {
         let terminal = Terminal(STDOUT_FILENO)
         if watch, !json, terminal == nil {
-            throw ClientError(.usage, "--watch draws on a terminal, and standard output is none; add --json")
+            throw ClientError(.usage, "--watch draws on a terminal, and standard output is not one; add --json")
         }
         try await gateway.withGateway { client in
             guard watch else {

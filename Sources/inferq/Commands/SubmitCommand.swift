@@ -6,8 +6,8 @@ struct SubmitCommand: ClientCommand {
         abstract: "Submit a job.",
         discussion: """
             Prints the job's id. With --watch it prints the output instead, a text as it comes and anything else when \
-            the job has COMPLETED, and exits with 1 if the job ended otherwise. What the model server gets as its body \
-            is the input, byte for byte. With --path it is sent there, as the model server's own clients would.
+            the job has COMPLETED, and exits with 1 if the job ended otherwise. The model server gets the input as its \
+            body, byte for byte. With --path it is sent there, as the model server's own clients would.
             """
     )
 
@@ -15,7 +15,7 @@ struct SubmitCommand: ClientCommand {
     var model: String
 
     @Argument(
-        help: "A file, a JSON object, or - for standard input, which is taken too if nothing is given.",
+        help: "A file, a JSON object, or - for standard input, which is also read if nothing is given.",
         completion: .file())
     var input: String?
 
@@ -34,7 +34,7 @@ struct SubmitCommand: ClientCommand {
     @Option(help: ArgumentHelp("How long one attempt may take, for example 30s or 5m.", valueName: "duration"))
     var timeout: String?
 
-    @Option(help: ArgumentHelp("The input's content type, if its name does not tell it.", valueName: "content-type"))
+    @Option(help: ArgumentHelp("The input's content type, if its name does not imply it.", valueName: "content-type"))
     var type: String?
 
     @Option(help: ArgumentHelp("An idempotency key: the same key and input start nothing new.", valueName: "key"))
@@ -53,15 +53,15 @@ struct SubmitCommand: ClientCommand {
 
     func perform() async throws {
         if let path, !path.hasPrefix("/") || path.utf8.contains(where: { !(0x21...0x7E).contains($0) }) {
-            let advice = "write for example /v1/chat/completions"
-            throw ClientError(.usage, "--path \(path.quoted()) is no path of a server; \(advice)")
+            let advice = "write something like /v1/chat/completions"
+            throw ClientError(.usage, "--path \(path.quoted()) is not a path of a server; \(advice)")
         }
         if gateway.takesKeyFromStandardInput, input == nil || input == "-" {
             throw ClientError(.usage, "standard input holds the key, and so cannot be the input; name a file")
         }
         let options = try SubmitOptions(priority: priority, timeout: timeout, key: key)
         let input = try await JobInput.read(input, type: type)
-        if input.isEmpty { StandardError.write("inferq: warning: the input is empty, and is submitted so") }
+        if input.isEmpty { StandardError.write("inferq: warning: the input is empty, and is submitted as such") }
         let request =
             if let path {
                 SubmitRequest(model: model, callPath: path, input: input, options: options)
@@ -80,7 +80,7 @@ struct SubmitCommand: ClientCommand {
             let answer = try await client.post(request.path, headers: request.headers, body: request.body)
             return try JobRecord(await client.bytes(of: answer), from: client)
         } catch let error as ClientError where error.cause == .broken {
-            let advice = key == nil ? "the job may run all the same" : "submit again with the same key"
+            let advice = key == nil ? "the job may run anyway" : "submit again with the same key"
             throw ClientError(.broken, "\(error.sentence), and \(advice)")
         }
     }

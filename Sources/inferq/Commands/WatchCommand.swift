@@ -8,21 +8,21 @@ struct WatchCommand: ClientCommand {
         commandName: "watch",
         abstract: "Follow the events or the output of a job.",
         discussion: """
-            Prints every event from the first as it comes, and goes on where it was when the connection breaks or the \
+            Prints every event from the first as it comes, and resumes where it was when the connection breaks or the \
             gateway restarts. In a pipe every line is a JSON object. Exits with 0 if the job COMPLETED, with 1 if it \
             ended otherwise. With --output it prints the output, from its first byte: a text as it comes, anything \
-            else when the job has COMPLETED; events are told on standard error. An attempt that is repeated begins on \
+            else when the job has COMPLETED; events go to standard error. An attempt that is repeated begins on \
             a new line, and standard error says so.
             """
     )
 
-    @Argument(help: "The job's event_id; its id does as well.", completion: Completions.jobs)
+    @Argument(help: "The job's event_id; its id works too.", completion: Completions.jobs)
     var eventID: String
 
     @Flag(help: "Print JSON on a terminal too.")
     var json = false
 
-    @Flag(help: "Print the output as it comes: of the stream of a model server the text.")
+    @Flag(help: "Print the output as it comes: for a model server's stream, the text.")
     var output = false
 
     @Flag(help: "With --output: print the bytes as they come.")

@@ -18,7 +18,7 @@ struct WorkerCommand: AsyncParsableCommand {
             """
     )
 
-    @Option(help: "The one file to read, in place of /etc/inferq.", completion: .file(extensions: ["toml"]))
+    @Option(help: "The one file to read, instead of /etc/inferq.", completion: .file(extensions: ["toml"]))
     var config: String?
 
     func run() async throws {
@@ -35,7 +35,7 @@ struct WorkerCommand: AsyncParsableCommand {
         }
         guard let redis = settings.redisInUse else {
             logs.say(
-                "inferq: a worker takes its jobs from a Redis, and none is configured: set broker.redis to the one that "
+                "inferq: a worker takes its jobs from a Redis, but none is configured: set broker.redis to the one that "
                     + "the gateways use"
             )
             throw Exit.configuration

@@ -8,8 +8,8 @@ struct DemoCommand: ClientCommand {
         commandName: "demo",
         abstract: "Show a job that outlives a killed gateway, on a gateway and a model server of its own.",
         discussion: """
-            Needs no network, no configuration and no rights: all of it runs on free ports of 127.0.0.1, and what it \
-            writes lies in a folder of its own in TMPDIR. Ctrl-C ends it and removes that. Exit codes: 0 it was ended, \
+            Needs no network, no configuration and no privileges: all of it runs on free ports of 127.0.0.1, and what it \
+            writes is in a folder of its own in TMPDIR. Ctrl-C ends it and removes that. Exit codes: 0 it was ended, \
             71 this host did not let it run.
             """
     )
@@ -53,7 +53,7 @@ struct DemoCommand: ClientCommand {
     }
 
     private func tell(_ signal: CInt, _ next: pid_t) {
-        let line = "The gateway was ended by signal \(signal) and runs again, as process \(next)."
+        let line = "The gateway was killed by signal \(signal) and runs again, as process \(next)."
         // What cannot be written is of no use to anybody.
         try? StandardOutput.write(line: Screen().painted(line, .faint))
     }

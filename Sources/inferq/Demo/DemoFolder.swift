@@ -1,7 +1,7 @@
 import Foundation
 import Glibc
 
-/// What a demo writes lies in one folder, which goes with it.
+/// What a demo writes is in one folder, which goes with it.
 struct DemoFolder: Sendable {
     let path: String
 
@@ -14,7 +14,7 @@ struct DemoFolder: Sendable {
         guard mkdtemp(&template) != nil else {
             let reason = String(cString: strerror(errno))
             throw ClientError(
-                .cannotCreate, "no folder can be made in \(parent.visible()) (\(reason)); name another in TMPDIR")
+                .cannotCreate, "no folder can be created in \(parent.visible()) (\(reason)); name another in TMPDIR")
         }
         path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
@@ -28,7 +28,7 @@ struct DemoFolder: Sendable {
     }
 
     func remove() {
-        // What cannot be removed lies in a folder that the system clears.
+        // What cannot be removed is in a folder that the system clears.
         try? FileManager.default.removeItem(atPath: path)
     }
 }

@@ -46,7 +46,7 @@ final class DemoGateway: Sendable {
 
             """
         guard FileManager.default.createFile(atPath: folder.file("inferq.toml"), contents: Data(settings.utf8)) else {
-            throw .ofFile(folder.file("inferq.toml"), "made", "name another folder in TMPDIR")
+            throw .ofFile(folder.file("inferq.toml"), "created", "name another folder in TMPDIR")
         }
     }
 
@@ -71,7 +71,7 @@ final class DemoGateway: Sendable {
             guard !Task.isCancelled else { return }
             shortLives = ContinuousClock.now - begin < Self.shortLife ? shortLives + 1 : 0
             guard case .killed(let by) = ending, shortLives < Self.mostShortLives else {
-                let last = folder.lines(of: "gateway.log").last ?? "it says nothing"
+                let last = folder.lines(of: "gateway.log").last ?? "it printed nothing"
                 throw ClientError(.host, "the gateway of the demo has ended: \(last)")
             }
             signal = by

@@ -34,7 +34,7 @@ struct DemoStory {
         let watch = try await command(["watch", "--output", id])
         async let watched = watch.ending()
         try await half(of: id)
-        guard let process = gateway.process else { throw ClientError(.host, "the demo's gateway does not run") }
+        guard let process = gateway.process else { throw ClientError(.host, "the demo's gateway is not running") }
         try StandardOutput.write(line: "")
         try show("kill -9 \(process)")
         kill(process, SIGKILL)
@@ -73,7 +73,7 @@ struct DemoStory {
     }
 
     private static func failure(_ name: String) -> ClientError {
-        ClientError(.host, "inferq \(name) failed in the demo; what it said stands above")
+        ClientError(.host, "inferq \(name) failed in the demo; its output is above")
     }
 
     private func show(_ command: String) throws {
@@ -95,7 +95,7 @@ extension DemoStory {
                   kill -9 \(process)
 
                 A browser shows the same at \(gateway.url)/, and OpenAI's clients can call \(gateway.url)/v1.
-                Ctrl-C ends it, and nothing stays behind.
+                Ctrl-C ends it, and nothing is left behind.
 
                 """)
         let follow = try await command(["jobs", "--follow"])

@@ -47,20 +47,20 @@ extension FoundServer {
         } else if owner == "vllm" {
             self.init(kind: "vLLM", name: "vllm", url: url, dialect: "openai", health: "/health")
             concurrency = Concurrency(
-                count: 32, reason: "it computes requests together; there is no point in going above its --max-num-seqs")
+                count: 32, reason: "it batches requests; there is no point in going above its --max-num-seqs")
             models = listed
         } else if let info = answers.object("/info"), let model = info["model_id"] as? String {
             self.init(kind: "TGI", name: "tgi", url: url, dialect: "openai", health: "/health")
             let most = info["max_concurrent_requests"] as? Int ?? 32
             concurrency = Concurrency(
-                count: max(1, min(most, 1024)), reason: "it computes requests together, and accepts this many")
+                count: max(1, min(most, 1024)), reason: "it batches requests, and accepts this many")
             models = listed.isEmpty ? [model] : listed
         } else if !listed.isEmpty {
             self.init(kind: "a server with OpenAI's API", name: "openai", url: url, dialect: "openai")
             models = listed
         } else if let document = answers.object("/openapi.json"), let paths = document["paths"] as? [String: Any] {
             let posts = paths.filter { ($0.value as? [String: Any])?["post"] != nil }.keys.sorted()
-            // Which of several is the model's, nobody but its author knows.
+            // Which of several is the model's, no one but its author knows.
             guard let only = posts.first, posts.count == 1, only.utf8.allSatisfy(\.isPlainInPath) else { return nil }
             let title = (document["info"] as? [String: Any])?["title"] as? String
             self.init(

@@ -21,7 +21,7 @@ struct AccessExamination {
         }
         guard access(folder, R_OK | X_OK) == 0 else {
             findings.append(
-                .note("keys", "\(folder) may not be read by you; run this as root to have the keys looked at"))
+                .note("keys", "\(folder) is not readable by you; run this as root to have the keys checked"))
             self.findings = findings
             keys = nil
             return
@@ -56,13 +56,13 @@ struct AccessExamination {
         let places = addresses.joined(separator: " and ")
         return .note(
             "access",
-            "everybody who reaches \(places) may submit, read and cancel; make keys (inferq key add NAME) and set access.mode "
+            "everyone who reaches \(places) may submit, read and cancel; make keys (inferq key add NAME) and set access.mode "
                 + "to \"keys\"")
     }
 
     // MARK: Keys
 
-    /// A hash is no secret as a password's is, but names and limits of clients are nobody else's business.
+    /// A hash is no secret as a password's is, but names and limits of clients are no one else's business.
     private static func permissions(_ path: String) -> Finding? {
         var status = stat()
         guard stat(path, &status) == 0, status.st_mode & 0o007 != 0 else { return nil }

@@ -9,7 +9,7 @@ enum CertificateExamination {
         guard settings.tls.isConfigured else { return [] }
         let subject = "certificate"
         for file in [settings.tls.certificate, settings.tls.key] where access(file, R_OK) != 0 && errno == EACCES {
-            return [.note(subject, "\(file) may not be read by you; run this as root")]
+            return [.note(subject, "\(file) is not readable by you; run this as root")]
         }
         let facts: CertificateFacts
         do throws(SettingsProblems) {
@@ -24,11 +24,11 @@ enum CertificateExamination {
             findings.append(.wrong("permissions", "others may read \(settings.tls.key); chmod o= it"))
         }
         let days = facts.days(at: now)
-        let text = "\(settings.tls.certificate) ends on \(facts.ends.day), in \(days) days"
+        let text = "\(settings.tls.certificate) expires on \(facts.ends.day), in \(days) days"
         if let trouble = facts.trouble(at: now) {
             findings.append(.wrong(subject, trouble))
         } else if facts.ends < now + Finding.notice {
-            findings.append(.note(subject, "\(text); renew it (inferq cert renew), or look why nobody has"))
+            findings.append(.note(subject, "\(text); renew it (inferq cert renew), or find out why it was not renewed"))
         } else {
             findings.append(.ok(subject, text))
         }

@@ -14,7 +14,7 @@ struct DoctorCommand: ClientCommand {
     )
 
     @Option(
-        help: "The one file of the configuration to read, in place of /etc/inferq.",
+        help: "The one configuration file to read, instead of /etc/inferq.",
         completion: .file(extensions: ["toml"]))
     var config: String?
 
@@ -48,9 +48,9 @@ struct DoctorCommand: ClientCommand {
         for finding in CertificateExamination.findings(settings, now: .now) { try tell(finding) }
         for finding in StoreExamination.files(settings.store) { try tell(finding) }
         for finding in try await StoreExamination.content(settings.store, gateways) { try tell(finding) }
-        if let finding = NeighbourExamination.redis(settings) { try tell(finding) }
+        if let finding = NeighborExamination.redis(settings) { try tell(finding) }
         for model in settings.modelList {
-            for finding in await NeighbourExamination.model(model) { try tell(finding) }
+            for finding in await NeighborExamination.model(model) { try tell(finding) }
         }
         if isWrong { throw ExitCode(1) }
     }
@@ -63,7 +63,7 @@ struct DoctorCommand: ClientCommand {
         }
         let verdict = finding.verdict.rawValue
         let padded = verdict + String(repeating: " ", count: 7 - verdict.count)
-        let word = Screen().painted(padded, finding.verdict.colour)
+        let word = Screen().painted(padded, finding.verdict.color)
         try StandardOutput.write(line: "\(word)\(finding.subject.visible()): \(finding.sentence.visible())")
     }
 }

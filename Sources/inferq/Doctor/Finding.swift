@@ -8,7 +8,7 @@ struct Finding: Sendable, Equatable {
         case note
         case wrong
 
-        var colour: Table.Colour {
+        var color: Table.Color {
             switch self {
             case .ok: .green
             case .note: .yellow
@@ -23,7 +23,7 @@ struct Finding: Sendable, Equatable {
     /// One sentence without a full stop; of something wrong it says what to do.
     var sentence: String
 
-    /// So long before a key or a certificate ends it is named: whoever renews by themselves does it a month before.
+    /// So long before a key or a certificate ends it is named: anyone who renews by themselves does it a month before.
     static let notice: Duration = .seconds(21 * 86_400)
 
     static func ok(_ subject: String, _ sentence: String) -> Finding {

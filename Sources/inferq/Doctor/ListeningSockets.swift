@@ -2,7 +2,7 @@ import Foundation
 import InferqCore
 import InferqHTTP
 
-/// The TCP sockets on which a process listens, as the kernel tells whoever may look at its files.
+/// The TCP sockets on which a process listens, as the kernel tells anyone who may look at its files.
 enum ListeningSockets {
     /// Those that other hosts reach; none if the process may not be looked at.
     static func openAddresses(of process: CInt) -> [String] {

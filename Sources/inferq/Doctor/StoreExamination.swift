@@ -12,7 +12,7 @@ enum StoreExamination {
         let folder = (store.path as NSString).deletingLastPathComponent
         guard let place = status(folder.isEmpty ? "." : folder) else {
             return [
-                .note("store", "the folder \(folder) is not there or cannot be looked into; serve makes it if it may")
+                .note("store", "the folder \(folder) does not exist or cannot be read; serve creates it if it may")
             ]
         }
         var findings: [Finding] = []
@@ -23,9 +23,9 @@ enum StoreExamination {
         guard let database = status(store.path) else {
             if status(store.path + "-wal") != nil {
                 let advice = "put the file back, or restore a backup"
-                findings.append(.wrong("store", "\(store.path) is not there, and its -wal file is; \(advice)"))
+                findings.append(.wrong("store", "\(store.path) does not exist, but its -wal file does; \(advice)"))
             } else {
-                findings.append(.note("store", "\(store.path) is not there; serve makes it when it first starts"))
+                findings.append(.note("store", "\(store.path) does not exist; serve creates it when it first starts"))
             }
             return findings + [disk(store)]
         }
@@ -36,15 +36,16 @@ enum StoreExamination {
         for path in beside {
             guard let other = status(path), other.st_uid != database.st_uid else { continue }
             let advice = "chown --reference=\(store.path) \(path)"
-            findings.append(.wrong("permissions", "\(path) has another owner than the database; \(advice)"))
+            findings.append(.wrong("permissions", "\(path) has a different owner than the database; \(advice)"))
         }
         if access(store.path, R_OK | W_OK) != 0 {
             findings.append(
                 .wrong(
-                    "permissions", "\(store.path) may not be read and written by you; run this as root or as its owner")
+                    "permissions", "\(store.path) is not readable and writable by you; run this as root or as its owner"
+                )
             )
         }
-        if findings.isEmpty { findings.append(.ok("permissions", "the store is its owner's alone")) }
+        if findings.isEmpty { findings.append(.ok("permissions", "only its owner has access to the store")) }
         return findings + [disk(store)]
     }
 

@@ -22,10 +22,10 @@ enum LogOutput {
         let threshold = LogThreshold(level)
         let error = ErrorOutput.current
         let format = resolve(format, environment: environment, error: error)
-        let isColoured = error.isTerminal && environment["NO_COLOR", default: ""].isEmpty
+        let isColored = error.isTerminal && environment["NO_COLOR", default: ""].isEmpty
         let write = { @Sendable (line: String) in writer.write(.line(line)) }
         let text = { @Sendable (context: LogContext) in
-            TextLogHandler(context, isColoured: isColoured, write: write)
+            TextLogHandler(context, isColored: isColored, write: write)
         }
         let json = { @Sendable (context: LogContext) in JSONLogHandler(context, write: write) }
         let journal = { @Sendable (context: LogContext) in

@@ -18,7 +18,7 @@ enum LogRecord: Sendable {
     }
 }
 
-/// Writes the log in order, on a thread of its own: whoever logs never waits for whoever reads the log. A full pipe, a
+/// Writes the log in order, on a thread of its own: anyone who logs never waits for anyone who reads the log. A full pipe, a
 /// terminal that was stopped or a journal that hangs costs records, which are counted, and holds up nothing else.
 ///
 /// Standard error cannot be made non-blocking instead: other processes share its open file description.
@@ -122,7 +122,7 @@ final class LogWriter: Sendable {
                 return state.records
             }
             if !records.isEmpty { return records }
-            // Whoever finds the thread asleep needs this lock to wake it, so no call is missed.
+            // Anyone who finds the thread asleep needs this lock to wake it, so no call is missed.
             condition.wait()
         }
     }

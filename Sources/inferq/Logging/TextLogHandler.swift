@@ -4,18 +4,18 @@ import Logging
 /// A line for people: `2026-11-23T16:31:47.123Z info  job ended attempt=1 job_id=01935f2e-...`.
 struct TextLogHandler: ContextLogHandler {
     var context: LogContext
-    let isColoured: Bool
+    let isColored: Bool
     private let now: @Sendable () -> Timestamp
     private let write: @Sendable (String) -> Void
 
     init(
         _ context: LogContext,
-        isColoured: Bool,
+        isColored: Bool,
         now: @escaping @Sendable () -> Timestamp = { .now },
         write: @escaping @Sendable (String) -> Void
     ) {
         self.context = context
-        self.isColoured = isColoured
+        self.isColored = isColored
         self.now = now
         self.write = write
     }
@@ -35,8 +35,8 @@ struct TextLogHandler: ContextLogHandler {
     private func level(_ level: Logger.Level) -> String {
         let name = level.rawValue
         let padded = name + String(repeating: " ", count: max(0, 5 - name.count))
-        guard isColoured, let colour = Self.colour(of: level) else { return padded }
-        return "\u{1B}[\(colour)m\(padded)\u{1B}[0m"
+        guard isColored, let color = Self.color(of: level) else { return padded }
+        return "\u{1B}[\(color)m\(padded)\u{1B}[0m"
     }
 
     /// Members of a dictionary get dotted keys of their own; a list is shown as JSON.
@@ -62,7 +62,7 @@ struct TextLogHandler: ContextLogHandler {
         return "\"\(safe)\""
     }
 
-    private static func colour(of level: Logger.Level) -> Int? {
+    private static func color(of level: Logger.Level) -> Int? {
         switch level {
         case .trace, .debug: 2
         case .info: nil

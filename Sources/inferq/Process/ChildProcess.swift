@@ -2,14 +2,14 @@ import Glibc
 
 /// A program that runs beside this one, with no signal blocked or ignored, in a process group of its own.
 ///
-/// Not Foundation's `Process`: it copies whole entries of `/proc/self/fd` past the end of the buffer that they lie in
+/// Not Foundation's `Process`: it copies whole entries of `/proc/self/fd` past the end of the buffer that they are in
 /// (swift-corelibs-foundation in Swift 6.3).
 struct ChildProcess: Sendable {
     /// Where what it writes goes.
     enum Output: Sendable {
         case inherited
         case nowhere
-        /// Made if it is not there, and added to.
+        /// Made if it is missing, and added to.
         case file(String)
     }
 
@@ -26,7 +26,7 @@ struct ChildProcess: Sendable {
         }
     }
 
-    /// The program is not there, or cannot be run.
+    /// The program is missing, or cannot be run.
     struct Failure: Error {
         let code: CInt
 

@@ -6,7 +6,7 @@ final class LockedFolder {
     let path: String
     private let descriptor: CInt
 
-    /// Makes the folder if it is not there.
+    /// Makes the folder if it is missing.
     ///
     /// - Parameters:
     ///   - mode: of one that is made.
@@ -20,9 +20,9 @@ final class LockedFolder {
             if let group { chown(path, 0, group) }
         } else if errno == ENOENT {
             let parent = (path as NSString).deletingLastPathComponent
-            throw ClientError(.cannotCreate, "there is no folder \(parent.visible()); make it, or \(advice)")
+            throw ClientError(.cannotCreate, "there is no folder \(parent.visible()); create it, or \(advice)")
         } else if errno != EEXIST {
-            throw .ofFile(path, "made", advice)
+            throw .ofFile(path, "created", advice)
         }
         descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0, flock(descriptor, LOCK_EX) == 0 else { throw .ofFile(path, "opened", advice) }
@@ -53,6 +53,6 @@ extension ClientError {
         return ClientError(
             .cannotCreate,
             "\(name.visible()) cannot be \(what) (\(String(cString: strerror(code)))); "
-                + (isForbidden ? "run this as root, or \(advice)" : "make room, or mend the disk"))
+                + (isForbidden ? "run this as root, or \(advice)" : "make room, or fix the disk"))
     }
 }

@@ -27,7 +27,7 @@ enum OpenFiles {
         let rest = serves ? 40 : readsStore ? 30 : 10
         let needed = isAlone ? 5 : 3 * NIOSingletons.groupLoopCountSuggestion + rest
         guard !hasRoom(for: needed) else { return }
-        // Not even this waits for a reader that is not there.
+        // Not even this waits for a reader that is missing.
         let logs = LogWriter()
         logs.write(.line("inferq: \(ClientError.openFiles.sentence)"))
         logs.flush()
@@ -63,7 +63,7 @@ enum OpenFiles {
     ) -> (connections: Int, refusals: Int) {
         // 64: the store's connections and their files, listeners, event loops, logs, bodies on their way to a file.
         // Each call of a model server is a connection, which may have an answer's file beside it. At least half is left
-        // for clients: a concurrency that is not used must not keep everybody out.
+        // for clients: a concurrency that is not used must not keep everyone out.
         let calls = models.reduce(0) { $0 + 2 * $1.concurrency }
         let room = max(limit - 64 - calls, limit / 2)
         let refusals = min(64, max(1, room / 8))

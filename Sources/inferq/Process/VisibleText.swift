@@ -62,7 +62,7 @@ extension Unicode.Scalar {
         }
     }
 
-    /// `\u` and four hexadecimal digits, as JSON has it; no invisible character lies past the first plane.
+    /// `\u` and four hexadecimal digits, as JSON has it; no invisible character is past the first plane.
     var escape: String {
         let digits = String(value, radix: 16)
         return "\\u" + String(repeating: "0", count: max(0, 4 - digits.count)) + digits

@@ -14,7 +14,7 @@ struct GatewayBodies: Sendable {
     let logger: Logger
 
     /// A body is fetched, or handed in, within this time: a gateway that restarts is back within seconds, and one that is
-    /// not to be reached over HTTP must not hold a slot for ever.
+    /// not to be reached over HTTP must not hold a slot forever.
     private static let patience = Duration.seconds(120)
     /// What answers with a refusal is not the gateway that has the attempt, or says that the attempt is over. In the
     /// second case the gateway says so through Redis, too, within a heartbeat or two; in the first one this is how long a
@@ -41,7 +41,7 @@ struct GatewayBodies: Sendable {
                 offer, stop, "the input could not be fetched from", request: input(of: offer), success: 200)
             {
             case .answered(let bytes) where bytes.count == offer.byteCount: body = bytes
-            case .answered: return .reply(Self.failed("the gateway gave another input than it had announced"))
+            case .answered: return .reply(Self.failed("the gateway sent a different input than it had announced"))
             case .over: return .delivered
             case .failed(let reply): return .reply(reply)
             }
@@ -58,7 +58,7 @@ struct GatewayBodies: Sendable {
         guard stop.reason == nil, case .answered(let answer) = reply, answer.bytes.count > Payload.inlineLimit
         else { return .reply(Self.carried(reply)) }
         let request = output(answer, of: offer)
-        switch await exchange(offer, stop, "the answer could not be handed in at", request: request, success: 204) {
+        switch await exchange(offer, stop, "the answer could not be delivered to", request: request, success: 204) {
         case .answered, .over: return .delivered
         case .failed(let reply): return .reply(reply)
         }
@@ -75,7 +75,7 @@ struct GatewayBodies: Sendable {
         request.headers.add(name: "X-Notify-Token", value: offer.token)
         if let head = piece.head { request.describe(head) }
         request.body = .bytes(ByteBuffer(bytes: piece.bytes))
-        let trouble = "a piece of the answer could not be handed in at"
+        let trouble = "a piece of the answer could not be delivered to"
         switch await exchange(offer, stop, trouble, request: request, success: 204, patience: patience) {
         case .answered: return true
         case .over: throw PieceRefusal.attemptOver
@@ -126,7 +126,7 @@ struct GatewayBodies: Sendable {
         case done(Result)
         /// It may go better in a moment.
         case again(reason: String)
-        /// Whoever answered does not know the attempt.
+        /// Anyone who answered does not know the attempt.
         case refused(reason: String)
     }
 
@@ -159,7 +159,7 @@ struct GatewayBodies: Sendable {
                     "a large body could not be exchanged with its gateway: does its public_url lead to it?",
                     metadata: metadata
                 )
-                let advice = "let the gateway's public_url lead to it"
+                let advice = "set the gateway's public_url to an address that leads to it"
                 return .failed(Self.failed("\(trouble) \(offer.gatewayURL) (\(reason)); \(advice)"))
             }
             throttle.log(
@@ -190,7 +190,7 @@ struct GatewayBodies: Sendable {
             case success: return .done(.answered(bytes))
             case 413:
                 let failure = Failure(
-                    .tooLarge, "the model server's answer is larger than the gateway takes", isRetryable: false)
+                    .tooLarge, "the model server's answer is larger than the gateway accepts", isRetryable: false)
                 return .done(.failed(.failed(failure, retryAfter: nil)))
             case 408, 425, 429, 500...: return .again(reason: "it answered \(status)")
             default: return .refused(reason: "it answered \(status)")

@@ -40,7 +40,7 @@ actor PieceCourier {
             guard let whole = await completed(answer, hand) else {
                 return .failed(
                     Failure(
-                        .badResponse, "the end of the answer could not be handed in at the gateway", isRetryable: true),
+                        .badResponse, "the end of the answer could not be delivered to the gateway", isRetryable: true),
                     retryAfter: nil)
             }
             return .answered(whole)

@@ -34,7 +34,7 @@ struct WorkerReload: Service {
         if unchanged == started {
             logger.notice("configuration reloaded", metadata: ["log_level": "\(new.logLevel)"])
         } else {
-            logger.warning("the configuration has changed: restart the worker, which takes over its log level alone")
+            logger.warning("the configuration has changed: restart the worker; a reload applies only its log level")
         }
     }
 }

@@ -7,7 +7,7 @@ enum AddressRules {
         example: "\"127.0.0.1:8484\"", write: { "\"\($0)\"" }
     ) { value, context throws(Refusal) in
         guard case .text(let text) = value else {
-            throw Refusal("expected an address, found \(value.found)", "write for example \(context.example)")
+            throw Refusal("expected an address, found \(value.found)", "write something like \(context.example)")
         }
         return try endpoint(text)
     }
@@ -21,15 +21,15 @@ enum AddressRules {
         if text.hasPrefix("tls://") {
             let endpoint = try plainEndpoint(String(text.dropFirst(6)))
             guard case .tcp = endpoint.place else {
-                throw Refusal("\(text.quoted()) is no TCP address", "write for example \"tls://0.0.0.0:8443\"")
+                throw Refusal("\(text.quoted()) is not a TCP address", "write something like \"tls://0.0.0.0:8443\"")
             }
             return Endpoint(endpoint.place, .tls)
         }
         if text.hasPrefix("admin+") {
             let endpoint = try plainEndpoint(String(text.dropFirst(6)))
             guard case .unix = endpoint.place else {
-                let advice = "write for example \"admin+unix:/run/inferq/inferq-admin.sock\""
-                throw Refusal("\(text.quoted()) is no Unix socket", advice)
+                let advice = "write something like \"admin+unix:/run/inferq/inferq-admin.sock\""
+                throw Refusal("\(text.quoted()) is not a Unix socket", advice)
             }
             return Endpoint(endpoint.place, .admin)
         }
@@ -38,7 +38,7 @@ enum AddressRules {
 
     /// Reads `"127.0.0.1:8484"`, `"[::1]:8484"`, `"localhost:8484"` or `"unix:/path"`.
     private static func plainEndpoint(_ text: String) throws(Refusal) -> Endpoint {
-        let example = "write for example \"127.0.0.1:8484\", \"[::1]:8484\" or \"unix:/run/inferq/inferq.sock\""
+        let example = "write something like \"127.0.0.1:8484\", \"[::1]:8484\" or \"unix:/run/inferq/inferq.sock\""
         if text.hasPrefix("unix:") {
             let path = String(text.dropFirst(5))
             guard path.hasPrefix("/"), !path.hasSuffix("/") else {
@@ -77,7 +77,7 @@ enum AddressRules {
         let example = "http://gateway.example:8484"
         let address = try WebAddress(text, example: example)
         guard ["http", "https"].contains(address.scheme) else {
-            throw Refusal("the URL's scheme is not http or https", "write for example \"\(example)\"")
+            throw Refusal("the URL's scheme is not http or https", "write something like \"\(example)\"")
         }
         try refuseCredentials(address, "model servers are not asked for a password")
         guard address.query == nil else { throw Refusal("the URL has a query", "leave out the part from ? on") }
@@ -103,14 +103,14 @@ enum AddressRules {
             }
             return address.lowercasingScheme(of: text)
         default:
-            throw Refusal("the URL's scheme is not http, https or http+unix", "write for example \"\(example)\"")
+            throw Refusal("the URL's scheme is not http, https or http+unix", "write something like \"\(example)\"")
         }
     }
 
     /// Reads `redis://[user:password@]host[:port][/database]` or `unix:/path[?db=database]`; no sentence quotes it.
     static func redisAddress(_ text: String) throws(Refusal) -> RedisAddress? {
         if text.isEmpty { return nil }
-        let advice = "write for example \"redis://127.0.0.1:6379/0\" or \"unix:/run/redis/redis-server.sock\""
+        let advice = "write something like \"redis://127.0.0.1:6379/0\" or \"unix:/run/redis/redis-server.sock\""
         if text.hasPrefix("unix:") { return try redisSocket(text, advice) }
         if text.lowercased().hasPrefix("rediss:") {
             let advice = "use a Unix socket, a loopback address or a tunnel such as stunnel"
@@ -146,7 +146,7 @@ enum AddressRules {
             guard parts[1].hasPrefix("db="), let number = HostText.port(parts[1].dropFirst(3), in: 0...65_535) else {
                 throw Refusal(
                     "the part from ? on is not the number of a database",
-                    "write for example \"unix:/run/redis/redis-server.sock?db=3\""
+                    "write something like \"unix:/run/redis/redis-server.sock?db=3\""
                 )
             }
             database = number
@@ -163,9 +163,9 @@ enum AddressRules {
 
     /// What a browser sends as Origin; in the form in which it sends it.
     static func origin(_ text: String) throws(Refusal) -> String {
-        let advice = "write for example \"https://app.example\""
+        let advice = "write something like \"https://app.example\""
         if text == "*" || text == "null" {
-            throw Refusal("\(text.quoted()) would let every web site call", "name each origin, or proxy the gateway")
+            throw Refusal("\(text.quoted()) would let every website call", "name each origin, or proxy the gateway")
         }
         let address = try WebAddress(text, example: "https://app.example")
         guard address.credentials == nil, address.path.isEmpty, address.query == nil, address.scheme != "http+unix"
@@ -178,8 +178,8 @@ enum AddressRules {
     /// The path of a file, from the root on: a service's working directory is no place for one. Or empty.
     static func filePath(_ text: String) throws(Refusal) -> String {
         guard text.isEmpty || (text.hasPrefix("/") && !text.hasSuffix("/")) else {
-            let advice = "write all of it, for example \"/etc/inferq/tls/cert.pem\""
-            throw Refusal("\(text.quoted()) is not the path of a file from the root on", advice)
+            let advice = "write it in full, for example \"/etc/inferq/tls/cert.pem\""
+            throw Refusal("\(text.quoted()) is not the absolute path of a file", advice)
         }
         return text
     }
@@ -187,7 +187,7 @@ enum AddressRules {
     /// A name that clients may send as Host, in lower case.
     static func hostName(_ text: String) throws(Refusal) -> String {
         guard HostText.isName(text) else {
-            let advice = "write the name alone, for example \"gateway.example\", without scheme and port"
+            let advice = "write only the name, for example \"gateway.example\", without scheme and port"
             throw Refusal("\(text.quoted()) is not a host name", advice)
         }
         return text.lowercased()

@@ -24,7 +24,7 @@ struct Credentials {
         }
         guard let folder, !folder.isEmpty else {
             let advice = "add LoadCredential=\(name):/path/of/the/secret to the unit and start it with systemd"
-            throw Refusal("the credential \(name) is not there (CREDENTIALS_DIRECTORY is not set)", advice)
+            throw Refusal("the credential \(name) is missing (CREDENTIALS_DIRECTORY is not set)", advice)
         }
         return try secret(in: "\(folder)/\(name)", name: name)
     }

@@ -97,7 +97,7 @@ struct ModelReader {
     private static func checkHeader(_ name: String) throws(Refusal) {
         let isToken = name.utf8.allSatisfy { $0.isLetterOrDigit || "!#$%&'*+-.^_`|~".utf8.contains($0) }
         guard isToken, (1...128).contains(name.utf8.count) else {
-            throw Refusal("this cannot be the name of a header", "write for example \"Authorization\"")
+            throw Refusal("this cannot be the name of a header", "write something like \"Authorization\"")
         }
         guard !reserved.contains(name.lowercased()) else {
             throw Refusal("the gateway sets this header itself", "remove it")
@@ -109,7 +109,7 @@ struct ModelReader {
             _ = try JSONPointer(text)
             return text
         } catch {
-            let advice = "write for example \"/result/layers\", with ~0 for a tilde and ~1 for a slash in a name"
+            let advice = "write something like \"/result/layers\", with ~0 for a tilde and ~1 for a slash in a name"
             throw Refusal("\(text.quoted()) is refused: \(error.description)", advice)
         }
     }
@@ -131,7 +131,7 @@ struct ModelReader {
             && segments.allSatisfy { !$0.isEmpty && $0 != "." && $0 != ".." && !$0.contains("*") }
             && stem.utf8.allSatisfy { (0x21...0x7E).contains($0) && !"?#%\"<>\\^`{|}".utf8.contains($0) }
         guard isPath else {
-            throw Refusal("\(text.quoted()) is not a path", "write for example \"/predict\" or \"/v1/thing/*\"")
+            throw Refusal("\(text.quoted()) is not a path", "write something like \"/predict\" or \"/v1/thing/*\"")
         }
         return text
     }
@@ -141,7 +141,7 @@ struct ModelReader {
         let words = text.split(separator: " ", omittingEmptySubsequences: false)
         let methods = ["DELETE", "GET", "PATCH", "POST", "PUT"]
         guard words.count == 2, methods.contains(String(words[0])) else {
-            let advice = "write for example \"PUT /v1/other\"; the methods are \(methods.joined(separator: ", "))"
+            let advice = "write something like \"PUT /v1/other\"; the methods are \(methods.joined(separator: ", "))"
             throw Refusal("\(text.quoted()) is not a method and a path", advice)
         }
         return "\(words[0]) \(try path(String(words[1])))"
@@ -150,8 +150,8 @@ struct ModelReader {
     static func healthPath(_ text: String) throws(Refusal) -> String {
         if text.isEmpty { return text }
         guard text.hasPrefix("/"), (try? WebAddress("http://localhost\(text)", example: "")) != nil else {
-            // The reason is lost on purpose: it would speak of a URL that nobody wrote.
-            throw Refusal("\(text.quoted()) is not a path on the model server", "write for example \"/health\"")
+            // The reason is lost on purpose: it would speak of a URL that no one wrote.
+            throw Refusal("\(text.quoted()) is not a path on the model server", "write something like \"/health\"")
         }
         return text
     }

@@ -9,7 +9,7 @@ enum NearestName {
         return best.distance <= max(1, wanted.count / 3) ? best.name : nil
     }
 
-    /// Insertions, deletions, replacements and swaps of neighbours that turn one into the other.
+    /// Insertions, deletions, replacements and swaps of neighbors that turn one into the other.
     private static func distance(_ from: [UInt8], _ to: [UInt8]) -> Int {
         var before: [Int] = []
         var previous = Array(0...to.count)

@@ -114,7 +114,7 @@ extension Settings {
 
     private static func keysFolder(_ text: String) throws(Refusal) -> String {
         guard text.hasPrefix("/"), text.utf8.count > 1 else {
-            let advice = "write for example \"\(AccessSettings().keys)\""
+            let advice = "write something like \"\(AccessSettings().keys)\""
             throw Refusal("\(text.quoted()) is not the path of a folder", advice)
         }
         return text
@@ -122,7 +122,7 @@ extension Settings {
 
     private static func storePath(_ text: String) throws(Refusal) -> String {
         guard !text.isEmpty, !text.hasSuffix("/"), !text.hasPrefix(":"), !text.hasPrefix("file:") else {
-            let advice = "write for example \"\(StoreSettings().path)\""
+            let advice = "write something like \"\(StoreSettings().path)\""
             throw Refusal("\(text.quoted()) is not the path of a file", advice)
         }
         return text

@@ -54,7 +54,8 @@ extension SettingRule where Value == Int {
             case .text(let text) where Int(text) != nil:
                 throw Refusal("expected a whole number, found \(value.found)", "write it without quotation marks")
             default:
-                throw Refusal("expected a whole number, found \(value.found)", "write for example \(context.example)")
+                throw Refusal(
+                    "expected a whole number, found \(value.found)", "write something like \(context.example)")
             }
         }
     }
@@ -73,7 +74,7 @@ extension SettingRule where Value == Int {
             guard let bytes else {
                 throw Refusal(
                     "expected a size, found \(value.found)",
-                    "write for example \(context.example) (the units are B, KiB, MiB, GiB and TiB)"
+                    "write something like \(context.example) (the units are B, KiB, MiB, GiB and TiB)"
                 )
             }
             guard bounds.contains(bytes) else { throw Refusal("\(value.plain) is out of range", "choose \(range)") }
@@ -88,7 +89,7 @@ extension SettingRule where Value == Int {
         return Self(range: range, write: any.write) { value, context throws(Refusal) in
             let bytes = try any.read(value, context)
             guard sizes.contains(bytes) else {
-                throw Refusal("\(value.plain) is none of the sizes that there are", "choose \(range)")
+                throw Refusal("\(value.plain) is not one of the possible sizes", "choose \(range)")
             }
             return bytes
         }
@@ -111,7 +112,7 @@ extension SettingRule where Value == Duration {
             guard let duration else {
                 throw Refusal(
                     "expected a duration, found \(value.found)",
-                    "write for example \(context.example) (the units are ms, s, m, h and d)"
+                    "write something like \(context.example) (the units are ms, s, m, h and d)"
                 )
             }
             guard bounds.contains(duration) else { throw Refusal("\(value.plain) is out of range", "choose \(range)") }
@@ -144,7 +145,7 @@ extension SettingRule where Value == Rate {
     static var rate: Self {
         Self(write: { "\"\($0.text)\"" }) { value, context throws(Refusal) in
             guard case .text(let text) = value, let rate = Rate(text) else {
-                let advice = "write for example \(context.example): so many in so long"
+                let advice = "write something like \(context.example), a number per duration"
                 throw Refusal("expected a number and a duration, found \(value.found)", advice)
             }
             return rate
@@ -156,7 +157,7 @@ extension SettingRule where Value == Bool {
     static var flag: Self {
         Self(range: "true, false", write: { "\($0)" }) { value, context throws(Refusal) in
             guard case .boolean(let flag) = value else {
-                throw Refusal("expected true or false, found \(value.found)", "write for example \(context.example)")
+                throw Refusal("expected true or false, found \(value.found)", "write something like \(context.example)")
             }
             return flag
         }
@@ -179,7 +180,7 @@ extension SettingRule where Value == String {
     static func text(example: String? = nil, check: @escaping @Sendable (String) throws(Refusal) -> String) -> Self {
         Self(example: example.map { "\"\($0)\"" }, write: { "\"\($0)\"" }) { value, context throws(Refusal) in
             guard case .text(let text) = value else {
-                throw Refusal("expected a text, found \(value.found)", "write for example \(context.example)")
+                throw Refusal("expected a string, found \(value.found)", "write something like \(context.example)")
             }
             return try check(text.asLine())
         }
@@ -195,7 +196,7 @@ extension SettingRule {
     ) -> Self {
         Self(example: "\"\(example)\"", write: write) { value, context throws(Refusal) in
             guard case .text(let text) = value else {
-                throw Refusal("expected a text, found \(value.kind)", "write for example \(context.example)")
+                throw Refusal("expected a string, found \(value.kind)", "write something like \(context.example)")
             }
             return try read(context.credentials.resolve(text.asLine()))
         }
@@ -210,7 +211,7 @@ extension SettingRule {
             write: { "[\($0.map(rule.write).joined(separator: ", "))]" }
         ) { value, context throws(Refusal) in
             guard case .list(let values) = value else {
-                throw Refusal("expected a list, found \(value.found)", "write for example \(context.example)")
+                throw Refusal("expected a list, found \(value.found)", "write something like \(context.example)")
             }
             guard values.count <= 1024 else {
                 throw Refusal("a list of \(values.count) items is too long", "use at most 1024 items")
@@ -236,10 +237,10 @@ extension String {
     /// The text itself: one line of at most 8192 bytes.
     fileprivate func asLine() throws(Refusal) -> String {
         guard utf8.count <= 8192 else {
-            throw Refusal("a text of \(utf8.count) bytes is too long", "use at most 8192 bytes")
+            throw Refusal("a string of \(utf8.count) bytes is too long", "use at most 8192 bytes")
         }
         guard !unicodeScalars.contains(where: \.isInvisible) else {
-            throw Refusal("the text holds a control character or a line break", "remove it")
+            throw Refusal("the string holds a control character or a line break", "remove it")
         }
         return self
     }

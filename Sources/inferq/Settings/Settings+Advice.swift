@@ -3,7 +3,7 @@ import InferqCore
 import InferqHTTP
 
 extension Settings {
-    /// What is allowed, works, and is seldom wise, one sentence each: for whoever asks, and not for the log.
+    /// What is allowed, works, and is seldom wise, one sentence each: for anyone who asks, and not for the log.
     var advice: [String] {
         var sentences = sameServers + sharedNames + unwatchedServers
         if store.synchronous == .normal {
@@ -17,13 +17,13 @@ extension Settings {
         if retention.age == .zero {
             let size = ByteSizeText.format(retention.maxBytes)
             sentences.append(
-                "store.retention is 0, so ended jobs stay until they have \(size); name a time, as \"7d\", to keep less"
+                "store.retention is 0, so ended jobs stay until they have \(size); name a time, such as \"7d\", to keep less"
             )
         }
         if logLevel < .info {
             sentences.append(
                 "log_level is \"\(logLevel.rawValue)\", which writes lines for every request; go back to \"info\" when "
-                    + "you have seen what you look for")
+                    + "you have found what you were looking for")
         }
         return sentences
     }
@@ -52,7 +52,7 @@ extension Settings {
                     other.names.first { one.hasName($0) } ?? one.names.first { other.hasName($0) }
                 return shared.map {
                     "models.\(one.name) and models.\(other.name) both have the name \($0.quoted()) of dialect "
-                        + "\"\(one.dialect.rawValue)\", and a call that uses it is for either; leave it to one of them"
+                        + "\"\(one.dialect.rawValue)\", and a call that uses it could go to either; leave it to one of them"
                 }
             }
         }
@@ -65,7 +65,7 @@ extension Settings {
         return modelList.compactMap { model in
             guard model.health.isEmpty, !model.url.isEmpty, let path = health[model.dialect] else { return nil }
             return
-                "models.\(model.name) has no health, so that a server that is loading is found out by calls that fail; "
+                "models.\(model.name) has no health, so a server that is loading is noticed only when calls fail; "
                 + "add health = \"\(path)\" if it has that path"
         }
     }
@@ -97,12 +97,12 @@ struct FileSystemKind: Equatable {
         name = found.name
     }
 
-    /// Why no store should lie on it; nil if it may.
+    /// Why no store should be on it; nil if it may.
     var trouble: String? {
         switch name {
-        case "tmpfs", "ramfs": "lies in memory (\(name)), so a power cut loses every job"
+        case "tmpfs", "ramfs": "is in memory (\(name)), so a power cut loses every job"
         case "nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "fuse.sshfs":
-            "lies on a network file system (\(name)), where neither locks nor syncs can be trusted"
+            "is on a network file system (\(name)), where neither locks nor syncs can be trusted"
         default: nil
         }
     }

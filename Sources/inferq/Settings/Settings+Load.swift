@@ -1,6 +1,6 @@
 import InferqHTTP
 
-/// What the command line, and whoever started the process, say about the configuration.
+/// What the command line, and anyone who started the process, say about the configuration.
 struct SettingsFlags: Sendable, Equatable {
     /// Where the process gets its listening sockets.
     enum Sockets: Sendable {
@@ -10,7 +10,7 @@ struct SettingsFlags: Sendable, Equatable {
         case given
         /// It reads the configuration of a gateway that may have either.
         case either
-        /// It listens nowhere, and nobody shows it a key.
+        /// It listens nowhere, and no one shows it a key.
         case unneeded
     }
 

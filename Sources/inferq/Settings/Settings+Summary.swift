@@ -44,13 +44,13 @@ extension Settings {
         let far = models.values.filter(\.url.isEmpty).map(\.name).sorted()
         if let first = far.first, publicURL.isEmpty {
             sentences.append(
-                "models.\(first) is served by workers on other hosts, and public_url is empty; set it to the address by "
+                "models.\(first) is served by workers on other hosts, and public_url is empty; set it to the address at "
                     + "which they reach this gateway"
             )
         }
         if broker.kind == .ring && broker.redis != nil {
             sentences.append(
-                "broker.redis is set and not used, since broker.kind is \"ring\"; choose \"auto\" to use it")
+                "broker.redis is set but not used, since broker.kind is \"ring\"; choose \"auto\" to use it")
         }
         return sentences
     }
@@ -60,12 +60,12 @@ extension Settings {
         var sentences: [String] = []
         if access.mode == .keys && keys.clients.isEmpty {
             sentences.append(
-                "access.mode is \"keys\", and \(access.keys) holds none, so nobody can come in over the network; make one "
+                "access.mode is \"keys\", and \(access.keys) holds none, so no one can get in over the network; create one "
                     + "with inferq key add NAME")
         }
         for client in keys.clients {
             for name in client.limits.models where models[name] == nil {
-                sentences.append("keys.\(client.name).models names \(name), and no model is called so")
+                sentences.append("keys.\(client.name).models names \(name), but no model has that name")
             }
         }
         return sentences
@@ -73,8 +73,8 @@ extension Settings {
 
     private var accessLine: String {
         switch (access.mode, access.openNetwork) {
-        case (.open, false): return "open: whoever reaches it may do everything"
-        case (.open, true): return "open, to other hosts too: whoever reaches it may do everything"
+        case (.open, false): return "open: anyone who reaches it may do everything"
+        case (.open, true): return "open, to other hosts too: anyone who reaches it may do everything"
         case (.keys, _):
             let count = keys.clients.count
             let hashes = keys.clients.reduce(0) { $0 + $1.keys.count }
@@ -89,7 +89,7 @@ extension Settings {
     }
 
     private var storeLine: String {
-        let age = retention.age == .zero ? "for ever" : "for \(DurationText.format(retention.age))"
+        let age = retention.age == .zero ? "forever" : "for \(DurationText.format(retention.age))"
         let size = ByteSizeText.format(retention.maxBytes)
         let profile = store.profile == .standard ? "" : ", profile \(store.profile.rawValue)"
         return

@@ -45,11 +45,11 @@ extension CertificateFacts {
     /// What is wrong with the certificate's time; nil: nothing is.
     func trouble(at now: Timestamp) -> String? {
         if ends <= now {
-            return "the TLS certificate ended on \(ends.day), and clients refuse it; renew it and reload the gateway"
+            return "the TLS certificate expired on \(ends.day), and clients refuse it; renew it and reload the gateway"
         }
         if begins > now {
             return
-                "the TLS certificate is valid from \(begins.day) on, and clients refuse it until then; look at the clock"
+                "the TLS certificate is not valid before \(begins.day), and clients refuse it until then; look at the clock"
         }
         return nil
     }

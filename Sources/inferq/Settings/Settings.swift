@@ -19,7 +19,7 @@ struct Settings: Sendable, Equatable {
     var http = HTTPSettings()
     var tls = TLSSettings()
     var access = AccessSettings()
-    /// What the folder `access.keys` holds; in mode `open` nobody asks for it.
+    /// What the folder `access.keys` holds; in mode `open` no one asks for it.
     var keys = KeyRing()
     var stream = StreamSettings()
     var store = StoreSettings()
@@ -71,7 +71,7 @@ struct BrokerSettings: Sendable, Equatable {
 
     var kind = Kind.auto
     var redis: RedisAddress?
-    /// Whether everybody on a Redis on another host may see all events and speak as a worker, in mode `keys` too.
+    /// Whether everyone on a Redis on another host may see all events and speak as a worker, in mode `keys` too.
     var trusted = false
     /// Slots of the ring.
     var ringCapacity = 4096

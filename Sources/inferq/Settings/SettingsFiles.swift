@@ -4,7 +4,7 @@ import Synchronization
 
 /// Finds the configuration files, reads them and lays them over each other.
 struct SettingsFiles: Sendable {
-    /// Read first; all defaults apply if it is not there.
+    /// Read first; all defaults apply if it is missing.
     var main = "/etc/inferq/inferq.toml"
     /// Its `*.toml` come after ``main``, in the order of their names.
     var folder = "/etc/inferq/conf.d"

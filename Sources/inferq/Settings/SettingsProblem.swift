@@ -1,4 +1,4 @@
-/// One thing that is wrong with the configuration, said so that whoever reads it can mend it.
+/// One thing that is wrong with the configuration, said so that its reader can fix it.
 struct SettingsProblem: Error, Sendable, Equatable, CustomStringConvertible {
     /// The file, or `environment` or `command line`.
     var source: String

@@ -75,7 +75,7 @@ struct SettingsReader {
                     "set it and tls.key (\(makes)), or remove the address")
             } else if flags.listening.contains(where: Self.isTLSFromSystemd) {
                 report(
-                    ["tls", "certificate"], "missing, and systemd hands in a socket that is named tls",
+                    ["tls", "certificate"], "missing, and systemd passes a socket that is named tls",
                     "set it and tls.key (\(makes)), or disable the socket's unit")
             }
         }
@@ -99,18 +99,18 @@ struct SettingsReader {
         }
         if settings.listen.isEmpty, flags.sockets == .own {
             report(
-                ["listen"], "the list is empty, and systemd hands no sockets in",
+                ["listen"], "the list is empty, and systemd passes no sockets",
                 "name at least one address, for example \"127.0.0.1:8484\"")
         }
         if flags.sockets != .unneeded { checkTLS(settings, flags, report) }
         if settings.redis.workerTimeout < settings.redis.heartbeat * 2 {
             let heartbeat = DurationText.format(settings.redis.heartbeat)
-            let what = "less than two heartbeats (\(heartbeat) each), so that workers that live would count as dead"
+            let what = "less than two heartbeats (\(heartbeat) each), so live workers would count as dead"
             report(["broker", "worker_timeout"], what, "raise it or lower broker.heartbeat")
         }
         if settings.http.bodiesInFlight < settings.http.maxBody {
             let size = ByteSizeText.format(settings.http.maxBody)
-            let what = "less than max_body (\(size)), so that the largest bodies would never be taken"
+            let what = "less than max_body (\(size)), so the largest bodies would never be accepted"
             report(["limits", "bodies_in_flight"], what, "raise it to \"\(size)\" or lower max_body")
         }
         for problem in AccessRules(settings, flags).refusals {

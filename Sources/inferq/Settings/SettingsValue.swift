@@ -13,7 +13,7 @@ enum SettingsValue: Sendable, Equatable {
     /// The value as a problem quotes it. Never use it for a setting that may hold a secret.
     var found: String {
         switch self {
-        case .text(let text): "the text \(text.quoted())"
+        case .text(let text): "the string \(text.quoted())"
         case .whole(let number): "the number \(number)"
         case .fraction(let number): "the number \(number)"
         case .boolean(let value): "\(value)"
@@ -27,7 +27,7 @@ enum SettingsValue: Sendable, Equatable {
     /// What kind of value it is, without the value.
     var kind: String {
         switch self {
-        case .text: "a text"
+        case .text: "a string"
         case .whole, .fraction: "a number"
         case .boolean: "true or false"
         case .date, .list, .table, .unreadable: found

@@ -54,13 +54,13 @@ struct TOMLGuard {
             case UInt8(ascii: "]"), UInt8(ascii: "}"):
                 // In ASCII a closing bracket comes two places after its opening one.
                 guard open.popLast() == byte - 2 else {
-                    throw fault("'\(Character(Unicode.Scalar(byte)))' closes nothing that was opened")
+                    throw fault("'\(Character(Unicode.Scalar(byte)))' does not close anything")
                 }
                 step()
             case 0x21...0x7E, UInt8(ascii: "\r"):
                 step()
             default:
-                throw fault("this character must stand between quotation marks")
+                throw fault("this character must be inside quotation marks")
             }
             isLineStart = false
         }

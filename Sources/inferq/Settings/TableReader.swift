@@ -1,4 +1,4 @@
-/// Reads one table: hands out the settings that are asked for, then names the keys that nobody asked for.
+/// Reads one table: hands out the settings that are asked for, then names the keys that no one asked for.
 struct TableReader {
     /// Keys from the top of the file down to this table.
     let path: [String]

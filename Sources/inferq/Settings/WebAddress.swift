@@ -14,7 +14,7 @@ struct WebAddress: Equatable {
 
     /// - Throws: Why `text` is no such URL; the sentences never quote it, since it may hold a password.
     init(_ text: String, example: String) throws(Refusal) {
-        let advice = "write for example \"\(example)\""
+        let advice = "write something like \"\(example)\""
         guard let separator = text.firstRange(of: "://") else { throw Refusal("expected a URL", advice) }
         scheme = text[..<separator.lowerBound].lowercased()
         guard scheme.utf8.first?.isLetterOrDigit == true, scheme.utf8.allSatisfy(\.isSchemePart) else {

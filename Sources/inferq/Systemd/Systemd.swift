@@ -20,13 +20,13 @@ enum Systemd {
 
     /// The sockets as endpoints, in an order of our own: model servers are told of the first that speaks TCP.
     ///
-    /// What is no listening stream socket is told to `complain` and left alone.
+    /// What is not a listening stream socket is told to `complain` and left alone.
     static func endpoints(complain: (String) -> Void) -> [Endpoint] {
         let known = ["inferq.socket", "inferq-ipv6.socket", "inferq-local.socket"]
         let sockets = inheritedSockets().filter { socket in
             let isListening = sd_is_socket(socket.descriptor, AF_UNSPEC, CInt(SOCK_STREAM.rawValue), 1) > 0
             if !isListening {
-                complain("inferq: \(socket.name) from systemd is no listening stream socket: not used")
+                complain("inferq: \(socket.name) from systemd is not a listening stream socket: not used")
             }
             return isListening
         }
@@ -47,7 +47,7 @@ enum Systemd {
     /// Whether somebody listens to what ``notify(_:)`` tells.
     static var hasManager: Bool { getenv("NOTIFY_SOCKET") != nil }
 
-    /// How long this process may be silent; nil when nobody watches it.
+    /// How long this process may be silent; nil when no one watches it.
     static var watchdogLimit: Duration? {
         var microseconds: UInt64 = 0
         guard sd_watchdog_enabled(0, &microseconds) > 0 else { return nil }

@@ -169,7 +169,7 @@ struct ResponseEventsTests {
         _ = events.begin()
         let types = try events.read(Array((Self.llama([]) + Self.ending("")).utf8)).map { try Read($0).type }
         #expect(!types.contains("response.completed"))
-        // The gateway was killed before the job was known to have ended: the attempt is made anew.
+        // The gateway was killed before the job was known to have ended: the attempt is made again.
         _ = events.endAttempt()
         let second = events.read(Array((Self.llama(["n"], item: "msg_2") + Self.ending("n", item: "msg_2")).utf8))
         #expect(!second.isEmpty)

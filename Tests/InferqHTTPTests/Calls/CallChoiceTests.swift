@@ -78,7 +78,7 @@ struct CallChoiceTests {
             _ = try found.model(named: "x")
         } catch {
             #expect(
-                error.detail == "There is no model \"x\" at this path; known are llama, Qwen/Qwen3-8B, ollama.")
+                error.detail == "There is no model \"x\" at this path; known models: llama, Qwen/Qwen3-8B, ollama.")
         }
         do {
             _ = try found.model(named: nil)

@@ -65,18 +65,18 @@ struct ErrorFormTests {
     }
 
     @Test(arguments: [
-        (ErrorForm.text, #"{"error":"There is no model \"x\" at this path; known are a, b."}"#),
+        (ErrorForm.text, #"{"error":"There is no model \"x\" at this path; known models: a, b."}"#),
         (
             .openai,
             """
-            {"error":{"message":"There is no model \\"x\\" at this path; known are a, b.","type":"invalid_request_error",\
+            {"error":{"message":"There is no model \\"x\\" at this path; known models: a, b.","type":"invalid_request_error",\
             "param":null,"code":"model_not_found"}}
             """
         ),
         (
             .anthropic,
             """
-            {"type":"error","error":{"type":"not_found_error","message":"There is no model \\"x\\" at this path; known are \
+            {"type":"error","error":{"type":"not_found_error","message":"There is no model \\"x\\" at this path; known models: \
             a, b."}}
             """
         ),

@@ -117,7 +117,7 @@ struct HTTPClientTests {
     @Test
     func nobodyAtAnAddressIsNoConnection() async throws {
         try await withClient { client in
-            // tcpmux, which nobody has served for decades: a port that was free before may be another test's by now.
+            // tcpmux, which no one has served for decades: a port that was free before may be another test's by now.
             let error = await #expect(throws: HTTPClientError.self) {
                 try await get("http://127.0.0.1:1/", with: client)
             }

@@ -5,7 +5,7 @@ import Testing
 @testable import InferqHTTP
 @testable import InferqQueue
 
-/// When and where an answer that comes bit by bit is cut into pieces.
+/// When and where an answer that comes piece by piece is cut into pieces.
 struct PieceCutterTests {
     private static let start = ContinuousClock.now
     private static let flush = Duration.milliseconds(25)
@@ -178,7 +178,7 @@ struct PieceCutterTests {
                 continue
             }
             if let rest = end.stream?.rest { pieces.append(rest) }
-            // Not within the expectation: to tell how large arrays differ takes for ever.
+            // Not within the expectation: to tell how large arrays differ takes forever.
             let isWhole = pieces.flatMap(\.bytes) == whole
             #expect(isWhole)
             #expect(pieces.map(\.number) == Array(1...pieces.count))

@@ -17,7 +17,7 @@ struct TLSIdentityTests {
         let (one, other) = (try TestCertificate(), try TestCertificate())
         var files = one.files
         files.key = other.key
-        #expect(refusal(files)?.what == "the key does not belong to the certificate")
+        #expect(refusal(files)?.what == "the key does not match the certificate")
         files.key = []
         #expect(refusal(files)?.file == .key)
         files.key = Array("-----BEGIN ENCRYPTED PRIVATE KEY-----".utf8)

@@ -4,12 +4,12 @@ import Testing
 
 @testable import inferq
 
-/// Nobody is let in from a network by accident.
+/// No one is let in from a network by accident.
 struct AccessRulesTests {
     private static func sentence(_ addresses: String) -> String {
         """
-        inferq.toml: access.mode: "open" lets everybody who reaches \(addresses) submit, read and cancel; make a key for \
-        each client (inferq key add NAME) and set it to "keys", or set access.open_network = true if everybody on that \
+        inferq.toml: access.mode: "open" lets everyone who reaches \(addresses) submit, read and cancel; make a key for \
+        each client (inferq key add NAME) and set it to "keys", or set access.open_network = true if everyone on that \
         network may do so
         """
     }
@@ -65,9 +65,9 @@ struct AccessRulesTests {
         #expect(
             try SettingsFolder(["inferq.toml": text]).problems() == [
                 """
-                inferq.toml: broker.redis: everybody on the Redis at h can read all events and speak as a worker, without a \
+                inferq.toml: broker.redis: everyone on the Redis at h can read all events and speak as a worker, without a \
                 key; use a Unix socket, a loopback address or a tunnel such as stunnel, or set broker.trusted = true if \
-                nobody else is on it
+                no one else uses it
                 """
             ])
     }

@@ -44,8 +44,8 @@ struct KeyFolderTests {
         #expect(Client.rows.filter { !$0.hasChanged(from: Client(""), to: erp) }.map(\.key) == [])
         #expect(
             settings.warnings.filter { $0.contains("keys.") } == [
-                "keys.erp.models names ocr, and no model is called so",
-                "keys.erp.models names a.b:c, and no model is called so",
+                "keys.erp.models names ocr, but no model has that name",
+                "keys.erp.models names a.b:c, but no model has that name",
             ])
         #expect(settings.summary().contains("keys: 1 client, 2 keys in "))
     }
@@ -66,7 +66,7 @@ struct KeyFolderTests {
     func withoutAFolderThereAreNoKeys() throws {
         let settings = try folder([:]).load()
         #expect(settings.keys == KeyRing())
-        #expect(settings.warnings.contains { $0.hasSuffix("make one with inferq key add NAME") })
+        #expect(settings.warnings.contains { $0.hasSuffix("create one with inferq key add NAME") })
     }
 
     @Test
@@ -81,24 +81,27 @@ struct KeyFolderTests {
     }
 
     @Test(arguments: [
-        ("[keys.erp]\nhashes = []", "keys.erp.scopes: missing; write for example [\"submit\", \"read\", \"cancel\"]"),
+        (
+            "[keys.erp]\nhashes = []",
+            "keys.erp.scopes: missing; write something like [\"submit\", \"read\", \"cancel\"]"
+        ),
         (
             "[keys.erp]\nscopes = [\"submit\", \"write\"]",
             """
-            keys.erp.scopes: item 2: expected a scope, found the text "write"; choose "submit", "read", "cancel", \
+            keys.erp.scopes: item 2: expected a scope, found the string "write"; choose "submit", "read", "cancel", \
             "read:all", "operate", "metrics", "*"
             """
         ),
         (
             "[keys.erp]\nscopes = \"*\"",
             """
-            keys.erp.scopes: expected a list, found the text "*"; write for example ["submit", "read", "cancel"]
+            keys.erp.scopes: expected a list, found the string "*"; write something like ["submit", "read", "cancel"]
             """
         ),
         ("[keys.erp]\nscopes = []\nmodel = \"x\"", "keys.erp.model: unknown key; did you mean models?"),
         (
             "[keys.erp]\nscopes = []\nmodels = [\"a b\"]",
-            "keys.erp.models: item 1: \"a b\" cannot name a model; write it as its table [models.NAME] has it"
+            "keys.erp.models: item 1: \"a b\" cannot name a model; write it as in its table [models.NAME]"
         ),
         ("[keys.erp]\nscopes = []\nmax_priority = 101", "keys.erp.max_priority: 101 is out of range; choose 0 to 100"),
         (
@@ -108,13 +111,13 @@ struct KeyFolderTests {
         (
             "[keys.erp]\nscopes = []\nrate = \"fast\"",
             """
-            keys.erp.rate: expected a number and a duration, found the text "fast"; write for example "600/1m": so many \
-            in so long
+            keys.erp.rate: expected a number and a duration, found the string "fast"; write something like "600/1m", a \
+            number per duration
             """
         ),
         (
             "[keys.erp]\nscopes = []\ncertificate = 1",
-            "keys.erp.certificate: expected a text, found the number 1; write for example \"spiffe://site.example/erp\""
+            "keys.erp.certificate: expected a string, found the number 1; write something like \"spiffe://site.example/erp\""
         ),
         (
             "[keys.local]\nscopes = []",
@@ -132,14 +135,14 @@ struct KeyFolderTests {
         ),
         (
             "mode = \"keys\"",
-            "mode: unknown key; tables [keys.NAME] alone stand here; move it to inferq.toml or conf.d"
+            "mode: unknown key; only tables [keys.NAME] belong here; move it to inferq.toml or conf.d"
         ),
         ("keys = 1", "keys: expected a table, found a number; write it as [keys.NAME]"),
         ("[keys]\nerp = 1", "keys.erp: expected a table, found a number; write it as [keys.NAME]"),
         (
             "[keys.erp]\nscopes = []\nhashes = [1]",
             """
-            keys.erp.hashes: item 1: expected a table, found a number; write for example { id = "9f3c21aa", sha256 = \
+            keys.erp.hashes: item 1: expected a table, found a number; write something like { id = "9f3c21aa", sha256 = \
             "9f3c21aa..." }
             """
         ),
@@ -165,13 +168,13 @@ struct KeyFolderTests {
         (
             "[keys.erp]\nscopes = []\nhashes = [\(KeySamples.hash("a", ", expires = \"soon\""))]",
             """
-            keys.erp.hashes: item 1: expires is not a time of RFC 3339; write for example "2027-02-01T00:00:00Z"
+            keys.erp.hashes: item 1: expires is not an RFC 3339 time; write something like "2027-02-01T00:00:00Z"
             """
         ),
         (
             "[keys.erp]\nscopes = []\nhashes = [\(KeySamples.hash("a", ", expires = 2027-02-01T00:00:00Z"))]",
             """
-            keys.erp.hashes: item 1: expires: expected a text, found a date or time; write for example \
+            keys.erp.hashes: item 1: expires: expected a string, found a date or time; write something like \
             "2027-02-01T00:00:00Z"
             """
         ),
@@ -181,7 +184,7 @@ struct KeyFolderTests {
         ),
         (
             "[keys.erp]\nscopes = []\nhashes = [\(KeySamples.hash("a")), \(KeySamples.hash("a"))]",
-            "keys.erp.hashes: item 2: the key aaaaaaaa stands in the list twice; keep one of them"
+            "keys.erp.hashes: item 2: the key aaaaaaaa is in the list twice; keep one of them"
         ),
     ])
     func aBrokenFileIsExplained(_ text: String, _ problem: String) throws {
@@ -200,7 +203,7 @@ struct KeyFolderTests {
         #expect(
             same.problems() == [
                 """
-                keys.d/2.toml: keys.other.hashes: the key aaaaaaaa is also that of keys.erp in keys.d/1.toml; give each \
+                keys.d/2.toml: keys.other.hashes: the key aaaaaaaa also belongs to keys.erp in keys.d/1.toml; give each \
                 client a key of its own
                 """
             ])
@@ -217,7 +220,7 @@ struct KeyFolderTests {
         #expect(
             try folder(shared).problems() == [
                 """
-                keys.d/2.toml: keys.other.certificate: the name stands for keys.erp in keys.d/1.toml too; give each client \
+                keys.d/2.toml: keys.other.certificate: the name also stands for keys.erp in keys.d/1.toml; give each client \
                 a certificate of its own
                 """
             ])
@@ -257,8 +260,8 @@ struct KeyFolderTests {
         #expect(
             clear == [
                 """
-                keys.d/erp.toml: keys.erp.hashes: item 1: sha256 holds a key itself, where its hash belongs, so that the \
-                key is no secret any more; give the client another one with inferq key rotate, and remove this one
+                keys.d/erp.toml: keys.erp.hashes: item 1: sha256 holds a key itself, where its hash belongs, so the key \
+                is no longer a secret; give the client another one with inferq key rotate, and remove this one
                 """
             ])
     }

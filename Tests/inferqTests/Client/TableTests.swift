@@ -16,7 +16,7 @@ struct TableTests {
     }
 
     private func lines(_ width: Int?) -> [String] {
-        jobs.lines(width: width, isColoured: false)
+        jobs.lines(width: width, isColored: false)
     }
 
     @Test
@@ -51,7 +51,7 @@ struct TableTests {
 
     @Test
     func coloursDoNotMoveColumns() {
-        let coloured = jobs.lines(width: nil, isColoured: true)
+        let coloured = jobs.lines(width: nil, isColored: true)
         #expect(coloured[2] == "\u{1B}[31ma22\u{1B}[0m  12 min")
     }
 

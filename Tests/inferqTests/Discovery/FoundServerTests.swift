@@ -93,7 +93,7 @@ struct FoundServerTests {
         ["/readyz": #"{"status": "UP", "broker": "ring"}"#, "/v1/models": #"{"data": [{"id": "a"}]}"#],
         ["/v1/models": #"{"data": []}"#],
         ["/v1/models": "[]", "/v2": "null", "/props": "{", "/openapi.json": #"{"paths": []}"#],
-        // Nobody but its author knows which path is the model's.
+        // No one but its author knows which path is the model's.
         ["/openapi.json": #"{"paths": {"/a": {"post": {}}, "/b": {"post": {}}}}"#],
         ["/openapi.json": #"{"paths": {"/a/{id}": {"post": {}}}}"#],
         ["/openapi.json": #"{"paths": {"/a\"\n[store]": {"post": {}}}}"#],

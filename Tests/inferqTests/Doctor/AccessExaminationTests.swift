@@ -75,14 +75,14 @@ struct AccessExaminationTests {
     func aBrokenFileIsWrong() throws {
         #expect(
             try findings(["keys.d/a.toml": "x = 1"]) == [
-                "wrong keys: keys.d/a.toml: x: unknown key; tables [keys.NAME] alone stand here; move it to inferq.toml or conf.d"
+                "wrong keys: keys.d/a.toml: x: unknown key; only tables [keys.NAME] belong here; move it to inferq.toml or conf.d"
             ])
     }
 
     @Test
     func anOpenListenerIsTold() throws {
         let said = try findings([:]) { $0.listen = [.tcp(host: "0.0.0.0", port: 7), .tcp(host: "127.0.0.1", port: 8)] }
-        #expect(said.count == 1 && said[0].hasPrefix("note access: everybody who reaches 0.0.0.0:7 may submit"))
+        #expect(said.count == 1 && said[0].hasPrefix("note access: everyone who reaches 0.0.0.0:7 may submit"))
         #expect(
             try findings([:]) {
                 $0.listen = [.tcp(host: "0.0.0.0", port: 7)]

@@ -23,10 +23,10 @@ struct LogTests {
     private let threshold = LogThreshold(.info)
     private let now = Timestamp(milliseconds: 1_795_451_507_123)
 
-    private func textLogger(isColoured: Bool = false) -> Logger {
+    private func textLogger(isColored: Bool = false) -> Logger {
         Logger(label: "inferq") { _ in
             TextLogHandler(
-                LogContext(threshold: threshold), isColoured: isColoured, now: { now }, write: { lines.add($0) })
+                LogContext(threshold: threshold), isColored: isColored, now: { now }, write: { lines.add($0) })
         }
     }
 
@@ -76,7 +76,7 @@ struct LogTests {
 
     @Test
     func aTerminalGetsTheLevelInColour() {
-        let logger = textLogger(isColoured: true)
+        let logger = textLogger(isColored: true)
         logger.error("x")
         logger.info("y")
         #expect(
@@ -144,7 +144,7 @@ struct LogTests {
         let provider = Logger.MetadataProvider { ["a": "provider", "b": "provider"] }
         var logger = Logger(label: "inferq") { _ in
             let context = LogContext(threshold: threshold, provider: provider)
-            return TextLogHandler(context, isColoured: false, now: { now }, write: { lines.add($0) })
+            return TextLogHandler(context, isColored: false, now: { now }, write: { lines.add($0) })
         }
         logger[metadataKey: "a"] = "logger"
         logger[metadataKey: "c"] = "logger"

@@ -7,7 +7,7 @@ import Testing
 
 @testable import inferq
 
-/// What a log was written to: it takes nothing while it is shut, as a pipe that nobody reads.
+/// What a log was written to: it takes nothing while it is shut, as a pipe that no one reads.
 private final class Reader: Sendable {
     private struct State {
         var lines: [String] = []

@@ -30,7 +30,7 @@ struct SecretTests {
             (
                 nil,
                 """
-                the credential ocr is not there (CREDENTIALS_DIRECTORY is not set); add \
+                the credential ocr is missing (CREDENTIALS_DIRECTORY is not set); add \
                 LoadCredential=ocr:/path/of/the/secret to the unit and start it with systemd
                 """
             ),
@@ -97,7 +97,7 @@ struct SecretTests {
             try folder.load().summary() == """
                 listen      127.0.0.1:8484
                 public url  that of the first TCP listener
-                access      open: whoever reaches it may do everything
+                access      open: anyone who reaches it may do everything
                 limits      4096 connections, bodies up to 16MiB, 128MiB in flight
                 store       /var/lib/inferq/inferq.db, synchronous full, keeps ended jobs for 7d and up to 8GiB
                 broker      auto: redis://user:***@h:6379/0, with a ring of 4096 slots in its place while it is away

@@ -64,8 +64,8 @@ struct SettingsAdviceTests {
 
     @Test func aStoreInMemoryOrOnANetworkIsToldOf() {
         let trouble = { (folder: String) in FileSystemKind(of: folder, in: Self.mounts)?.trouble }
-        #expect(trouble("/run/x")?.hasPrefix("lies in memory (tmpfs)") == true)
-        #expect(trouble("/mnt/my nas")?.hasPrefix("lies on a network file system (nfs4)") == true)
+        #expect(trouble("/run/x")?.hasPrefix("is in memory (tmpfs)") == true)
+        #expect(trouble("/mnt/my nas")?.hasPrefix("is on a network file system (nfs4)") == true)
         #expect(trouble("/var/lib/inferq") == nil)
         #expect(FileSystemKind(of: "/", in: "nonsense\n") == nil)
     }

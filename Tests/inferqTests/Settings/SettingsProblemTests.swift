@@ -7,7 +7,7 @@ import Testing
 /// What a broken configuration is told, word for word.
 struct SettingsProblemTests {
     @Test(arguments: [
-        // Keys that nobody knows.
+        // Keys that no one knows.
         ("lisen = []", "lisen: unknown key; did you mean listen?"),
         ("log-level = \"info\"", "log-level: unknown key; did you mean log_level?"),
         ("[limits]\nconections = 1", "limits.conections: unknown key; did you mean connections?"),
@@ -25,81 +25,81 @@ struct SettingsProblemTests {
         // Wrong types.
         (
             "[limits]\nconnections = \"many\"",
-            "limits.connections: expected a whole number, found the text \"many\"; write for example 4096"
+            "limits.connections: expected a whole number, found the string \"many\"; write something like 4096"
         ),
         (
             "[limits]\nconnections = \"12\"",
-            "limits.connections: expected a whole number, found the text \"12\"; write it without quotation marks"
+            "limits.connections: expected a whole number, found the string \"12\"; write it without quotation marks"
         ),
         (
             "[limits]\nconnections = nan",
-            "limits.connections: expected a whole number, found the number nan; write for example 4096"
+            "limits.connections: expected a whole number, found the number nan; write something like 4096"
         ),
         (
             "sync_wait = 1979-05-27",
             """
-            sync_wait: expected a duration, found a date or time; write for example "55s" (the units are ms, \
+            sync_wait: expected a duration, found a date or time; write something like "55s" (the units are ms, \
             s, m, h and d)
             """
         ),
         (
             "sync_wait = nan",
             """
-            sync_wait: expected a duration, found the number nan; write for example "55s" (the units are ms, \
+            sync_wait: expected a duration, found the number nan; write something like "55s" (the units are ms, \
             s, m, h and d)
             """
         ),
         (
             "sync_wait = -1",
             """
-            sync_wait: expected a duration, found the number -1; write for example "55s" (the units are ms, s, \
+            sync_wait: expected a duration, found the number -1; write something like "55s" (the units are ms, s, \
             m, h and d)
             """
         ),
         (
             "max_body = \"16MB\"",
             """
-            max_body: expected a size, found the text "16MB"; write for example "16MiB" (the units are B, KiB, \
+            max_body: expected a size, found the string "16MB"; write something like "16MiB" (the units are B, KiB, \
             MiB, GiB and TiB)
             """
         ),
         (
             "listen = \"127.0.0.1:1\"",
-            "listen: expected a list, found the text \"127.0.0.1:1\"; write for example [\"127.0.0.1:8484\"]"
+            "listen: expected a list, found the string \"127.0.0.1:1\"; write something like [\"127.0.0.1:8484\"]"
         ),
         (
             "listen = [7]",
-            "listen: item 1: expected an address, found the number 7; write for example \"127.0.0.1:8484\""
+            "listen: item 1: expected an address, found the number 7; write something like \"127.0.0.1:8484\""
         ),
         ("limits = 3", "limits: expected a table, found a number; write it as [limits]"),
         ("[[limits]]\nconnections = 1", "limits: expected a table, found a list; write it as [limits]"),
-        ("[models]\nurl = \"http://h/p\"", "models.url: expected a table, found a text; write it as [models.NAME]"),
+        ("[models]\nurl = \"http://h/p\"", "models.url: expected a table, found a string; write it as [models.NAME]"),
         (
             "[models.a]\nurl = \"http://h/p\"\nbackoff = \"1s\"",
-            "models.a.backoff: expected a table, found a text; write it as { base = \"1s\", cap = \"2m\" }"
+            "models.a.backoff: expected a table, found a string; write it as { base = \"1s\", cap = \"2m\" }"
         ),
         (
             "public_url = true",
-            "public_url: expected a text, found true; write for example \"http://gateway.example:8484\""
+            "public_url: expected a string, found true; write something like \"http://gateway.example:8484\""
         ),
         (
             "log_level = \"loud\"",
             """
-            log_level: expected one of a few words, found the text "loud"; choose "trace", "debug", "info", "notice", \
+            log_level: expected one of a few words, found the string "loud"; choose "trace", "debug", "info", "notice", \
             "warning", "error", "critical"
             """
         ),
         (
             "[store]\npage_size = \"3KiB\"",
-            "store.page_size: \"3KiB\" is none of the sizes that there are; choose \"1KiB\", \"2KiB\", \"4KiB\""
+            "store.page_size: \"3KiB\" is not one of the possible sizes; choose \"1KiB\", \"2KiB\", \"4KiB\""
         ),
         (
             "[store]\nprofile = \"ssd\"",
-            "store.profile: expected one of a few words, found the text \"ssd\"; choose \"standard\", \"flash\""
+            "store.profile: expected one of a few words, found the string \"ssd\"; choose \"standard\", \"flash\""
         ),
         (
             "[store]\nsynchronous = \"off\"",
-            "store.synchronous: expected one of a few words, found the text \"off\"; choose \"full\", \"normal\""
+            "store.synchronous: expected one of a few words, found the string \"off\"; choose \"full\", \"normal\""
         ),
         // Out of range.
         ("[limits]\nconnections = 0", "limits.connections: 0 is out of range; choose 1 to 1000000"),
@@ -121,7 +121,7 @@ struct SettingsProblemTests {
         (
             "[tls]\nclient_ca = \"ca.pem\"",
             """
-            tls.client_ca: "ca.pem" is not the path of a file from the root on; write all of it, for example \
+            tls.client_ca: "ca.pem" is not the absolute path of a file; write it in full, for example \
             "/etc/inferq/tls/cert.pem"
             """
         ),
@@ -136,7 +136,7 @@ struct SettingsProblemTests {
         (
             "listen = [\"8484\"]",
             """
-            listen: item 1: "8484" has no port; write for example "127.0.0.1:8484", "[::1]:8484" or \
+            listen: item 1: "8484" has no port; write something like "127.0.0.1:8484", "[::1]:8484" or \
             "unix:/run/inferq/inferq.sock"
             """
         ),
@@ -147,27 +147,27 @@ struct SettingsProblemTests {
         ("listen = [\"::1:8484\"]", "listen: item 1: \"::1:8484\" lacks brackets; write \"[::1]:8484\""),
         (
             "listen = []",
-            "listen: the list is empty, and systemd hands no sockets in; name at least one address, for example \"127.0.0.1:8484\""
+            "listen: the list is empty, and systemd passes no sockets; name at least one address, for example \"127.0.0.1:8484\""
         ),
         (
             "public_url = \"gateway:8484\"",
-            "public_url: expected a URL; write for example \"http://gateway.example:8484\""
+            "public_url: expected a URL; write something like \"http://gateway.example:8484\""
         ),
         (
             "hosts = [\"http://a\"]",
             """
-            hosts: item 1: "http://a" is not a host name; write the name alone, for example "gateway.example", \
+            hosts: item 1: "http://a" is not a host name; write only the name, for example "gateway.example", \
             without scheme and port
             """
         ),
         (
             "origins = [\"*\"]",
-            "origins: item 1: \"*\" would let every web site call; name each origin, or proxy the gateway"
+            "origins: item 1: \"*\" would let every website call; name each origin, or proxy the gateway"
         ),
         (
             "origins = [\"https://a.example/x\"]",
             """
-            origins: item 1: "https://a.example/x" is more than an origin; write for example \
+            origins: item 1: "https://a.example/x" is more than an origin; write something like \
             "https://app.example", without a path
             """
         ),
@@ -177,12 +177,12 @@ struct SettingsProblemTests {
         ),
         (
             "[models.a]\nurl = \"\"",
-            "models.a.url: expected a URL; write for example \"http://127.0.0.1:9001/predict\""
+            "models.a.url: expected a URL; write something like \"http://127.0.0.1:9001/predict\""
         ),
         (
             "[models.a]\nurl = \"http://h:0/p\"",
             """
-            models.a.url: the URL's port is not one from 1 to 65535; write for example \
+            models.a.url: the URL's port is not one from 1 to 65535; write something like \
             "http://127.0.0.1:9001/predict"
             """
         ),
@@ -219,8 +219,8 @@ struct SettingsProblemTests {
         (
             "[limits]\nbodies_in_flight = \"1MiB\"",
             """
-            limits.bodies_in_flight: less than max_body (16MiB), so that the largest bodies would never be \
-            taken; raise it to "16MiB" or lower max_body
+            limits.bodies_in_flight: less than max_body (16MiB), so the largest bodies would never be \
+            accepted; raise it to "16MiB" or lower max_body
             """
         ),
         (
@@ -230,20 +230,20 @@ struct SettingsProblemTests {
         (
             "[models.a]\nurl = \"http://h/p\"\nlayers = \"x\"",
             """
-            models.a.layers: "x" is refused: a JSON Pointer is empty or begins with '/'; write for example \
+            models.a.layers: "x" is refused: a JSON Pointer is empty or begins with '/'; write something like \
             "/result/layers", with ~0 for a tilde and ~1 for a slash in a name
             """
         ),
         (
             "[models.a]\nurl = \"http://h/p\"\nlayers = \"/a~2\"",
             """
-            models.a.layers: "/a~2" is refused: in a JSON Pointer '~' must be followed by 0 or 1; write for example \
+            models.a.layers: "/a~2" is refused: in a JSON Pointer '~' must be followed by 0 or 1; write something like \
             "/result/layers", with ~0 for a tilde and ~1 for a slash in a name
             """
         ),
         (
             "[models.a]\nurl = \"http://h/p\"\nhealth = \"up\"",
-            "models.a.health: \"up\" is not a path on the model server; write for example \"/health\""
+            "models.a.health: \"up\" is not a path on the model server; write something like \"/health\""
         ),
         (
             "[models.a]\nurl = \"http://h/p\"\nheaders = { Host = \"x\" }",
@@ -251,7 +251,7 @@ struct SettingsProblemTests {
         ),
         (
             "[models.a]\nurl = \"http://h/p\"\nheaders = { \"a b\" = \"x\" }",
-            "models.a.headers.\"a b\": this cannot be the name of a header; write for example \"Authorization\""
+            "models.a.headers.\"a b\": this cannot be the name of a header; write something like \"Authorization\""
         ),
         // Text that is no TOML.
         (
@@ -284,7 +284,7 @@ struct SettingsProblemTests {
                 correct the file there
                 """,
                 """
-                inferq.toml: sync_wait: expected a duration, found true; write for example "55s" (the units \
+                inferq.toml: sync_wait: expected a duration, found true; write something like "55s" (the units \
                 are ms, s, m, h and d)
                 """,
                 "inferq.toml: store.readers: 0 is out of range; choose 1 to 64",
@@ -336,10 +336,10 @@ struct SettingsProblemTests {
     @Test(arguments: [
         ("[", 1, 2, name), ("[\n", 1, 2, name), ("[.a]", 1, 2, name), ("a = 1\n [é]", 2, 3, name), ("[[ =", 1, 4, name),
         ("[ [a]]", 1, 3, name), ("\u{FEFF}[#", 1, 2, name), ("[\r\n", 1, 2, name), ("[[[a]]]", 1, 3, name),
-        ("a = [}", 1, 6, "'}' closes nothing that was opened"),
-        ("a = { b = [1,}", 1, 14, "'}' closes nothing that was opened"),
-        ("a = \"\"\"\n\"\"\"\"\"\nb = [\n  1, # }\n  }", 5, 3, "'}' closes nothing that was opened"),
-        ("a = 'é' \u{2028}", 1, 9, "this character must stand between quotation marks"),
+        ("a = [}", 1, 6, "'}' does not close anything"),
+        ("a = { b = [1,}", 1, 14, "'}' does not close anything"),
+        ("a = \"\"\"\n\"\"\"\"\"\nb = [\n  1, # }\n  }", 5, 3, "'}' does not close anything"),
+        ("a = 'é' \u{2028}", 1, 9, "this character must be inside quotation marks"),
         ("a = 1979-05-27 7\n", 1, 15, "expected the end of the line after a number or a date"),
     ])
     func whatTheParserWouldTrapOverIsRefusedFirst(

@@ -78,11 +78,11 @@ struct SettingsSourceTests {
             folder.problems(environment: environment, flags: SettingsFlags(listen: [":1"])) == [
                 "command line: --listen: item 1: \":1\" has no address; write \"0.0.0.0:1\" for every IPv4 address",
                 """
-                environment: INFERQ_LOG_LEVEL: expected one of a few words, found the text "x"; choose "trace", \
+                environment: INFERQ_LOG_LEVEL: expected one of a few words, found the string "x"; choose "trace", \
                 "debug", "info", "notice", "warning", "error", "critical"
                 """,
                 """
-                environment: INFERQ_REDIS: the URL's host is neither a name nor an address; write for example \
+                environment: INFERQ_REDIS: the URL's host is neither a name nor an address; write something like \
                 "redis://127.0.0.1:6379/0"
                 """,
             ])

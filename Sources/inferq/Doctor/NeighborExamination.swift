@@ -4,7 +4,7 @@ import InferqRedis
 import NIOHTTP1
 
 /// What the doctor asks of the programs around the gateway.
-enum NeighbourExamination {
+enum NeighborExamination {
     /// Nil if none is used.
     static func redis(_ settings: Settings) -> Finding? {
         guard let place = settings.redisInUse else { return nil }
@@ -16,7 +16,7 @@ enum NeighbourExamination {
                 let reason = found.refused.count == 1 ? first.reason : "\(first.reason); also for \(all)"
                 return .wrong(
                     "redis",
-                    "\(first.command) on \(first.place) cannot be used at \(place) (\(reason)); let its user do all that "
+                    "\(first.command) on \(first.place) cannot be used at \(place) (\(reason)); allow its user all that "
                         + "inferq does: +@all on ~\(prefix):* and &\(prefix):*"
                 )
             }
@@ -24,7 +24,7 @@ enum NeighbourExamination {
                 return .note(
                     "redis", "it may drop keys when it is full (\(policy)); set maxmemory-policy to noeviction")
             }
-            return .ok("redis", "it answers, and does all that is asked of it, at \(place)")
+            return .ok("redis", "it answers, and does all that is needed, at \(place)")
         } catch {
             let sentence = "no Redis can be used at \(place) (\(error)); start it, or correct broker.redis"
             let isNeeded = settings.broker.kind == .redis
@@ -34,7 +34,7 @@ enum NeighbourExamination {
 
     static func model(_ model: ModelSettings) async -> [Finding] {
         let subject = "model \(model.name)"
-        guard !model.url.isEmpty else { return [.note(subject, "workers on other hosts alone serve it")] }
+        guard !model.url.isEmpty else { return [.note(subject, "only workers on other hosts serve it")] }
         let place = Settings.masked(model.url)
         let address: WebAddress
         do throws(Refusal) {
@@ -76,20 +76,20 @@ enum NeighbourExamination {
                 guard try await [404, 410].contains(ask(.OPTIONS, model.url, model).status) else {
                     return .ok(subject, said)
                 }
-                return .wrong(subject, "\(said), and to OPTIONS; correct \(key).url if a POST has the same answer")
-            case 401, 403, 407: return .note(subject, "\(said); look at \(key).headers if a POST has the same answer")
-            case 500, 502...599: return .note(subject, "\(said); look at its log if a POST has the same answer")
+                return .wrong(subject, "\(said), and to OPTIONS; correct \(key).url if a POST gets the same answer")
+            case 401, 403, 407: return .note(subject, "\(said); look at \(key).headers if a POST gets the same answer")
+            case 500, 502...599: return .note(subject, "\(said); look at its log if a POST gets the same answer")
             default: return .ok(subject, said)
             }
         } catch {
             let failure = ConnectionFailure(error)
-            let sentence = "a GET at \(place) gives no answer (\(failure.reason))"
+            let sentence = "a GET at \(place) gets no answer (\(failure.reason))"
             // A server that works on one request at a time may be at work.
             if failure.cause != .unreadable {
-                return .note(subject, sentence + "; look at its log if jobs have none either")
+                return .note(subject, sentence + "; look at its log if jobs get none either")
             }
             if failure.isUntrusted {
-                let advice = "name a file with who has signed it in \(key).ca, or add it to those that this host trusts"
+                let advice = "name its CA's file in \(key).ca, or add that CA to those that this host trusts"
                 return .wrong(subject, "\(sentence); \(advice)")
             }
             return .wrong(subject, sentence + "; correct \(key).url")
