@@ -171,6 +171,7 @@ check: lint test ## format, imports, warnings as errors, all tests: what every c
 lint: ## look at the format, and at what is never written
 	swift format lint --strict --recursive --parallel $(SWIFT_SOURCES)
 	packaging/check-sources.sh
+	packaging/file-cycles.py >/dev/null
 
 .PHONY: format
 format: ## put the sources into their format

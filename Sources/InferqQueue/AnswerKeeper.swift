@@ -89,7 +89,7 @@ package struct AnswerKeeper: Sendable {
         }
     }
 
-    private func found(_ layers: String, in bytes: [UInt8]) -> Job.Layers {
+    private func found(_ layers: String, in bytes: [UInt8]) -> PredictedLayers {
         guard let pointer = try? JSONPointer(layers), let range = JSONScanner.find(pointer, in: bytes) else {
             // The configuration's reader has checked the pointer.
             return .none

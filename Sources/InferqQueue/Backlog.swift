@@ -38,7 +38,7 @@ final class Backlog: Sendable {
         }
 
         /// What each client has; "anonymous" has the rest.
-        var shares: [String: JobQueue.ClientFigures] {
+        var shares: [String: ClientFigures] {
             var rest = all.figures
             for tally in clients.values {
                 rest.pending -= tally.pending
@@ -165,12 +165,12 @@ final class Backlog: Sendable {
     }
 
     /// Pending and running jobs of each client over all models; "anonymous" has those of before there were clients too.
-    func clientFigures() -> [String: JobQueue.ClientFigures] {
+    func clientFigures() -> [String: ClientFigures] {
         models.withLock { models in
-            var figures: [String: JobQueue.ClientFigures] = [:]
+            var figures: [String: ClientFigures] = [:]
             for (client, share) in models.values.flatMap(\.shares) where share.pending + share.running > 0 {
-                figures[client, default: JobQueue.ClientFigures()].pending += share.pending
-                figures[client, default: JobQueue.ClientFigures()].running += share.running
+                figures[client, default: ClientFigures()].pending += share.pending
+                figures[client, default: ClientFigures()].running += share.running
             }
             return figures
         }
@@ -191,8 +191,8 @@ private struct Tally {
     /// The time in which a past end loses all but 1/e of its weight.
     private static let memory = 30.0
 
-    var figures: JobQueue.ClientFigures {
-        var figures = JobQueue.ClientFigures()
+    var figures: ClientFigures {
+        var figures = ClientFigures()
         (figures.pending, figures.running) = (pending, running)
         return figures
     }

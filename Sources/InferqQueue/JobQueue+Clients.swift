@@ -1,23 +1,7 @@
 package import InferqCore
 
-/// How many jobs of a client may be pending.
-package enum ClientBound: Sendable, Equatable {
-    /// What its keys allow it, over all models.
-    case own(Int)
-    /// Its part of a model's queue: at most as many as there are free places. So one client alone gets half of the queue,
-    /// and there is room for the others, anyone who floods it.
-    case share(pending: Int, free: Int)
-}
-
 /// Whose jobs are whose.
 extension JobQueue {
-    /// What one client has in the queue.
-    package struct ClientFigures: Sendable, Equatable {
-        package var pending = 0
-        package var running = 0
-
-        package init() {}
-    }
 
     /// Pending and running jobs of each client that has some, over all models. "anonymous" has those of before there were
     /// clients as well.

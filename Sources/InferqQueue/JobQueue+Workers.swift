@@ -33,7 +33,7 @@ extension JobQueue {
                 },
                 { [scheduler] job in
                     // What comes from another host may name another model than the job's.
-                    guard job.model == offer.model else { throw IllegalTransition(job, "claim") }
+                    guard job.model == offer.model else { throw IllegalTransition(job.id, job.status, "claim") }
                     if job.isExpired(now) { return try job.expire(now: now) }
                     guard scheduler.admits(job) else { throw ClientIsFull() }
                     return try job.claim(promised: place.promisedLease, isProbe: isProbe, now: now)

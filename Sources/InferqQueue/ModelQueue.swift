@@ -20,8 +20,13 @@ final class ModelQueue {
     /// Whether this process may call the model server.
     var server = Availability()
 
+    /// Candidates kept in memory per model.
+    static let windowLimit = 256
+    /// The same of each client whose running jobs are limited: there may be a hundred of them.
+    static let laneLimit = 128
+
     /// Of all clients that have no lane.
-    private var common = Window(capacity: Scheduler.windowLimit)
+    private var common = Window(capacity: ModelQueue.windowLimit)
     /// One for each client whose running jobs are limited: while it has as many as it may, its jobs are passed by and stand
     /// in no one's way, and once it may have another one, that is at hand.
     private var lanes: [String: Window]
@@ -35,12 +40,12 @@ final class ModelQueue {
     }
 
     private static func lanes(_ clients: some Sequence<String>) -> [String: Window] {
-        Dictionary(uniqueKeysWithValues: clients.map { ($0, Window(capacity: Scheduler.laneLimit)) })
+        Dictionary(uniqueKeysWithValues: clients.map { ($0, Window(capacity: ModelQueue.laneLimit)) })
     }
 
     /// Gives lanes to these clients and no others. All that is known of due jobs is read again.
     func setLanes(_ clients: some Sequence<String>) {
-        common = Window(capacity: Scheduler.windowLimit)
+        common = Window(capacity: ModelQueue.windowLimit)
         lanes = Self.lanes(clients)
     }
 

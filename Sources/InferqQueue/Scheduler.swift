@@ -24,10 +24,6 @@ package final class Scheduler: Service {
     private let logger = Logger(label: "inferq")
     private let throttle = LogThrottle()
 
-    /// Candidates kept in memory per model.
-    static let windowLimit = 256
-    /// The same of each client whose running jobs are limited: there may be a hundred of them.
-    static let laneLimit = 128
     /// After a read that failed: soon enough for a store that is well again, and seldom enough for one that is not.
     private static let pauseAfterFailure = Duration.milliseconds(250)
 

@@ -173,7 +173,7 @@ class ShadowLoop(CrashLoop):
                 self.findings.add("process", repr(error), f"after a cut in the past: {error}")
             if self.past.process.poll() is None:
                 self.past.end()
-        # A 202 that was on its way counts as well, anyone who heard it.
+        # A 202 that was on its way counts as well, no matter who heard it.
         self.fresh += self.disk.answers.keys() - set(self.fresh)
         self.settled = list(self.jobs)
 

@@ -119,7 +119,7 @@ def test_jobs_end_on_a_full_disk_with_what_was_held_in_reserve(disk, make_gatewa
     stop = threading.Event()
 
     def load():
-        """Submits that use up all that is left, anyone who frees it, and clients that read meanwhile."""
+        """Submits that use up all that is left, no matter who frees it, and clients that read meanwhile."""
         while not stop.is_set():
             assert gateway.post(SUBMIT, {"model": "bulk", "input": "y" * (30 * KIB)}).status in (202, 507)
             assert gateway.get(jobs[0]["urls"]["self"]).status == 200

@@ -16,7 +16,7 @@ struct JobTests {
     @Test
     func aJobOfTheFutureIsNotClaimed() {
         var job = Job.sample(delay: .seconds(1))
-        #expect(throws: IllegalTransition(job, "claim")) { try job.claim(now: .at(now)) }
+        #expect(throws: IllegalTransition(job.id, job.status, "claim")) { try job.claim(now: .at(now)) }
     }
 
     @Test
@@ -81,7 +81,7 @@ struct JobTests {
         let late = job.lease
         _ = try job.interrupt(late, reason: "test", now: .at(now))
         _ = try job.claim(now: .at(now))
-        #expect(throws: IllegalTransition(job, "finish")) {
+        #expect(throws: IllegalTransition(job.id, job.status, "finish")) {
             try job.finish(late, with: .answered("1"), retry: .sample, jitter: 0, now: .at(now))
         }
     }
@@ -112,13 +112,13 @@ struct JobTests {
         var begun = Job.sample(expiresAt: now)
         _ = try begun.claim(now: .at(now))
         _ = try begun.interrupt(begun.lease, reason: "test", now: .at(now))
-        #expect(throws: IllegalTransition(begun, "expire")) { try begun.expire(now: .at(now)) }
+        #expect(throws: IllegalTransition(begun.id, begun.status, "expire")) { try begun.expire(now: .at(now)) }
     }
 
     @Test
     func aJobDoesNotExpireEarly() {
         var job = Job.sample(expiresAt: now + .milliseconds(1))
-        #expect(throws: IllegalTransition(job, "expire")) { try job.expire(now: .at(now)) }
+        #expect(throws: IllegalTransition(job.id, job.status, "expire")) { try job.expire(now: .at(now)) }
     }
 }
 

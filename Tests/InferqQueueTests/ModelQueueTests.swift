@@ -75,7 +75,7 @@ struct ModelQueueTests {
         let queue = ModelQueue()
         queue.concurrency = 1
         let owners = try #require(reading(queue))
-        for number in 0...Int64(4 * Scheduler.windowLimit) { queue.insert(candidate(number)) }
+        for number in 0...Int64(4 * ModelQueue.windowLimit) { queue.insert(candidate(number)) }
         queue.fill(owners, [], isAll: true)
         #expect(queue.mustRead)
     }

@@ -16,7 +16,7 @@ struct RecoveryTests {
     }
 
     /// Starts, and stops at once.
-    private func start(bootID: String = "boot") async throws -> JobStore.Recovery {
+    private func start(bootID: String = "boot") async throws -> Recovery {
         let store = try folder.open(bootID: bootID)
         await store.close()
         return store.recovery

@@ -4,9 +4,9 @@ package struct IllegalTransition: Error, Equatable {
     package let status: Status
     package let change: String
 
-    package init(_ job: Job, _ change: String) {
-        id = job.id
-        status = job.status
+    package init(_ id: UUIDv7, _ status: Status, _ change: String) {
+        self.id = id
+        self.status = status
         self.change = change
     }
 }

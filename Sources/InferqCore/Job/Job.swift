@@ -45,7 +45,7 @@ package struct Job: Sendable, Equatable, Identifiable {
     /// The cause of the last failed attempt.
     package var error: Failure?
     package var output: Payload?
-    package var layers = Layers.none
+    package var layers = PredictedLayers.none
     /// Progress reports of the model server, over all attempts.
     package var reports = 0
     /// The id of the newest event, pieces of answers aside.
@@ -60,17 +60,6 @@ package struct Job: Sendable, Equatable, Identifiable {
         package init(number: Int64) {
             self.number = number
         }
-    }
-
-    /// Where a job's predicted layers lie.
-    package enum Layers: Sendable, Equatable {
-        case none
-        /// The bytes of the output that are an array of objects.
-        case array(Range<Int>)
-        /// The bytes of the output that are one object: a list of one.
-        case object(Range<Int>)
-        /// An array that the model server handed over early.
-        case early([UInt8])
     }
 
     package init(
@@ -159,7 +148,7 @@ extension Job {
 
     /// A pending job whose time has come. No event: nothing that a client sees has changed.
     package mutating func becomeDue() throws(IllegalTransition) {
-        guard case .pending = state else { throw IllegalTransition(self, "become due") }
+        guard case .pending = state else { throw IllegalTransition(id, status, "become due") }
         state = .pending(isDue: true)
     }
 
@@ -177,7 +166,7 @@ extension Job {
         isProbe: Bool = false,
         now: Moment
     ) throws(IllegalTransition) -> [JobEvent.Draft] {
-        guard isDue, promised == nil || promised == nextLease else { throw IllegalTransition(self, "claim") }
+        guard isDue, promised == nil || promised == nextLease else { throw IllegalTransition(id, status, "claim") }
         lease = nextLease
         attempt += 1
         startedAt = startedAt ?? now.wall
@@ -191,7 +180,7 @@ extension Job {
     ///
     /// - Throws: ``IllegalTransition`` when the lease has passed on or the job has ended.
     package mutating func show(_ claimed: Lease) throws(IllegalTransition) -> [JobEvent.Draft] {
-        guard case .running(claimed) = state else { throw IllegalTransition(self, "show") }
+        guard case .running(claimed) = state else { throw IllegalTransition(id, status, "show") }
         return [started]
     }
 
@@ -199,7 +188,7 @@ extension Job {
     ///
     /// - Throws: ``IllegalTransition`` when the attempt is over, or ``ReportRefusal``.
     package mutating func report(_ claimed: Lease, _ report: Report, limit: Int) throws -> [JobEvent.Draft] {
-        guard case .running(claimed) = state else { throw IllegalTransition(self, "report") }
+        guard case .running(claimed) = state else { throw IllegalTransition(id, status, "report") }
         guard reports < limit else { throw ReportRefusal.tooMany(limit: limit) }
         if let handedOver = report.layers {
             var all: [UInt8] = []
@@ -236,7 +225,7 @@ extension Job {
         jitter: Double,
         now: Moment
     ) throws(IllegalTransition) -> [JobEvent.Draft] {
-        guard case .running(claimed) = state else { throw IllegalTransition(self, "finish") }
+        guard case .running(claimed) = state else { throw IllegalTransition(id, status, "finish") }
         crashes = 0
         if case .refused(let refusal) = outcome {
             goBack()
@@ -296,7 +285,7 @@ extension Job {
         isShown: Bool = true,
         now: Moment
     ) throws(IllegalTransition) -> [JobEvent.Draft] {
-        guard case .running(claimed) = state else { throw IllegalTransition(self, "interrupt") }
+        guard case .running(claimed) = state else { throw IllegalTransition(id, status, "interrupt") }
         guard isShown else {
             goBack()
             return []
@@ -318,7 +307,7 @@ extension Job {
         wasAlone: Bool,
         now: Moment
     ) throws(IllegalTransition) -> [JobEvent.Draft] {
-        guard case .running = state else { throw IllegalTransition(self, "recover") }
+        guard case .running = state else { throw IllegalTransition(id, status, "recover") }
         return try endAttempt(isCrash: isCrash, of: "the gateway", wasAlone: wasAlone, now: now)
     }
 
@@ -331,7 +320,7 @@ extension Job {
         wasAlone: Bool,
         now: Moment
     ) throws(IllegalTransition) -> [JobEvent.Draft] {
-        guard case .running(claimed) = state else { throw IllegalTransition(self, "crash") }
+        guard case .running(claimed) = state else { throw IllegalTransition(id, status, "crash") }
         return try endAttempt(isCrash: true, of: "its worker", wasAlone: wasAlone, now: now)
     }
 
@@ -374,7 +363,7 @@ extension Job {
     /// Ends a job whose first attempt had not begun in time.
     package mutating func expire(now: Moment) throws(IllegalTransition) -> [JobEvent.Draft] {
         guard case .pending = state, isExpired(now), let expiry else {
-            throw IllegalTransition(self, "expire")
+            throw IllegalTransition(id, status, "expire")
         }
         error = Failure(
             .expired,

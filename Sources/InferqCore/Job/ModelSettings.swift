@@ -70,14 +70,6 @@ package struct ModelSettings: Sendable, Equatable {
     }
 }
 
-/// What follows when an attempt fails whose answer a client has seen the beginning of.
-package enum AfterOutput: String, Sendable, CaseIterable {
-    /// The job ends: two answers are never joined.
-    case fail
-    /// The client is cut off, and the job is repeated like any other.
-    case restart
-}
-
 /// One header that the configuration adds to the calls of a model server.
 package struct HeaderSetting: Sendable, Equatable {
     package var name: String

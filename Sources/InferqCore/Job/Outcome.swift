@@ -32,11 +32,11 @@ package enum Outcome: Sendable, Equatable {
     /// A model server's answer.
     package struct Answer: Sendable, Equatable {
         package var payload: Payload
-        package var layers: Job.Layers
+        package var layers: PredictedLayers
         /// The last piece, stored along with the outcome; nil: there is none that is not stored.
         package var rest: Piece?
 
-        package init(payload: Payload, layers: Job.Layers) {
+        package init(payload: Payload, layers: PredictedLayers) {
             self.payload = payload
             self.layers = layers
         }

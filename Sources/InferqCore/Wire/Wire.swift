@@ -244,7 +244,8 @@ extension Wire {
         }
     }
 
-    private static func layers(_ writer: inout JSONWriter, _ layers: Job.Layers, _ output: [UInt8]?, compact: Bool) {
+    private static func layers(_ writer: inout JSONWriter, _ layers: PredictedLayers, _ output: [UInt8]?, compact: Bool)
+    {
         func span(_ range: Range<Int>) {
             guard let output, range.upperBound <= output.count else { return }
             if compact { writer.compact(output, range) } else { writer.raw(output, range) }

@@ -49,7 +49,7 @@ package final class AccessControl: Sendable {
     private static func right(of caller: Caller, on connection: Connection, _ ring: KeyRing) -> Caller? {
         if let key = caller.key { return ring.caller(with: key.digest) }
         // Tickets and sessions end, and hand on the right of their maker. A certificate counts for its connection.
-        return caller.expires == nil ? ring.caller(certified: connection.peerNames) : maker(name(of: caller), ring)
+        return caller.expires == nil ? ring.caller(certified: connection.peerNames) : maker(caller.makerName, ring)
     }
 
     var needsKeys: Bool { rules.current.settings.mode == .keys }
@@ -181,7 +181,7 @@ package final class AccessControl: Sendable {
     /// - Returns: with its end, which is that of the caller's own right at the latest.
     func ticket(for eventID: UUIDv7, by caller: Caller, lasting life: Duration) -> (text: String, expires: Timestamp) {
         let expires = min(.now + life, caller.expires ?? .latest)
-        let ticket = SignedText(maker: Self.name(of: caller), expires: expires, subject: eventID.description)
+        let ticket = SignedText(maker: caller.makerName, expires: expires, subject: eventID.description)
         return (ticket.text(.ticket, secret, salt: KeyRing.salt(of: caller)), expires)
     }
 
@@ -198,9 +198,6 @@ package final class AccessControl: Sendable {
     }
 
     // MARK: Makers
-
-    /// As ``maker(_:_:)`` reads it.
-    static func name(of caller: Caller) -> String { caller.key?.id ?? "~\(caller.client)" }
 
     /// Whose right a ticket or a session hands on, as it is now; nil when there is none left.
     private static func maker(_ name: String, _ ring: KeyRing) -> Caller? {

@@ -26,7 +26,7 @@ final class Sessions: Sendable {
         let expires = min(.now + length, caller.expires ?? .latest)
         var random = RandomBits()
         let subject = String(random.next(), radix: 36) + String(random.next(), radix: 36)
-        let session = SignedText(maker: AccessControl.name(of: caller), expires: expires, subject: subject)
+        let session = SignedText(maker: caller.makerName, expires: expires, subject: subject)
         let seconds = max(1, (expires - .now).milliseconds / 1000)
         let text = session.text(.session, secret, salt: KeyRing.salt(of: caller))
         return (Self.cookie(text, seconds, isSecure), expires)

@@ -54,3 +54,8 @@ struct SignedText: Sendable, Equatable {
         return Data(code.prefix(24)).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_")
     }
 }
+
+extension Caller {
+    /// Whose right a ticket or a session hands on: the id of a key, or `~` and the name of a client.
+    var makerName: String { key?.id ?? "~\(client)" }
+}

@@ -15,9 +15,6 @@ struct BodyModel {
         case none
     }
 
-    /// Bytes of a name that are looked at; the configuration admits 256.
-    static let longestName = 4096
-
     private let names: [String]
     private let flags: [String]
     private let isForm: Bool

@@ -20,13 +20,13 @@ struct CallModel: Sendable {
     /// The paths at the gateway's root that are calls of this model, those of its dialect first.
     var rootPaths: [RootPath] {
         let configured = settings.paths.map { path in
-            RootPath(pattern: CallPattern(path), use: .jobs, route: CallTable.configuredRoute)
+            RootPath(pattern: CallPattern(path), use: .jobs, route: RootPath.configured)
         }
         return settings.dialect.rootPaths + configured
     }
 
     /// What a method does at a path of the model server; nil when it is not offered.
-    func kind(of method: String, _ path: String, _ use: CallUse) -> CallTable.Found.Kind? {
+    func kind(of method: String, _ path: String, _ use: CallUse) -> CallKind? {
         if queued.contains(where: { $0.covers(method, path) }) { return .job }
         if direct.contains(where: { $0.covers(method, path) }) { return .handedThrough }
         switch (method, use) {

@@ -54,6 +54,9 @@ struct RootPath: Sendable {
     let use: CallUse
     /// For metrics.
     let route: String
+
+    /// The route of paths that models name themselves.
+    static let configured = "{paths}"
 }
 
 extension Dialect {

@@ -5,14 +5,7 @@ import InferqCore
 struct CallTable: Sendable {
     /// A request that is a call, or that is handed through.
     struct Found: Sendable {
-        enum Kind: Sendable {
-            /// Queued, stored and repeated.
-            case job
-            /// Passed to the model server at once, and forgotten.
-            case handedThrough
-        }
-
-        let kind: Kind
+        let kind: CallKind
         /// Path and query as the model server gets them below its root: the bytes that came.
         let target: String
         /// Of the errors that this call is answered with.
@@ -34,12 +27,10 @@ struct CallTable: Sendable {
 
     /// All that ``Found/route`` can be.
     static let routes =
-        [mountRoute, configuredRoute] + KServePath.routes
+        [mountRoute, RootPath.configured] + KServePath.routes
         + Array(Set(Dialect.allCases.flatMap(\.rootPaths).map(\.route))).sorted()
 
     static let mountRoute = "/upstream/{model}"
-    /// Of the paths that models name themselves.
-    static let configuredRoute = "{paths}"
 
     private let byName: [String: CallModel]
     /// By name.
@@ -204,7 +195,7 @@ struct CallTable: Sendable {
         if method == .connect { throw .upgradeUnsupported }
         let kinds = reachable.map { $0.model.kind(of: method.rawValue, path, $0.use) }
         // Where models differ, it is a job of those that queue it: the body is kept before it is known whom it names.
-        let kind: Found.Kind? = kinds.contains(.job) ? .job : kinds.contains(.handedThrough) ? .handedThrough : nil
+        let kind: CallKind? = kinds.contains(.job) ? .job : kinds.contains(.handedThrough) ? .handedThrough : nil
         guard let kind else { throw .methodNotAllowed(method.rawValue, allow: Self.allow(offers, path)) }
         let taken = zip(reachable, kinds).filter { method == .post ? $0.1 != nil : $0.1 == kind }
         return Found(

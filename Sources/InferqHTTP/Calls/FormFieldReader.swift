@@ -33,15 +33,15 @@ struct FormFieldReader {
 
     private mutating func keep(_ byte: UInt8) {
         if value == nil {
-            if name.count <= BodyModel.longestName { name.append(byte) }
-        } else if let count = value?.count, count <= BodyModel.longestName {
+            if name.count <= NameLimit.byteCount { name.append(byte) }
+        } else if let count = value?.count, count <= NameLimit.byteCount {
             value?.append(byte)
         }
     }
 
     /// The field that is being read, if it is wanted.
     private var field: (String, String)? {
-        guard let value, value.count <= BodyModel.longestName, name.count <= BodyModel.longestName else { return nil }
+        guard let value, value.count <= NameLimit.byteCount, name.count <= NameLimit.byteCount else { return nil }
         let name = Self.decoded(name)
         return names.contains(name) ? (name, Self.decoded(value)) : nil
     }

@@ -86,7 +86,7 @@ struct JSONMemberReader {
     /// - Returns: whether the token ends with this byte.
     private mutating func keep(_ byte: UInt8) -> Bool {
         // One byte more shows that it was too long.
-        if token.count <= BodyModel.longestName { token.append(byte) }
+        if token.count <= NameLimit.byteCount { token.append(byte) }
         if isEscaped {
             isEscaped = false
             return false
@@ -97,7 +97,7 @@ struct JSONMemberReader {
 
     /// What the token says; nil when it is too long or malformed.
     private var said: String? {
-        guard token.count <= BodyModel.longestName, (try? JSONScanner.validate(token)) == .string else { return nil }
+        guard token.count <= NameLimit.byteCount, (try? JSONScanner.validate(token)) == .string else { return nil }
         return JSONScanner.string(in: token, token.indices)
     }
 

@@ -35,12 +35,12 @@ struct MultipartReader {
         }
 
         mutating func partGoesOn(_ bytes: Span<UInt8>) {
-            guard wanted != nil, content.count <= BodyModel.longestName else { return }
+            guard wanted != nil, content.count <= NameLimit.byteCount else { return }
             bytes.withUnsafeBufferPointer { content.append(contentsOf: $0) }
         }
 
         mutating func partEnds() {
-            if let wanted, content.count <= BodyModel.longestName {
+            if let wanted, content.count <= NameLimit.byteCount {
                 values[wanted] = String(decoding: content, as: UTF8.self)
             }
             wanted = nil

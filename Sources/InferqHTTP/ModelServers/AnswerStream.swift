@@ -37,17 +37,6 @@ final class AnswerStream: Sendable {
         state = Mutex(PieceCutter(form, flush: flush, now: .now))
     }
 
-    /// How an answer ended that was taken in.
-    struct End {
-        /// Nil: whole, as far as HTTP knows.
-        let failure: (any Error)?
-        var scanner: StreamScanner
-        /// All bytes, if they are few or may be JSON; else nil.
-        let bytes: [UInt8]?
-        /// Nil: nothing was committed, and ``bytes`` are all.
-        let stream: Reply.Answer.Stream?
-    }
-
     /// The answer is larger than it may be.
     struct TooLarge: Error {}
 
@@ -57,7 +46,7 @@ final class AnswerStream: Sendable {
     }
 
     /// Reads the answer to its end.
-    func read(_ answer: ClientAnswer) async -> End {
+    func read(_ answer: ClientAnswer) async -> AnswerEnd {
         await withTaskGroup(of: (any Error)?.self) { group in
             group.addTask { await self.commit() }
             var failure: (any Error)?

@@ -190,17 +190,17 @@ struct PieceCutter {
 
     // MARK: The end
 
-    mutating func end(_ failure: (any Error)?) -> AnswerStream.End {
+    mutating func end(_ failure: (any Error)?) -> AnswerEnd {
         // What was cut and is not stored counts for nothing; the rest, the store knows.
-        if isBroken { return AnswerStream.End(failure: failure, scanner: scanner, bytes: nil, stream: nil) }
+        if isBroken { return AnswerEnd(failure: failure, scanner: scanner, bytes: nil, stream: nil) }
         guard form.isStream || pieceCount > 0 else {
-            return AnswerStream.End(failure: failure, scanner: scanner, bytes: kept ?? Array(waiting), stream: nil)
+            return AnswerEnd(failure: failure, scanner: scanner, bytes: kept ?? Array(waiting), stream: nil)
         }
         var rest: Piece?
         if !waiting.isEmpty { rest = piece(Array(waiting.prefix(Piece.limit))) }
         let count = start + (rest?.bytes.count ?? 0)
         let stream = Reply.Answer.Stream(byteCount: count, digest: Array(hash.finalize()), rest: rest)
-        return AnswerStream.End(
+        return AnswerEnd(
             failure: failure, scanner: scanner, bytes: kept?.count == count ? kept : nil,
             stream: pieceCount > 0 ? stream : nil)
     }

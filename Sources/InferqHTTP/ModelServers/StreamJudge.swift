@@ -14,13 +14,13 @@ struct StreamJudge {
     func reply(_ body: AnswerReader.Body, _ explain: (any Error) -> Reply) -> Reply {
         var scanner = StreamScanner(framing: form.framing, mark: form.mark, findsErrors: form.findsErrors)
         body.bytes.withUnsafeBytes { scanner.read($0) }
-        return reply(AnswerStream.End(failure: body.problem, scanner: scanner, bytes: body.bytes, stream: nil), explain)
+        return reply(AnswerEnd(failure: body.problem, scanner: scanner, bytes: body.bytes, stream: nil), explain)
     }
 
     /// Of one that came piece by piece. What came of one that is not whole is kept.
     ///
     /// - Parameter explain: what broke the exchange, as a reply.
-    func reply(_ end: AnswerStream.End, _ explain: (any Error) -> Reply) -> Reply {
+    func reply(_ end: AnswerEnd, _ explain: (any Error) -> Reply) -> Reply {
         var end = end
         if end.failure == nil { end.scanner.finish() }
         let count = end.stream?.byteCount ?? end.bytes?.count ?? 0

@@ -38,7 +38,7 @@ struct ReferenceRecords: Sendable {
     }
 }
 
-extension Job.Layers {
+extension PredictedLayers {
     fileprivate var isInOutput: Bool {
         switch self {
         case .array, .object: true

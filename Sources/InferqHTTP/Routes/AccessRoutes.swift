@@ -14,7 +14,7 @@ struct AccessRoutes: Sendable {
         try request.checkAccepts("application/json")
         try Query(request.query).allowOnly([])
         let caller = context.caller
-        let figures = gateway.queue.clientFigures()[caller.client] ?? JobQueue.ClientFigures()
+        let figures = gateway.queue.clientFigures()[caller.client] ?? ClientFigures()
         var writer = JSONWriter()
         writer.beginObject()
         write(caller, until: caller.expires, to: &writer)

@@ -34,7 +34,7 @@ struct SubmitRoutes: Sendable {
         }
     }
 
-    /// Every submit comes through here: anyone who makes it, and in whatever form.
+    /// Every submit comes through here: no matter who makes it, and in what form.
     func store(_ submission: Submission, _ context: GatewayContext) async throws -> JobQueue.Receipt {
         var submission = submission
         submission.caller = context.caller

@@ -37,7 +37,7 @@ package final class DiskGuard: Sendable {
     private static let roomToStart = 2 << 20
 
     init(_ settings: StoreSettings) {
-        folder = StoreOpening.folder(of: settings.path)
+        folder = StorePath.folder(of: settings.path)
         let total = Self.statistics(folder)?.total ?? 0
         ballast = Ballast(path: settings.path + ".ballast", size: min(settings.ballast, total / 16))
         state = Mutex(State(minFree: settings.minFree))

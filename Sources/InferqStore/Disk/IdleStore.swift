@@ -13,17 +13,17 @@ package final class IdleStore: Sendable {
 
     /// - Throws: ``StoreError``: `held` when a gateway has it.
     package init(path: String) throws {
-        let path = try StoreOpening.resolved(path)
+        let path = try StorePath.resolved(path)
         var status = stat()
         guard stat(path, &status) == 0 else {
             throw StoreError.unusable(path: path, reason: String(cString: strerror(errno)))
         }
         lock = try StoreLock(path: path, patience: .zero)
         try StoreOpening.checkHeader(path)
-        blobs = try Blobs(folder: StoreOpening.blobFolder(of: path)) { _ in }
+        blobs = try Blobs(folder: StorePath.blobFolder(of: path)) { _ in }
         if geteuid() == 0 {
             // Root may be the first to make them, and its gateway another user.
-            for made in [path + ".lock", StoreOpening.blobFolder(of: path)] {
+            for made in [path + ".lock", StorePath.blobFolder(of: path)] {
                 chown(made, status.st_uid, status.st_gid)
             }
         }
@@ -43,7 +43,7 @@ package final class IdleStore: Sendable {
 
     /// Where the files of the store with this name really lie; `path` itself when that cannot be told.
     package static func place(of path: String) -> String {
-        (try? StoreOpening.resolved(path)) ?? path  // Anyone who opens it says what is wrong.
+        (try? StorePath.resolved(path)) ?? path  // Anyone who opens it says what is wrong.
     }
 
     /// Removes what is left of a copy at once: the process may end before that would happen by itself.

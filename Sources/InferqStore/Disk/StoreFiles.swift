@@ -54,7 +54,7 @@ final class StoreFiles: Sendable {
     ///
     /// Without it, where the kernel has no watch to give, the next commit or the next question for readiness finds it.
     func watch(_ onTrouble: @escaping @Sendable (StoreError) -> Void) {
-        let number = FolderWatch.shared?.add(StoreOpening.folder(of: path)) { [weak self] in
+        let number = FolderWatch.shared?.add(StorePath.folder(of: path)) { [weak self] in
             if let trouble = self?.watched() { onTrouble(trouble) }
         }
         watch.withLock { $0 = number }

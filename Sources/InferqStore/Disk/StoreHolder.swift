@@ -20,7 +20,7 @@ package enum StoreHolder: Sendable, Equatable {
         // The list is given in pieces, so a read may miss a lock while others come and go: 1 to 5 in 100 where 4 processes
         // take and leave locks as fast as they can.
         for _ in 0..<8 {
-            // A gateway cannot make it unseen: /proc/locks lists every lock, anyone who asks.
+            // A gateway cannot make it unseen: /proc/locks lists every lock, no matter who asks.
             guard let list = KernelFile.text("/proc/locks") else { return .unknown }
             let holders = holders(in: list, inode: UInt64(status.st_ino))
             // The list names the file system, whose number is another one to stat(2) on some: so the file is looked at.

@@ -10,6 +10,13 @@ package enum DueOwners: Sendable, Equatable {
 
 /// The scheduler's question.
 extension JobStore {
+    /// Those of these jobs that are still due, with their inputs as far as those are in the rows.
+    package func due(_ jobs: [JobKey]) async throws -> [Job] {
+        try await reads.perform { [names] db in
+            try jobs.compactMap { try SQL.selectWholeJob(db, $0, names) }.filter(\.isDue)
+        }
+    }
+
     /// The best due jobs of a model, by priority, then age.
     package func dueJobs(
         _ model: String, of owners: DueOwners = .everyone(but: []), limit: Int

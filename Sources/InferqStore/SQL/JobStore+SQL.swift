@@ -237,7 +237,7 @@ extension SQL {
         if case .pieces(let run) = payload.content { run.attempt } else { nil }
     }
 
-    private static func columns(_ layers: Job.Layers) -> (from: Int?, to: Int?, early: [UInt8]?) {
+    private static func columns(_ layers: PredictedLayers) -> (from: Int?, to: Int?, early: [UInt8]?) {
         switch layers {
         case .none: (nil, nil, nil)
         case .array(let range): (range.lowerBound, range.upperBound, nil)
@@ -319,7 +319,7 @@ extension SQL {
         }
     }
 
-    private static func layers(_ row: PreparedStatement<JobColumn>) throws -> Job.Layers {
+    private static func layers(_ row: PreparedStatement<JobColumn>) throws -> PredictedLayers {
         let early = try row.bytes(.layers)
         guard let from = try row.optionalInt(.layersFrom), let to = try row.optionalInt(.layersTo), from <= to,
             from >= 0

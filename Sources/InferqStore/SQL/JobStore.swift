@@ -10,22 +10,6 @@ import Synchronization
 /// All changes go through ``change(_:id:rank:now:readsInput:remoteWorker:first:_:)`` or ``insert(_:key:at:leads:)``, so that
 /// no change lacks its event. Reads see the last commit and hold no transaction beyond their call.
 package final class JobStore: Sendable {
-    /// What the start found and did.
-    package struct Recovery: Sendable, Equatable {
-        package var epoch: Int64
-        package var interrupted: Int
-        package var poisoned: Int
-        package var orphans: Int
-        package var sqliteVersion: String
-        /// Those that were ended as poisoned, for the log.
-        package var poisonedJobs: [Job] = []
-        /// Attempts that go on at workers on other hosts.
-        package var remoteAttempts: [RemoteAttempt] = []
-        /// Nil when the store's schema was the current one.
-        package var upgrade: StoreUpgrade?
-        /// What there is to say of the wall clock.
-        package var clock: StoreClock.Finding?
-    }
 
     /// One job's change of state as it was committed.
     package struct Change: Sendable {
@@ -77,9 +61,9 @@ package final class JobStore: Sendable {
         source: StoreClock.Source = .system,
         onFatal: @escaping @Sendable (StoreError) -> Void
     ) throws {
-        try StoreOpening.makeFolder(of: settings.path)
+        try StorePath.makeFolder(of: settings.path)
         var settings = settings
-        settings.path = try StoreOpening.resolved(settings.path)
+        settings.path = try StorePath.resolved(settings.path)
         lock = try StoreLock(path: settings.path) { patience in
             Logger(label: "inferq").notice(
                 "another process holds the store: waiting for it to end",
@@ -95,9 +79,9 @@ package final class JobStore: Sendable {
             try lock.holdFile()
             let walByteCount = try RecoveredLog.copy(pool, disk)
             let upgrade = try StoreUpgrade.run(pool, path: settings.path)
-            blobs = try Blobs(folder: StoreOpening.blobFolder(of: settings.path), onFatal: onFatal)
+            blobs = try Blobs(folder: StorePath.blobFolder(of: settings.path), onFatal: onFatal)
             // Names that this start or one before it has made: of the store, its log and the folder of blobs.
-            try StoreOpening.syncFolder(of: settings.path)
+            try StorePath.syncFolder(of: settings.path)
             (names, numbers) = (StoredNames(), EventNumbers())
             let start = try StoreOpening.begin(
                 pool, path: settings.path, models: models, names: names, numbers: numbers, blobs: blobs, disk: disk,

@@ -34,12 +34,3 @@ extension SQL {
         }
     }
 }
-
-extension JobStore {
-    /// Those of these jobs that are still due, with their inputs as far as those are in the rows.
-    package func due(_ jobs: [JobKey]) async throws -> [Job] {
-        try await reads.perform { [names] db in
-            try jobs.compactMap { try SQL.selectWholeJob(db, $0, names) }.filter(\.isDue)
-        }
-    }
-}

@@ -104,19 +104,6 @@ struct ListJobs: ClientCommand {
     }
 }
 
-/// One page of a list.
-struct JobPage: Decodable, Sendable {
-    var results: [JobSummary]
-    var next: String?
-
-    /// The records of a page that has been decoded, byte for byte.
-    static func records(_ page: [UInt8]) -> [[UInt8]] {
-        guard let results = JSONScanner.members(of: page, in: page.indices).first(where: { $0.name == "results" })
-        else { return [] }
-        return JSONScanner.elements(of: page, in: results.value).map { Array(page[$0]) }
-    }
-}
-
 struct ShowJob: ClientCommand {
     static let configuration = CommandConfiguration(commandName: "show", abstract: "Show one job.")
 
@@ -168,16 +155,5 @@ struct ShowJob: ClientCommand {
         }
         let text = String(decoding: record[member.value].prefix(2000), as: UTF8.self).visible(limit: 400)
         return text == "null" || text == "[]" || (text == "{}" && name == "metadata") ? nil : text
-    }
-}
-
-/// Paths of single jobs.
-enum JobPath {
-    /// - Throws: ``ClientError`` if the text is no UUID: nothing else is sent as part of a path.
-    static func record(_ id: String) throws(ClientError) -> String {
-        guard let id = UUIDv7(id) else {
-            throw ClientError(.usage, "\(id.quoted()) is not a UUID; give the id of a job")
-        }
-        return "/v1/inference/\(id)"
     }
 }
