@@ -23,7 +23,7 @@ import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "Tests/DaemonTests"))
+sys.path.insert(0, str(ROOT / "Tests/DaemonTests/support"))
 from browser import Browser  # noqa: E402
 
 TEXT = "The scan shows a delivery note of 12 May. It lists four pallets of cement and one of sand, signed by the foreman. "

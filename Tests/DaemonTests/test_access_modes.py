@@ -98,7 +98,7 @@ def test_a_broken_file_of_keys_is_refused_as_a_whole(make_gateway, keys):
 def test_without_keys_a_line_says_that_nobody_can_come_in(make_gateway, keys):
     keys.rmdir()
     gateway = make_gateway({"ocr": {}}, access={"mode": "keys", "keys": str(keys)})
-    told(gateway, "make one with inferq key add NAME")
+    told(gateway, "create one with inferq key add NAME")
 
 
 def test_among_settings_keys_are_refused(tmp_path):

@@ -106,7 +106,7 @@ def test_an_unknown_member_is_400(gateway, held):
 @pytest.mark.skipif(not node_is_there(), reason="no node >= 20")
 def test_an_event_source_reads_with_a_ticket(gateway, held, model):
     url = gateway.url + ticket(gateway, held)
-    script = pathlib.Path(__file__).with_name("eventsource.mjs")
+    script = pathlib.Path(__file__).with_name("support") / "eventsource.mjs"
     threading.Timer(0.5, model.route.release).start()
     ran = subprocess.run(["node", "--no-warnings", "--experimental-eventsource", script, url],
                          capture_output=True, text=True, timeout=60)  # fmt: skip

@@ -670,6 +670,6 @@ def test_an_input_that_is_not_as_it_was_stored_is_said_to_be(llama, model_server
     blob.write_bytes(data)
     model_server.let_go()
     error = gateway.ended(job)["error"]
-    assert "the stored input cannot be read" in error["message"] and "not as it was written" in error["message"]
+    assert "the stored input cannot be read" in error["message"] and "does not match what was written" in error["message"]
     # The record is there first.
     until(lambda: any("the stored input cannot be read" in line for line in gateway.log_lines("warning")), "the log")

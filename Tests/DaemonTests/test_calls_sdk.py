@@ -16,7 +16,7 @@ from ports import free_port
 from test_commands import inferq
 from waiting import until
 
-SERVER = pathlib.Path(__file__).parent / "llama_server.py"
+SERVER = pathlib.Path(__file__).with_name("support") / "llama_server.py"
 MESSAGES = [{"role": "user", "content": "hi"}]
 
 

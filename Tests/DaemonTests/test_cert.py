@@ -128,7 +128,7 @@ def test_a_pair_of_somebody_else_is_not_written_over(folder, tmp_path):
     (["--name", "x,DNS:y"], "is not a host name"),
     (["--address", "box.lan"], "is not an IP address"),
     (["--name", "box.lan", "--out", "tls"], "not the absolute path"),
-    (["--name", "box.lan", "--out", "/nowhere/at/all"], "there is no folder /nowhere/at; make it"),
+    (["--name", "box.lan", "--out", "/nowhere/at/all"], "there is no folder /nowhere/at; create it"),
 ])
 def test_wrong_usage_is_a_sentence_and_makes_nothing(folder, arguments, sentence):
     done = inferq("cert", "init", "--out", folder, *arguments)
@@ -184,7 +184,7 @@ def test_show_tells_names_issuer_and_days(folder, tmp_path):
     config = config_of(tmp_path, (folder / "cert.pem", folder / "key.pem"))
     done = inferq("cert", "show", "--config", config)
     assert done.returncode == 0, done.stderr
-    for expected in ("names   box.lan, 192.168.1.5", "issuer  inferq authority of ", ", 824 days left", "key     belongs to it"):
+    for expected in ("names   box.lan, 192.168.1.5", "issuer  inferq authority of ", ", 824 days left", "key     matches it"):
         assert expected in done.stdout, done.stdout
 
 

@@ -82,7 +82,7 @@ def launchdarkly(url, heard):
 
 
 def node_eventsource(url, heard):
-    script = pathlib.Path(__file__).with_name("eventsource.mjs")
+    script = pathlib.Path(__file__).with_name("support") / "eventsource.mjs"
     command = ["node", "--no-warnings", "--experimental-eventsource", script, url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         lines = iter(process.stdout)

@@ -136,7 +136,7 @@ def test_the_program_does_what_the_description_says(make_gateway, model_server, 
         command += ["--exclude-path", path]
     # What they are answered with, their model servers say.
     command += ["--exclude-tag", "Calls"]
-    hooks = pathlib.Path(__file__).parent
+    hooks = pathlib.Path(__file__).with_name("support")
     ran = subprocess.run(
         command, capture_output=True, text=True, cwd=tmp_path,
         env=os.environ | {"SCHEMATHESIS_HOOKS": "openapi_hooks", "PYTHONPATH": str(hooks), "JOBS": json.dumps(jobs)},

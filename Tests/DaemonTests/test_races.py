@@ -74,7 +74,7 @@ class Attachers:
         self.lock = threading.Lock()
         self.processes = [
             subprocess.Popen(
-                [sys.executable, str(Path(__file__).with_name("attach.py")), *map(str, gateway.address)],
+                [sys.executable, str(Path(__file__).with_name("support") / "attach.py"), *map(str, gateway.address)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
             )
             for _ in range(count)

@@ -15,7 +15,7 @@ from keyfile import EVERYTHING, Keyring
 from ports import free_port
 from waiting import until
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 BINARY = pathlib.Path(os.environ.get("INFERQ_BIN", ROOT / ".build/debug/inferq"))
 if not BINARY.is_absolute():
     BINARY = ROOT / BINARY
