@@ -20,91 +20,22 @@ package final class RedisWorker: Service {
     /// - Parameter sent: of a probe, rung once the call has gone out on a connection.
     package typealias Call = @Sendable (JobOffer, StopSignal, _ sent: Bell?) async -> Ending
 
-    /// What was read of a stream and given to a slot.
-    struct Delivery: Sendable {
-        let offer: JobOffer
-        let gateway: String
-        let entry: String
-        /// Its model server was away: this call shows whether it is back.
-        let isProbe: Bool
-
-        var name: AttemptName { AttemptName(gateway: gateway, job: offer.job, lease: offer.lease) }
-    }
-
-    /// One slot that waits for a job, or for the answer to its question.
-    final class Slot: Sendable {
-        let bell = Bell()
-        let delivery = Mutex<Delivery?>(nil)
-        let answer = Mutex<GatewayMessage?>(nil)
-    }
-
-    struct Held {
-        enum Phase {
-            case asking(Slot)
-            case running
-            /// With the moment at which it was last told.
-            case ended(WorkerMessage, sent: ContinuousClock.Instant)
-        }
-
-        var phase: Phase
-        let model: String
-        let stop: StopSignal
-    }
-
-    struct State {
-        /// Models of each gateway that lives, by its instance id.
-        var gateways: [String: Set<String>] = [:]
-        /// Slots that wait, by model.
-        var idle: [String: [Slot]] = [:]
-        var held: [AttemptName: Held] = [:]
-        /// Where the next look for a job of a model begins, so that all gateways are served alike.
-        var nextGateway: [String: Int] = [:]
-        var isDraining = false
-        /// The number of the last heartbeat.
-        var beat = 0
-        /// Since when no gateway has offered anything that this worker could do; nil: one does.
-        var unmatchedSince: ContinuousClock.Instant?
-        /// Attempts are told to stop as soon as they begin.
-        var isInterrupting = false
-        /// A model server has gone or come back since the last heartbeat.
-        var hasNews = false
-
-        var runningCount: Int {
-            held.values.count { if case .running = $0.phase { true } else { false } }
-        }
-
-        /// Nothing runs, and no slot has asked for a job.
-        var isIdle: Bool {
-            held.values.allSatisfy { if case .ended = $0.phase { true } else { false } }
-        }
-    }
-
-    let link: RedisLink
-    let name: String
-    let host: String
-    /// Of the kernel: see ``WorkerHeartbeat/boot``.
-    let bootID: String
-    let models: [ModelSettings]
-    let servers: WorkerServers
-    let wheel: TimerWheel
+    private let link: RedisLink
+    private let models: [ModelSettings]
+    private let servers: WorkerServers
+    private let ledger = WorkerLedger()
+    private let outbox: WorkerOutbox
+    private let reader: WorkerReader
+    private let presence: WorkerPresence
+    private let wheel: TimerWheel
     private let drainTimeout: Duration
     private let call: Call
-    let logger: Logger
-    let throttle = LogThrottle()
-    /// For what is seen again at each look.
-    let onceAnHour = LogThrottle(limit: 1, period: .seconds(3600))
-    let refusals: RedisRefusals
-    let state = Mutex(State())
-    let bell = Bell()
-    let condition = MonotonicCondition()
+    private let logger: Logger
+    private let throttle = LogThrottle()
+    private let bell = Bell()
 
-    static let patience = Duration.milliseconds(500)
     /// An answer to a question comes within this time, or the job is left to others.
     private static let answerTime = Duration.seconds(5)
-    /// An outcome whose receipt has not come is told again.
-    static let resendAfter = Duration.seconds(5)
-    /// Seconds for which what was said waits for its gateway: a week, as long as ended jobs are kept by default.
-    private static let inboxLifetime = "604800"
     /// How long a worker that stops waits for its receipts.
     private static let receiptTimeout = Duration.seconds(5)
 
@@ -123,26 +54,28 @@ package final class RedisWorker: Service {
         call: @escaping Call
     ) {
         self.link = link
-        self.name = name
-        self.host = host
-        self.bootID = bootID
         self.models = models
-        servers = WorkerServers(models, logger: logger)
         self.wheel = wheel
         self.drainTimeout = drainTimeout
         self.logger = logger
-        refusals = RedisRefusals(logger: logger)
         self.call = call
+        servers = WorkerServers(models, logger: logger)
+        let refusals = RedisRefusals(logger: logger)
+        outbox = WorkerOutbox(link: link, refusals: refusals)
+        reader = WorkerReader(link: link, ledger: ledger, servers: servers, outbox: outbox, refusals: refusals)
+        presence = WorkerPresence(
+            link: link, name: name, host: host, bootID: bootID, models: models, ledger: ledger, servers: servers,
+            outbox: outbox, refusals: refusals, wheel: wheel, logger: logger, bell: bell)
     }
 
     /// Takes jobs until the graceful shutdown, and returns when every attempt has ended and its outcome is stored, or the
     /// time for that has passed.
     package func run() async throws {
-        for model in models { readJobs(of: model.name) }
-        readInbox()
+        for model in models { reader.readJobs(of: model.name) }
+        reader.readInbox()
         link.start(RedisLink.Callbacks(changed: { self.changed($0) }))
         await withTaskGroup(of: Void.self) { group in
-            group.addTask { await self.publishHeartbeat() }
+            group.addTask { await self.presence.publishHeartbeat() }
             await withDiscardingTaskGroup { slots in
                 for model in models {
                     for _ in 0..<model.concurrency { slots.addTask { await self.runSlot(of: model.name) } }
@@ -162,39 +95,15 @@ package final class RedisWorker: Service {
 
     private func changed(_ reachability: RedisLink.Reachability) {
         if case .up = reachability {
-            state.withLock { state in
-                for (name, held) in state.held {
-                    guard case .ended(let message, _) = held.phase else { continue }
-                    state.held[name]?.phase = .ended(message, sent: .now - Self.resendAfter * 2)
-                }
-            }
-            state.withLock { $0.unmatchedSince = .now }
+            ledger.connected()
             logger.notice(
                 "worker ready",
-                metadata: ["worker": "\(name)", "models": .array(models.map { "\($0.name)" })]
+                metadata: ["worker": "\(presence.name)", "models": .array(models.map { "\($0.name)" })]
             )
         } else {
-            state.withLock { state in
-                state.gateways = [:]
-                state.unmatchedSince = nil
-            }
+            ledger.disconnected()
         }
         bell.ring(.event)
-    }
-
-    @discardableResult
-    func send(_ message: WorkerMessage, _ name: AttemptName) -> Bool {
-        let inbox = link.keys.inbox(ofGateway: name.gateway)
-        let isSent = link.send(message.command(link.keys, name, worker: link.id), blame: .key) { reply in
-            if case .error = reply { self.refusals.note(.key, at: inbox) }
-        }
-        guard isSent else { return false }
-        switch message {
-        case .take, .giveBack, .shown: return true
-        case .answered, .failed, .refused, .interrupted:
-            // For a gateway that never comes back.
-            return link.send(RedisCommand("EXPIRE", inbox, Self.inboxLifetime))
-        }
     }
 
     /// Lets attempts go on for a while after the stop was asked for.
@@ -205,36 +114,23 @@ package final class RedisWorker: Service {
         } onCancelOrGracefulShutdown: {
             stop.ring(.stop)
         }
-        let idle = state.withLock { state in
-            state.isDraining = true
-            return state.idle.values.flatMap { $0 }
-        }
-        for slot in idle { slot.bell.ring(.stop) }
-        condition.wake()
+        ledger.drain()
         bell.ring(.event)
-        let running = runningCount
         logger.notice(
             "stopping: no more jobs are taken, running attempts may continue for a while",
-            metadata: ["running": .stringConvertible(running), "drain_timeout": "\(DurationText.format(drainTimeout))"]
+            metadata: [
+                "running": .stringConvertible(ledger.runningCount),
+                "drain_timeout": "\(DurationText.format(drainTimeout))",
+            ]
         )
-        await wait(at: drainTimeout) { $0.isIdle }
-        let left = state.withLock { state in
-            state.isInterrupting = true
-            return Array(state.held.values)
-        }
-        for held in left {
-            if case .running = held.phase { held.stop.stop(.serviceStops) }
-        }
-    }
-
-    private var runningCount: Int {
-        state.withLock { $0.runningCount }
+        await wait(atMost: drainTimeout) { ledger.isIdle }
+        ledger.interrupt()
     }
 
     /// Looks every few moments whether something has changed; it does so once in the life of a process.
-    private func wait(at most: Duration, until condition: (borrowing State) -> Bool) async {
+    private func wait(atMost most: Duration, until condition: () -> Bool) async {
         let end = ContinuousClock.now + most
-        while !state.withLock({ condition($0) }), ContinuousClock.now < end {
+        while !condition(), ContinuousClock.now < end {
             let pause = Bell()
             let deadline = wheel.ring(pause, after: .milliseconds(50))
             _ = await pause.wait()
@@ -243,8 +139,8 @@ package final class RedisWorker: Service {
     }
 
     private func waitForReceipts() async {
-        await wait(at: Self.receiptTimeout) { $0.held.isEmpty }
-        let left = state.withLock { $0.held.count }
+        await wait(atMost: Self.receiptTimeout) { ledger.heldCount == 0 }
+        let left = ledger.heldCount
         if left > 0 {
             logger.warning(
                 "outcomes wait in redis, their gateways did not take them",
@@ -271,13 +167,13 @@ package final class RedisWorker: Service {
             switch (stop.reason, ending) {
             case (.cancelled, _):
                 log.info("attempt dropped: its gateway says that it is over")
-                forget(name)
+                ledger.forget(name)
             case (.serviceStops, _):
                 log.notice("attempt interrupted, its gateway offers the job again")
                 end(name, .interrupted(reason: "its worker stopped"))
             case (nil, .delivered):
                 log.debug("attempt completed")
-                forget(name)
+                ledger.forget(name)
             case (nil, .reply(.answered(let answer))):
                 log.debug("attempt completed")
                 end(name, .answered(answer))
@@ -303,33 +199,19 @@ package final class RedisWorker: Service {
     }
 
     private func end(_ name: AttemptName, _ message: WorkerMessage) {
-        state.withLock { $0.held[name]?.phase = .ended(message, sent: .now) }
-        send(message, name)
-    }
-
-    private func forget(_ name: AttemptName) {
-        state.withLock { $0.held[name] = nil }
+        ledger.end(name, message)
+        outbox.send(message, name)
     }
 
     /// Waits for a job; nil once the worker stops.
     private func next(of model: String) async -> Delivery? {
-        let slot = Slot()
-        let isDraining = state.withLock { state in
-            if !state.isDraining { state.idle[model, default: []].append(slot) }
-            return state.isDraining
-        }
-        if isDraining { return nil }
-        condition.wake()
+        let slot = WorkerSlot()
+        guard ledger.enter(slot, for: model) else { return nil }
         while true {
             let rings = await slot.bell.wait()
-            if let delivery = slot.delivery.withLock({ $0 }) { return delivery }
+            if let delivery = slot.delivery { return delivery }
             guard rings.contains(.stop) else { continue }
-            let wasIdle = state.withLock { state -> Bool in
-                guard let index = state.idle[model]?.firstIndex(where: { $0 === slot }) else { return false }
-                state.idle[model]?.remove(at: index)
-                return true
-            }
-            if wasIdle { return nil }
+            if ledger.leave(slot, of: model) { return nil }
         }
     }
 
@@ -338,34 +220,67 @@ package final class RedisWorker: Service {
     /// - Returns: what may stop the attempt, or nil: it is not ours.
     private func ask(_ delivery: Delivery) async -> StopSignal? {
         let name = delivery.name
-        let slot = Slot()
-        let stop = StopSignal()
-        let known = state.withLock { state in
-            defer {
-                if state.held[name] == nil {
-                    state.held[name] = Held(phase: .asking(slot), model: delivery.offer.model, stop: stop)
-                }
-            }
-            return state.held[name]
-        }
+        let slot = WorkerSlot()
         let take = WorkerMessage.take(entry: delivery.entry, model: delivery.offer.model, isProbe: delivery.isProbe)
-        if known != nil {
-            // Offered twice. The gateway deletes what it is asked for, so that this entry need not lie there until it
+        guard let stop = ledger.ask(name, of: delivery.offer.model, slot) else {
+            // Offered twice. The gateway deletes what it is asked for, so that this entry need not stay there until it
             // counts as lost; and should the first question be lost, the slot that waits gets the answer to this one.
-            send(take, name)
+            outbox.send(take, name)
             return nil
         }
-        guard send(take, name) else {
-            forget(name)
+        guard outbox.send(take, name) else {
+            ledger.forget(name)
             return nil
         }
         let deadline = wheel.ring(slot.bell, after: Self.answerTime)
         _ = await slot.bell.wait()
         wheel.cancel(deadline)
-        return state.withLock { state in
-            if case .running = state.held[name]?.phase { return stop }
-            state.held[name] = nil
-            return nil
+        return ledger.isOwn(name) ? stop : nil
+    }
+
+    // MARK: Its model server
+
+    /// What a call has come to, once it is known whether its server is there.
+    private func judged(_ ending: Ending, of delivery: Delivery, isStopped: Bool) async -> Ending {
+        let (job, model) = (delivery.offer.job.key, delivery.offer.model)
+        guard !isStopped else { return ending }
+        guard case .reply(var reply) = ending else {
+            if servers.answered(job, of: model) { serversChanged() }
+            return ending
         }
+        if case .failed(let failure, let retryAfter, _) = reply, failure.code == .httpError,
+            await !servers.isWell(model)
+        {
+            reply = .refused(Refusal(.notReady, failure, retryAfter: retryAfter))
+        }
+        let judged = servers.judge(reply, of: job, model)
+        if judged.isChanged { serversChanged() }
+        return .reply(judged.reply)
+    }
+
+    /// Tells the gateway that the model server works on a probe, once it has had the call for a while.
+    private func show(_ delivery: Delivery, _ sent: Bell?) async {
+        guard let sent, await wheel.isWorkedOn(sent) else { return }
+        if servers.accepted(delivery.offer.job.key, of: delivery.offer.model) { serversChanged() }
+        outbox.send(.shown, delivery.name)
+    }
+}
+
+/// A model server that is away: this worker takes no jobs of its model, and tells its gateways so.
+extension RedisWorker: ServerWatch {
+    package var looks: Bell { servers.looks }
+
+    package func look() -> (asking: [String], next: Availability.Instant?) { servers.look() }
+
+    package func note(_ health: Availability.Health, of model: String) {
+        if servers.note(health, of: model) { serversChanged() }
+    }
+
+    package func model(_ name: String) -> ModelSettings? { models.first { $0.name == name } }
+
+    /// The next heartbeat says so at once, and gateways are asked to read it.
+    private func serversChanged() {
+        ledger.serversChanged()
+        bell.ring(.event)
     }
 }

@@ -1,11 +1,18 @@
 import Foundation
 import InferqCore
 import InferqQueue
-import Logging
-import Synchronization
 
-/// What a worker reads: the messages of gateways, and the jobs that they offer.
-extension RedisWorker {
+/// What a worker reads, on threads of its own: the messages of gateways, and the jobs that they offer.
+struct WorkerReader: Sendable {
+    let link: RedisLink
+    let ledger: WorkerLedger
+    let servers: WorkerServers
+    let outbox: WorkerOutbox
+    let refusals: RedisRefusals
+
+    /// How long one read waits for something to come.
+    private static let patience = Duration.milliseconds(500)
+
     // MARK: What gateways say
 
     func readInbox() {
@@ -18,7 +25,7 @@ extension RedisWorker {
             )
             let entries = StreamEntry.streams(reply).flatMap(\.entries)
             guard !entries.isEmpty else { return true }
-            for entry in entries { self.receive(entry) }
+            for entry in entries { receive(entry) }
             try connection.append(RedisCommand(["XDEL", key] + entries.map(\.id)))
             if case .error(let text) = try connection.next() { throw .refused(text) }
             return true
@@ -27,63 +34,27 @@ extension RedisWorker {
 
     private func receive(_ entry: StreamEntry) {
         guard let (message, name) = GatewayMessage.read(entry) else { return }
-        var ring: Bell?
-        var reason = StopSignal.Reason.cancelled
-        let stop = state.withLock { state -> StopSignal? in
-            guard let held = state.held[name] else { return nil }
-            switch (message, held.phase) {
-            case (.go, .asking(let slot)):
-                state.held[name]?.phase = .running
-                ring = slot.bell
-                guard state.isInterrupting else { return nil }
-                reason = .serviceStops
-                return held.stop
-            case (.no, .asking(let slot)), (.stop, .asking(let slot)):
-                state.held[name] = nil
-                ring = slot.bell
-            case (.stop, .running): return held.stop
-            case (.stop, .ended), (.done, _): state.held[name] = nil
-            case (.go, _), (.no, _): break
-            }
-            return nil
-        }
-        stop?.stop(reason)
-        ring?.ring(.event)
+        ledger.receive(message, name)
     }
 
     // MARK: Jobs
 
-    /// Gateways whose jobs of a model a slot waits for, the one whose turn it is first; empty after a while without.
-    private func wanted(_ model: String) -> [String] {
-        condition.wait(atMost: Self.patience) { () -> [String]? in
-            guard servers.mayTake(model) else { return nil }
-            return state.withLock { state in
-                guard !state.isDraining, state.idle[model]?.isEmpty == false else { return nil }
-                let gateways = state.gateways.filter { $0.value.contains(model) }.keys.sorted()
-                guard !gateways.isEmpty else { return nil }
-                let first = state.nextGateway[model, default: 0] % gateways.count
-                state.nextGateway[model] = first + 1
-                return Array(gateways[first...] + gateways[..<first])
-            }
-        } ?? []
-    }
-
     func readJobs(of model: String) {
         link.read("redis-jobs", patience: Self.patience) { connection, _ throws(RedisError) in
-            let gateways = self.wanted(model)
-            guard !gateways.isEmpty else { return !self.state.withLock { $0.isDraining } }
+            let gateways = ledger.wanted(model, patience: Self.patience) { servers.mayTake(model) }
+            guard !gateways.isEmpty else { return !ledger.isDraining }
             var there: [String] = []
             // One by one, so that a gateway with many jobs does not come before one with few.
             for gateway in gateways {
-                guard let found = try self.read([gateway], model, wait: nil, connection) else { continue }
+                guard let found = try read([gateway], model, wait: nil, connection) else { continue }
                 there.append(gateway)
                 if found { return true }
             }
             guard !there.isEmpty else {
-                self.state.withLock { state in for gateway in gateways { state.gateways[gateway] = nil } }
+                ledger.lost(gateways)
                 return true
             }
-            _ = try self.read(there, model, wait: Self.patience, connection)
+            _ = try read(there, model, wait: Self.patience, connection)
             return true
         }
     }
@@ -122,18 +93,14 @@ extension RedisWorker {
         let passage = servers.take(offer.job.key, of: model)
         let delivery = Delivery(offer: offer, gateway: gateway, entry: entry.id, isProbe: passage == .probe)
         guard passage != .held else {
-            send(.giveBack(entry: entry.id, model: model), delivery.name)
+            outbox.send(.giveBack(entry: entry.id, model: model), delivery.name)
             return
         }
-        let slot = state.withLock { state in
-            state.isDraining || state.idle[model]?.isEmpty != false ? nil : state.idle[model]?.removeFirst()
-        }
-        guard let slot else {
+        guard let slot = ledger.takeSlot(of: model) else {
             servers.end(offer.job.key, of: model)
-            send(.giveBack(entry: entry.id, model: model), delivery.name)
+            outbox.send(.giveBack(entry: entry.id, model: model), delivery.name)
             return
         }
-        slot.delivery.withLock { $0 = delivery }
-        slot.bell.ring(.event)
+        slot.give(delivery)
     }
 }

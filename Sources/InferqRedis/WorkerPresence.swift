@@ -1,9 +1,28 @@
 import InferqCore
+import InferqQueue
 import Logging
-import Synchronization
 
 /// Publishes the worker's heartbeat, and looks at those of gateways.
-extension RedisWorker {
+struct WorkerPresence: Sendable {
+    let link: RedisLink
+    /// Shown to people.
+    let name: String
+    let host: String
+    /// Of the kernel: see ``WorkerHeartbeat/boot``.
+    let bootID: String
+    let models: [ModelSettings]
+    let ledger: WorkerLedger
+    let servers: WorkerServers
+    let outbox: WorkerOutbox
+    let refusals: RedisRefusals
+    let wheel: TimerWheel
+    let logger: Logger
+    /// Rung when a heartbeat must not wait for its time.
+    let bell: Bell
+    /// For what is seen again at each look.
+    private let onceAnHour = LogThrottle(limit: 1, period: .seconds(3600))
+
+    /// Runs until its task is cancelled.
     func publishHeartbeat() async {
         while !Task.isCancelled {
             if link.session != nil {
@@ -18,29 +37,21 @@ extension RedisWorker {
     }
 
     private func beat() {
-        let (held, busy, isDraining, number, gateways) = state.withLock { state in
-            state.beat += 1
-            defer { state.hasNews = false }
-            let running = state.held.values.filter { if case .running = $0.phase { true } else { false } }
-            return (
-                state.held.filter { if case .asking = $0.value.phase { false } else { true } }.map(\.key),
-                Dictionary(running.map { ($0.model, 1) }, uniquingKeysWith: +), state.isDraining, state.beat,
-                state.hasNews ? Array(state.gateways.keys) : []
-            )
-        }
+        let beat = ledger.beat()
         let heartbeat = WorkerHeartbeat(
             name: name,
             host: host,
-            slots: isDraining ? [:] : Dictionary(uniqueKeysWithValues: models.map { ($0.name, servers.slots(of: $0)) }),
-            busy: busy,
-            attempts: Dictionary(grouping: held, by: \.gateway).mapValues { $0.map(\.short).sorted() },
-            interval: Int(link.settings.heartbeat.milliseconds), beat: number, boot: bootID,
+            slots: beat.isDraining
+                ? [:] : Dictionary(uniqueKeysWithValues: models.map { ($0.name, servers.slots(of: $0)) }),
+            busy: beat.busy,
+            attempts: Dictionary(grouping: beat.attempts, by: \.gateway).mapValues { $0.map(\.short).sorted() },
+            interval: Int(link.settings.heartbeat.milliseconds), beat: beat.number, boot: bootID,
             away: servers.away.mapValues(WorkerHeartbeat.Away.init)
         )
         let lifetime = String(link.settings.workerTimeout.milliseconds)
         link.send(RedisCommand("SET", link.keys.worker(link.id), heartbeat.text, "PX", lifetime))
         link.send(RedisCommand("SADD", link.keys.workers, link.id))
-        for gateway in gateways {
+        for gateway in beat.informed {
             link.send(RedisCommand("XADD", link.keys.inbox(ofGateway: gateway), "*", "worker", link.id, "word", "look"))
         }
     }
@@ -63,21 +74,11 @@ extension RedisWorker {
             }
         }
         let own = Set(models.map(\.name))
-        let unmatched = state.withLock { state -> Duration? in
-            state.gateways = found
-            guard found.values.allSatisfy(own.isDisjoint) else {
-                state.unmatchedSince = nil
-                return nil
-            }
-            let since = state.unmatchedSince ?? .now
-            state.unmatchedSince = since
-            return .now - since
-        }
+        let unmatched = ledger.saw(found, own: own)
         // A gateway that uses this Redis has published a heartbeat by then.
         if let unmatched, unmatched > link.settings.workerTimeout {
             if !isAnyoneThere { warnNoGateway() } else if !found.isEmpty { warnNoCommonModel() }
         }
-        condition.wake()
     }
 
     /// Whether a gateway waits for two heartbeats of this worker at least; both announce how long and how often.
@@ -118,17 +119,6 @@ extension RedisWorker {
     }
 
     private func resendOutcomes() {
-        let now = ContinuousClock.now
-        let late = state.withLock { state -> [(AttemptName, WorkerMessage)] in
-            state.held.compactMap { name, held in
-                // A gateway that is away finds in Redis what it was sent: it need not be told more than once.
-                guard case .ended(let message, let sent) = held.phase, now - sent > Self.resendAfter,
-                    state.gateways[name.gateway] != nil
-                else { return nil }
-                state.held[name]?.phase = .ended(message, sent: now)
-                return (name, message)
-            }
-        }
-        for (name, message) in late { send(message, name) }
+        for (name, message) in ledger.lateOutcomes() { outbox.send(message, name) }
     }
 }
