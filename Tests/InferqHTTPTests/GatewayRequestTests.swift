@@ -32,6 +32,22 @@ struct GatewayRequestTests {
     }
 
     @Test(arguments: [
+        ("/v1/chat/completions", "\"error\":{\"message\":"), ("/v1/messages", "{\"type\":\"error\""),
+        ("/api/chat", "{\"error\":\""), ("/upstream/m/api/chat", "{\"error\":\""),
+        ("/v1/batches", "\"error\":{\"message\":"),
+        ("/v1/inference", "\"code\":\"misdirected\""), ("/nowhere", "\"code\":\"misdirected\""),
+    ])
+    func aStrangeHostIsToldInTheFormOfThePath(_ path: String, _ words: String) async throws {
+        try await TestGateway.with { (gateway) async throws in
+            let request =
+                "POST \(path) HTTP/1.1\r\nHost: rebound.example\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            let answer = TestAnswer(try await gateway.exchange(request))
+            #expect(answer.status == "421 Misdirected Request")
+            #expect(answer.body.contains(words) && answer.body.contains("rebound.example"), "\(answer.body)")
+        }
+    }
+
+    @Test(arguments: [
         ("/", "GET, HEAD, OPTIONS"), ("/livez", "GET, HEAD, OPTIONS"), ("/v1/inference", "GET, HEAD, OPTIONS, POST"),
         ("/v1/inference/x", "DELETE, GET, HEAD, OPTIONS"), ("/v1/inference/x/output", "GET, HEAD, OPTIONS, POST, PUT"),
         ("/v1/models/m/pause", "OPTIONS, POST"), ("/v1/events", "GET, HEAD, OPTIONS"),

@@ -97,15 +97,16 @@ package struct GatewayResponder: Sendable {
         let match: Routes.Match
         var caller = Caller.stranger
         do {
-            try checkHost(request, connection, settings)
-            try checkOrigin(request, settings)
+            do throws(APIError) {
+                try checkHost(request, connection, settings)
+                try checkOrigin(request, settings)
+            } catch {
+                gateway.refusals.note(error, logger)
+                return refusal(error, request, place)
+            }
             switch right(of: request, place, connection) {
             case .success(let known): caller = known
-            case .failure(let error):
-                gateway.metrics.unrouted.answered(error.status.code, .now)
-                // By the path alone: the form of a model's dialect would tell that there is the model.
-                let form: ErrorForm? = place.isUnknown ? .of(path: request.path) : .ofOwn(path: request.ownPath)
-                return form?.response(for: error, instance: request.path) ?? error.response(instance: request.path)
+            case .failure(let error): return refusal(error, request, place)
             }
             if case .unknownPath = place, let response = try await call(request, connection, caller, settings) {
                 return response
@@ -130,6 +131,14 @@ package struct GatewayResponder: Sendable {
             match.metrics.answered((APIError.translated(error) ?? .unforeseen).status.code, start)
             throw error
         }
+    }
+
+    /// What is said to a client before anybody looks for a route.
+    private func refusal(_ error: APIError, _ request: Request, _ place: Routes.Place) -> Response {
+        gateway.metrics.unrouted.answered(error.status.code, .now)
+        // By the path alone: the form of a model's dialect would tell that there is the model.
+        let form: ErrorForm? = place.isUnknown ? .of(path: request.path) : .ofOwn(path: request.ownPath)
+        return form?.response(for: error, instance: request.path) ?? error.response(instance: request.path)
     }
 
     private static let anyMethod = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
