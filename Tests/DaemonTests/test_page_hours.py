@@ -48,6 +48,8 @@ def test_a_job_says_what_it_waits_for(page):
     page.route.hold()
     running, waiting = [page.gateway.submit("ocr") for _ in range(2)]
     page.wait(has_status(running, "RUNNING"))
+    # What is read counts only as far as no newer event has told of the job.
+    page.wait(has_status(waiting, "PENDING"))
     page.evaluate("loadJobs()")
     page.wait(f"{row(waiting, 'note')} === 'next'")
     page.evaluate("setPaused('ocr', true)")

@@ -9,7 +9,7 @@ class PowerDisk(contextlib.AbstractContextManager):
     """An ext4 in a file, whose power can be cut."""
 
     def __init__(self, folder, mib):
-        self.image, self.mount = folder / "disk.img", folder / "disk"
+        self.image, self.mount, self.device = folder / "disk.img", folder / "disk", None
         self.image.touch()
         os.truncate(self.image, mib << 20)
         self.mount.mkdir()
@@ -28,7 +28,10 @@ class PowerDisk(contextlib.AbstractContextManager):
         return done.stdout
 
     def attach(self):
-        self.run("mount", "-o", "loop", self.image, self.mount)
+        # A device of its own each time: one that exists for the file would be taken again, and with it the file system that
+        # was shut down, should a program in another mount namespace still have it.
+        self.device = self.run("losetup", "--find", "--show", self.image).strip()
+        self.run("mount", self.device, self.mount)
 
     def cut(self):
         disk = os.open(self.mount, os.O_RDONLY)
@@ -55,11 +58,13 @@ class PowerDisk(contextlib.AbstractContextManager):
     def detach(self):
         for attempt in itertools.count(1):
             try:
-                return self.run("umount", self.mount)
+                self.run("umount", self.mount)
+                break
             except OSError:
                 if attempt == 50:
                     raise
                 time.sleep(0.02)        # the killed process still lets go of its files
+        self.run("losetup", "-d", self.device)      # once the last namespace has let go of it
 
     def __exit__(self, *_):
         with contextlib.suppress(OSError):
