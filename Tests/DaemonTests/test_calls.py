@@ -623,6 +623,28 @@ def test_a_client_that_comes_back_after_a_restart_finds_its_call(llama, model_se
     assert len(jobs(gateway)) == 2 and len(route.calls) == 3
 
 
+def test_a_client_that_comes_back_after_a_restart_finds_its_answer(llama, model_server):
+    """Its call had ended, and the power went before it had the last byte: the answer is on disk."""
+    gateway = llama()
+    route = model_server.route("/v1/chat/completions")
+    route.answer_with(answers.ok(b"first", "text/plain"), answers.ok(b"second", "text/plain"), answers.ok(b"more", "text/plain"))
+    short, long = b'{"model":"llama"}', json.dumps({"model": "llama", "text": "x" * 100_000}).encode()
+    for body, expected in ((short, b"first"), (long, b"second")):
+        assert call(gateway, body=body).body == expected
+    assert call(gateway, headers={"Prefer": "respond-async"}, body=b'{"model":"llama","n":1}').status == 202
+    until(lambda: {job["status"] for job in jobs(gateway)} == {"COMPLETED"}, "the ends of all three")
+    gateway.kill()
+    gateway.restart()
+    again = {"x-stainless-retry-count": "1"}
+    for body, expected in ((short, b"first"), (long, b"second")):
+        answer = call(gateway, body=body, headers=again)
+        assert (answer.body, answer.headers["X-Inferq-Attached"]) == (expected, "true")
+    assert len(jobs(gateway)) == 3 and len(route.calls) == 3
+    # What was to outlive its client waits for no repeat.
+    assert "X-Inferq-Attached" not in call(gateway, body=b'{"model":"llama","n":1}', headers=again).headers
+    assert len(route.calls) == 4
+
+
 def test_a_call_whose_client_does_not_come_back_after_a_restart_is_cancelled(llama, model_server):
     gateway = llama(linger="1s")
     route = model_server.route("/v1/chat/completions")

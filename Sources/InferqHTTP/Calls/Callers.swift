@@ -24,6 +24,8 @@ package final class Callers: Service {
 
     /// Open calls that are looked at after a start; older ones run to their end.
     private static let openLimit = 10_000
+    /// Events that are looked at for calls that have ended: those of as many jobs as ``RecentCalls`` remembers.
+    private static let eventLimit = 30_000
 
     init(queue: JobQueue, wheel: TimerWheel, settings: Live<HTTPSettings>, logger: Logger) {
         self.queue = queue
@@ -53,13 +55,12 @@ package final class Callers: Service {
     /// The clients of the process before have lost their connections. Those that come back find their jobs.
     private func takeOver() async {
         do {
-            for job in try await queue.store.openCalls(limit: Self.openLimit) {
-                guard let call = job.options.call, !call.outlivesClient else { continue }
-                var digest = job.input.digest ?? []
-                if case .inline(let bytes) = job.input.content { digest = Array(SHA256.hash(data: bytes)) }
-                let fingerprint = RecentCalls.fingerprint(
-                    of: job.options.client ?? ClientName.anonymous, "\(call.method) \(call.target)", job.model, digest)
-                recent.add(job.id, fingerprint, for: settings.current.repeatWindow)
+            let window = settings.current.repeatWindow
+            if window > .zero {
+                let ended = try await queue.store.endedCalls(within: window, eventLimit: Self.eventLimit)
+                for job in ended.reversed() { remember(job, for: window) }
+            }
+            for job in try await queue.store.openCalls(limit: Self.openLimit) where remember(job, for: window) {
                 guard let model = queue.model(job.model), let linger = model.linger else { continue }
                 // Its client may have been cut off on purpose: then the job goes on without it.
                 if model.afterOutput == .restart, job.failures > 0 { continue }
@@ -68,6 +69,18 @@ package final class Callers: Service {
         } catch {
             logger.warning("calls from before the start could not be read", metadata: ["error": "\(error)"])
         }
+    }
+
+    /// - Returns: whether it is a plain call.
+    @discardableResult
+    private func remember(_ job: Job, for window: Duration) -> Bool {
+        guard let call = job.options.call, !call.outlivesClient else { return false }
+        var digest = job.input.digest ?? []
+        if case .inline(let bytes) = job.input.content { digest = Array(SHA256.hash(data: bytes)) }
+        let client = job.options.client ?? ClientName.anonymous
+        let line = "\(call.method) \(call.target)"
+        recent.add(job.id, RecentCalls.fingerprint(of: client, line, job.model, digest), for: window)
+        return true
     }
 
     private func end(_ departure: Departure) async {

@@ -5,7 +5,7 @@ import Synchronization
 
 /// Calls whose connections have ended lately: a repeat of one is given its job, and the model server is called once.
 ///
-/// Kept in memory: after a restart there are those that had not ended, and no others.
+/// Kept in memory: after a start, ``Callers`` fills it with those of the process before.
 final class RecentCalls: Sendable {
     /// What two equal calls have in common: SHA-256 of client, method, target, model and body.
     typealias Fingerprint = [UInt8]
