@@ -28,6 +28,8 @@ package struct Case: Sendable {
     }
 
     package static let all: [Case] =
-        json + [ring, router, routerOpen, routerWithKey, submitAlone, submitOfClient, submitTogether]
+        json + [
+            ring, router, routerOpen, routerWithKey, read, submitOverHTTP, submitAlone, submitOfClient, submitTogether,
+        ]
         + depths.map(claim(beside:))
 }

@@ -40,8 +40,29 @@ extension Case {
         }
     }
 
+    /// The whole of a submit but for its bytes on the connection: read as JSON, stored alone, answered with its record.
+    static let submitOverHTTP = Case("router: POST /v1/async/inference, stored alone", times: 200) { folder, measure in
+        try await RunningQueue.withNewStore(in: folder) { running in
+            let text = Array("{\"model\":\"m\",\"input\":".utf8) + Samples.request + Array("}".utf8)
+            let body = ByteBuffer(bytes: text)
+            let request = Request(
+                .post, "/v1/async/inference", authority: "127.0.0.1:8484",
+                headers: [.contentType: "application/json", .contentLength: String(body.readableBytes)], body: body)
+            try await answer(request, .accepted, by: running.gateway, running, measure)
+        }
+    }
+
+    /// The record of a job, read from the store.
+    static let read = Case("router: GET /v1/inference/{id}", times: 1_000) { folder, measure in
+        try await RunningQueue.withNewStore(in: folder) { running in
+            let job = try await running.submit()
+            let request = Request(.get, "/v1/inference/\(job.id)", authority: "127.0.0.1:8484")
+            try await answer(request, by: running.gateway, running, measure)
+        }
+    }
+
     private static func answer(
-        _ request: Request, by gateway: Gateway, _ running: RunningQueue,
+        _ request: Request, _ status: HTTPResponse.Status = .ok, by gateway: Gateway, _ running: RunningQueue,
         _ measure: @Sendable (Work) async throws -> Void
     ) async throws {
         let responder = GatewayResponder(gateway: gateway, logger: running.logger)
@@ -49,7 +70,7 @@ extension Case {
         try await measure { times in
             for _ in 0..<times {
                 let response = try await responder.response(to: request, connection, isRefused: false)
-                guard response.status == .ok else { throw Unexpected() }
+                guard response.status == status else { throw Unexpected() }
             }
         }
     }

@@ -47,7 +47,7 @@ def streams(count, options):
     port, files = tools.free_port(), count + 1_000
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder, "nginx.conf")
-        # As root its worker would be no one, who may not look into the folder.
+        # As root its worker would run as the user nobody, which may not look into the folder.
         user = "user root;" if os.geteuid() == 0 else ""
         config.write_text(CONFIG.format(module=MODULE, folder=folder, port=port, files=files, user=user))
         server = subprocess.Popen(["nginx", "-p", folder, "-e", "stderr", "-c", config])

@@ -13,7 +13,7 @@ package struct Claim: Sendable {
     package let stop: StopSignal
     /// Of a probe: rings once its call has been sent, and with ``Bell/Rings/stop`` when it is over.
     var sent: Bell?
-    /// Of a probe: anyone who takes it lets clients see the start of the attempt.
+    /// Of a probe: the one that takes it lets clients see the start of the attempt.
     var showing: Once?
     /// The client's own `Authorization`, to be passed on; nil for nearly all.
     var authorization: String?

@@ -3,7 +3,7 @@ import Synchronization
 
 /// What this gateway knows of the others that share its Redis: workers on other hosts, and other gateways.
 ///
-/// Anyone who speaks to Redis writes it, and HTTP reads it. Without a Redis it stays empty.
+/// The side that speaks to Redis writes it, and HTTP reads it. Without a Redis it stays empty.
 package final class Peers: Sendable {
     /// A worker on another host, as its last heartbeat told.
     package struct Worker: Sendable, Equatable {

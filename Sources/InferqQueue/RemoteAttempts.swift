@@ -127,7 +127,7 @@ package final class RemoteAttempts: Sendable {
         }
     }
 
-    /// Whether clients have not seen an attempt start; anyone who asks lets them.
+    /// Whether clients have not seen an attempt start; the one that asks lets them.
     private func isHidden(_ job: JobKey) -> Bool {
         hidden.withLock { $0.remove(job) != nil }
     }
@@ -169,7 +169,7 @@ package final class RemoteAttempts: Sendable {
         return stored != nil
     }
 
-    /// As ``interrupt(_:_:reason:)``, once: anyone who asks looks again soon, and must not wait for a full disk.
+    /// As ``interrupt(_:_:reason:)``, once: the one that asks looks again soon, and must not wait for a full disk.
     package func tryToInterrupt(_ attempt: Attempt, reason: String) async {
         do {
             try await queue.interrupt(attempt.claim, reason: reason, isShown: !isHidden(attempt.claim.job.key))

@@ -6,7 +6,7 @@ import Synchronization
 
 /// Removes ended jobs that are too old or too many, in small steps, and gives the space back.
 ///
-/// A step is one short operation of the writer, which shares its transaction with anyone who else writes. Steps are paced:
+/// A step is one short operation of the writer, which shares its transaction with everyone else who writes. Steps are paced:
 /// they take a fifth of the writer's time, and more only if jobs end faster than that. Files of bodies are removed once
 /// the rows that name them are gone on disk; what a crash leaves of them, the next start sweeps.
 package struct Retention: Service {

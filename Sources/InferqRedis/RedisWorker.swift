@@ -235,7 +235,7 @@ package final class RedisWorker: Service {
         let deadline = wheel.ring(slot.bell, after: Self.answerTime)
         _ = await slot.bell.wait()
         wheel.cancel(deadline)
-        return ledger.isOwn(name) ? stop : nil
+        return ledger.settle(name) ? stop : nil
     }
 
     // MARK: Its model server

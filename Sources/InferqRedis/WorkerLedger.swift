@@ -65,7 +65,8 @@ final class WorkerLedger: Sendable {
     }
 
     private let state = Mutex(State())
-    /// Woken when a reader may have something to ask for: a slot waits, a gateway is seen, a model server is back.
+    /// Woken when a reader may have something to ask for, or nothing any longer: a slot waits, a gateway is seen, a model server has
+    /// gone or is back, the worker drains.
     private let readers = MonotonicCondition()
 
     /// An outcome whose receipt has not come is told again.
@@ -185,7 +186,7 @@ final class WorkerLedger: Sendable {
     /// Ends the question for an attempt.
     ///
     /// - Returns: whether it is this worker's; else it is forgotten.
-    func isOwn(_ name: AttemptName) -> Bool {
+    func settle(_ name: AttemptName) -> Bool {
         state.withLock { state in
             if state.held[name]?.isRunning == true { return true }
             state.held[name] = nil

@@ -108,7 +108,7 @@ def last_event(gateway, job):
     return str(gateway.client("alice").get(job["urls"]["history"] + "?limit=1000").json()["results"][-1]["id"])
 
 
-# What is another's is missing
+# What is another's does not exist for him
 
 
 @pytest.mark.parametrize("way", WAYS)

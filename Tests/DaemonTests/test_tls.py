@@ -482,11 +482,11 @@ def test_a_certificate_stands_for_the_key_of_the_client_that_names_it(make, auth
         secure = wire.Secure(gateway.secure.address, authority.client(pair))
         return wire.exchange(secure, method, target, body, headers)
 
-    me = asked("/CN=anyone who", f"URI:{site}").json()
+    me = asked("/CN=whoever", f"URI:{site}").json()
     assert (me["client"], me["scopes"]) == ("erp", USUAL) and me["key_id"] is None, me
     assert asked("/CN=press-4", "").json()["client"] == "line-4"
     submit = {"method": "POST", "target": "/v1/async/inference", "headers": JSON_TYPE, "body": b'{"model":"ocr"}'}
-    made = asked("/CN=anyone who", f"URI:{site}", **submit)
+    made = asked("/CN=whoever", f"URI:{site}", **submit)
     assert made.status == 202 and made.json()["client"] == "erp"
     refused = asked("/CN=press-4", "", **submit)
     assert (refused.status, refused.json()["code"]) == (403, "scope_missing")

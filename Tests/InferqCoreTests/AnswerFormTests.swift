@@ -1,6 +1,7 @@
-import InferqCore
 import TestSupport
 import Testing
+
+@testable import InferqCore
 
 /// How an answer is shown follows from its type, its encoding and its bytes.
 struct AnswerFormTests {

@@ -40,14 +40,14 @@ struct WorkerLedgerTests {
         _ = try #require(ledger.ask(name, of: "a", slot))
         ledger.receive(message, name)
         #expect(await slot.bell.wait().contains(.event))
-        #expect(ledger.isOwn(name) == isOwn)
+        #expect(ledger.settle(name) == isOwn)
         #expect(ledger.heldCount == (isOwn ? 1 : 0))
     }
 
     @Test
     func aQuestionWithoutAnAnswerLeavesNothing() throws {
         _ = try #require(ledger.ask(name, of: "a", slot))
-        #expect(!ledger.isOwn(name))
+        #expect(!ledger.settle(name))
         #expect(ledger.heldCount == 0)
         ledger.receive(.go, name)
         #expect(ledger.runningCount == 0, "the word came too late")

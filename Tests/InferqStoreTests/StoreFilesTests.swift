@@ -77,7 +77,7 @@ struct StoreFilesTests {
         #expect(ends.entries == [])
     }
 
-    /// As long as no one has begun again on purpose, by removing the lock file too.
+    /// As long as no one has started over on purpose, by removing the lock file too.
     @Test
     func aStoreThatWasInUseAndIsGoneIsNotMadeAnew() async throws {
         let next = try TemporaryFolder()

@@ -15,7 +15,7 @@ package struct MediaType: Sendable, Equatable {
     }
 
     /// The parameter `charset` of a `Content-Type`, in lower case and without quotation marks.
-    package static func charset(_ field: String) -> String? {
+    static func charset(_ field: String) -> String? {
         for parameter in field.split(separator: ";").dropFirst() {
             let parts = parameter.split(separator: "=", maxSplits: 1).map(\.trimmingSpaces)
             guard parts.count == 2, parts[0].lowercased() == "charset" else { continue }

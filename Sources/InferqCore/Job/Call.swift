@@ -59,7 +59,7 @@ package final class AnswerHead: Sendable {
 }
 
 extension Call {
-    /// The same for no one who waits.
+    /// The same, with no one waiting.
     package var outliving: Call {
         Call(
             method: method, target: target, dialect: dialect, headers: headers, outlivesClient: true,

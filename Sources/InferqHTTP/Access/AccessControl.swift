@@ -110,7 +110,7 @@ package final class AccessControl: Sendable {
         if needs?.takesTicket == true, let text = request.ticket {
             return try ticketHolder(text, request, address, rules)
         }
-        // No one signs in by a socket: such a cookie can only be made by anyone who has the store's secret.
+        // No one signs in by a socket: such a cookie can only be made by someone who has the store's secret.
         if let session = sessions.find(request, isSecure: connection.isSecure, rules.ring),
             let maker = Self.maker(session.maker, rules.ring), maker !== Caller.local, maker !== Caller.admin
         {

@@ -11,7 +11,7 @@ package struct AccessPolicy: Sendable {
         self.ring = ring
     }
 
-    /// Anyone who has the key that the fields show.
+    /// The holder of the key that the fields show.
     ///
     /// - Returns: nil when they show none.
     /// - Throws: 400, or 401.

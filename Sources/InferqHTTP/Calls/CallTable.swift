@@ -118,7 +118,7 @@ struct CallTable: Sendable {
     func form(of path: String) -> ErrorForm {
         let path = CallPath.withoutFragment(path)
         if let mounted = Self.mounted(path) {
-            // Who calls a model that is missing may speak any language.
+            // Who calls a model that does not exist may speak any language.
             return byName[mounted.model].map { ErrorForm($0.settings.dialect, path: mounted.path) } ?? .problem
         }
         guard let place = try? place(at: path) else { return .of(path: path) }

@@ -1,4 +1,3 @@
-import Crypto
 import InferqCore
 import InferqQueue
 import InferqStore
@@ -14,6 +13,8 @@ package final class Callers: Service {
     let metrics = CallMetrics()
     let recent = RecentCalls()
     let responseServers = ResponseServers()
+    /// Before the first call of this process.
+    private let start: Moment
     private let (departures, departure) = AsyncStream.makeStream(of: Departure.self)
 
     /// A client that is gone, at the moment at which its job is to be looked at.
@@ -22,13 +23,13 @@ package final class Callers: Service {
         let linger: Duration
     }
 
-    /// Open calls that are looked at after a start; older ones run to their end.
-    private static let openLimit = 10_000
-    /// Events that are looked at for calls that have ended: those of as many jobs as ``RecentCalls`` remembers.
-    private static let eventLimit = 30_000
+    /// Open calls that are looked at after a start, older ones run to their end; and jobs that have ended. As many as
+    /// ``RecentCalls`` remembers.
+    private static let limit = 10_000
 
     init(queue: JobQueue, wheel: TimerWheel, settings: Live<HTTPSettings>, logger: Logger) {
         self.queue = queue
+        start = queue.store.clock.now
         self.settings = settings
         self.wheel = wheel
         self.logger = logger
@@ -56,31 +57,22 @@ package final class Callers: Service {
     private func takeOver() async {
         do {
             let window = settings.current.repeatWindow
-            if window > .zero {
-                let ended = try await queue.store.endedCalls(within: window, eventLimit: Self.eventLimit)
-                for job in ended.reversed() { remember(job, for: window) }
+            let calls = try await queue.store.recentCalls(endedWithin: window, of: start, limit: Self.limit)
+            for call in calls.ended + calls.open where !call.call.outlivesClient {
+                let client = call.client ?? ClientName.anonymous
+                let line = "\(call.call.method) \(call.call.target)"
+                recent.add(
+                    call.job, RecentCalls.fingerprint(of: client, line, call.model, call.bodyDigest), for: window)
             }
-            for job in try await queue.store.openCalls(limit: Self.openLimit) where remember(job, for: window) {
-                guard let model = queue.model(job.model), let linger = model.linger else { continue }
+            for call in calls.open where !call.call.outlivesClient {
+                guard let model = queue.model(call.model), let linger = model.linger else { continue }
                 // Its client may have been cut off on purpose: then the job goes on without it.
-                if model.afterOutput == .restart, job.failures > 0 { continue }
-                self.linger(job.id, for: linger)
+                if model.afterOutput == .restart, call.failures > 0 { continue }
+                self.linger(call.job, for: linger)
             }
         } catch {
             logger.warning("calls from before the start could not be read", metadata: ["error": "\(error)"])
         }
-    }
-
-    /// - Returns: whether it is a plain call.
-    @discardableResult
-    private func remember(_ job: Job, for window: Duration) -> Bool {
-        guard let call = job.options.call, !call.outlivesClient else { return false }
-        var digest = job.input.digest ?? []
-        if case .inline(let bytes) = job.input.content { digest = Array(SHA256.hash(data: bytes)) }
-        let client = job.options.client ?? ClientName.anonymous
-        let line = "\(call.method) \(call.target)"
-        recent.add(job.id, RecentCalls.fingerprint(of: client, line, job.model, digest), for: window)
-        return true
     }
 
     private func end(_ departure: Departure) async {

@@ -1,7 +1,7 @@
 import InferqQueue
 import Synchronization
 
-/// The table of calls of the models that are configured at this moment; made again when they change.
+/// The table of calls of the models that are configured at this moment; rebuilt when they change.
 final class CurrentCallTable: Sendable {
     private struct Made: Sendable {
         let generation: Int

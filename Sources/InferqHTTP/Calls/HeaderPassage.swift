@@ -14,7 +14,7 @@ enum HeaderPassage {
     private static let hopByHop: Set<String> = [
         "connection", "http2-settings", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
     ]
-    /// Meant for the gateway, or set again by it. `Content-Type` goes with the body.
+    /// Meant for the gateway, or set by the gateway itself. `Content-Type` goes with the body.
     private static let ofGateway: Set<String> = [
         "accept-encoding", "content-length", "content-type", "expect", "host", "prefer", "traceparent", "x-attempt",
         "x-event-id", "x-inference-id", "x-notify-token", "x-notify-url", "x-request-id",

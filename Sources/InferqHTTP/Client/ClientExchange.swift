@@ -3,14 +3,14 @@ import NIOCore
 import NIOHTTP1
 import Synchronization
 
-/// One request on its way: what is sent, and anyone who waits for the answer's head.
+/// One request on its way: what is sent, and who waits for the answer's head.
 ///
 /// It may be aborted from any thread at any moment; then its connection is closed, which tells a server that honors it
 /// to stop working.
 final class ClientExchange: Sendable {
     enum Body: Sendable {
         case whole(ByteBuffer)
-        /// Written by anyone who takes the writer, which comes once the head is sent; none comes if that never happens.
+        /// Written by the one that takes the writer, which comes once the head is sent; none comes if that never happens.
         case stream(AsyncStream<BodyWriter>.Continuation)
 
         var isWhole: Bool { if case .whole = self { true } else { false } }

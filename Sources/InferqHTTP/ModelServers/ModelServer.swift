@@ -174,7 +174,7 @@ package final class ModelServer: Sendable {
             let failure = broken("the model server answered with status \(status), which is not an answer")
             return .failed(failure, retryAfter: nil)
         }
-        // A date is meant by the clock of anyone who names it.
+        // A date is meant by the clock of the server that names it.
         let retryAfter = RetryAfter.duration(
             answer.headers.first(name: "retry-after"),
             now: answer.headers.first(name: "date").flatMap { HTTPDate.moment($0, now: .now) } ?? .now

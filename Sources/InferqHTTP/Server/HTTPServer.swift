@@ -176,7 +176,7 @@ package final class HTTPServer: Service {
         return role == .admin ? .admin : .local
     }
 
-    /// Once a minute: anyone who refuses clients says so, and a flood does not fill the log.
+    /// Once a minute: a server that refuses clients says so, and a flood does not fill the log.
     private func tellOfRefusals(_ settings: HTTPSettings) {
         let now = ContinuousClock.now
         let isDue = state.withLock { state in

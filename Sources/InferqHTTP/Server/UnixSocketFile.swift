@@ -88,7 +88,7 @@ struct UnixSocketFile: Sendable {
         }
         switch code {
         case ECONNREFUSED, ENOENT: return false
-        // Anyone who may not call there cannot know.
+        // One that may not connect there cannot know.
         case EACCES, EPERM: throw IOError(errnoCode: code, reason: "connect")
         // A queue of callers that is full (EAGAIN) and a socket of another kind (EPROTOTYPE) are alive too.
         default: return true

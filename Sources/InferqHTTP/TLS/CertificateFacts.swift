@@ -44,7 +44,7 @@ package struct CertificateFacts: Sendable, Equatable {
 
     /// The first certificate of a PEM file; nil where there is none.
     package init?(pem bytes: [UInt8]) {
-        // Anyone who asks says what is wrong in their own words.
+        // The caller says what is wrong in its own words.
         guard let first = try? NIOSSLCertificate.fromPEMBytes(bytes).first else { return nil }
         self.init(first)
     }

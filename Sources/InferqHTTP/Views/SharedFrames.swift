@@ -104,7 +104,7 @@ final class SharedFrames: Sendable {
             audiences[place.key]?.page(at: place, lastRing: lastRing) ?? (nil, true)
         }
         guard let page else { return try await read() }
-        // Anyone who shares a read that failed tries once by itself, so that one failure ends one stream.
+        // Each that shares a read that failed tries once by itself, so that one failure ends one stream.
         guard isOurs else { return if let frames = await page.frames { frames } else { try await read() } }
         do {
             let frames = try await read()

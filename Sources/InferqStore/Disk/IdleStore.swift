@@ -43,7 +43,7 @@ package final class IdleStore: Sendable {
 
     /// Where the files of the store with this name really lie; `path` itself when that cannot be told.
     package static func place(of path: String) -> String {
-        (try? StorePath.resolved(path)) ?? path  // Anyone who opens it says what is wrong.
+        (try? StorePath.resolved(path)) ?? path  // The one that opens it says what is wrong.
     }
 
     /// Removes what is left of a copy at once: the process may end before that would happen by itself.

@@ -9,7 +9,7 @@ import GRDB
 /// After a sync that failed, the kernel counts what it could not write as written. The next process reads it as good,
 /// and its own syncs never write it: whatever it acknowledges is behind a hole, at which the recovery after a power
 /// cut ends. So the start writes the log again before it reads it, then copies all of it into the database, and the next
-/// commit begins the log again.
+/// commit starts the log over.
 enum RecoveredLog {
     /// "WAL Header" and "WAL Frame" (https://www.sqlite.org/fileformat2.html, section 4.1).
     private static let headerSize = 32

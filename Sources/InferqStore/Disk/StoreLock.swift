@@ -53,7 +53,7 @@ final class StoreLock: Sendable {
     private func holdFile(_ wait: inout Wait, _ onWait: () -> Void) throws {
         guard file.withLock({ $0 }) == nil else { return }
         while true {
-            // Without waiting for a writer, should somebody have put a pipe there. What cannot be opened is missing
+            // Without waiting for a writer, should somebody have put a pipe there. What cannot be opened does not exist
             // yet, or is refused by the look at the file that follows.
             let found = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
             guard found >= 0 else { return }

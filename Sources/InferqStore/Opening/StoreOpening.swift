@@ -59,7 +59,7 @@ enum StoreOpening {
     /// Makes the store if there is none, and refuses a file that is not one.
     ///
     /// A new store appears under its name only when it is complete, so an empty or cut file is damage and not a
-    /// half-made store: nothing is ever made again in its place.
+    /// half-made store: no new store is ever created in its place.
     private static func inspect(_ settings: StoreSettings) throws {
         let path = settings.path
         let manager = FileManager.default

@@ -21,7 +21,7 @@ struct ClientError: Error, Sendable {
         case host
         /// What was to be printed could not be.
         case output
-        /// Anyone who read the standard output has stopped reading.
+        /// The reader of standard output has stopped reading.
         case readerGone
     }
 
@@ -35,7 +35,7 @@ struct ClientError: Error, Sendable {
     }
 
     /// By sysexits. An answer that refuses the request for what it is counts as usage, one that refuses it for now as
-    /// a gateway that is missing; 1 is left to jobs that ended otherwise than COMPLETED.
+    /// a gateway that cannot be reached; 1 is left to jobs that ended otherwise than COMPLETED.
     var exitCode: ExitCode {
         switch cause {
         case .usage: ExitCode(64)

@@ -3,7 +3,7 @@ import NIOHTTP1
 
 /// Follows a stream of events over broken connections and restarts of the gateway.
 struct EventWatch {
-    /// Whether a gateway that is missing at first is one to wait for.
+    /// Whether a gateway that cannot be reached at first is one to wait for.
     enum FirstContact {
         case stillToCome
         /// This gateway has answered before.

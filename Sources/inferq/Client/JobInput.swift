@@ -52,7 +52,7 @@ struct JobInput: Sendable {
     private static func isJSON(_ argument: String) -> Bool {
         if argument.hasPrefix("{") { return true }
         guard access(argument, F_OK) != 0 else { return false }
-        // Whatever is wrong with it: then it is the name of a file that is missing.
+        // Whatever is wrong with it: then it is the name of a file that does not exist.
         return (try? JSONScanner.validate(Array(argument.utf8))) != nil
     }
 

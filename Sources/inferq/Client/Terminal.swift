@@ -95,7 +95,7 @@ private func writeAll(_ bytes: [UInt8], to descriptor: CInt) -> CInt? {
 }
 
 extension Timestamp {
-    /// `16:31:47` in the zone of anyone who reads it.
+    /// `16:31:47` in the zone of the reader.
     var localTime: String {
         var seconds = time_t(milliseconds / 1000)
         var parts = tm()

@@ -27,7 +27,7 @@ enum OpenFiles {
         let rest = serves ? 40 : readsStore ? 30 : 10
         let needed = isAlone ? 5 : 3 * NIOSingletons.groupLoopCountSuggestion + rest
         guard !hasRoom(for: needed) else { return }
-        // Not even this waits for a reader that is missing.
+        // Not even this waits when no one reads.
         let logs = LogWriter()
         logs.write(.line("inferq: \(ClientError.openFiles.sentence)"))
         logs.flush()

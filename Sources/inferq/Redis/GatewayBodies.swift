@@ -126,7 +126,7 @@ struct GatewayBodies: Sendable {
         case done(Result)
         /// It may go better in a moment.
         case again(reason: String)
-        /// Anyone who answered does not know the attempt.
+        /// What answered does not know the attempt.
         case refused(reason: String)
     }
 

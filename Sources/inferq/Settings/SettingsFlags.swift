@@ -1,6 +1,6 @@
 import InferqHTTP
 
-/// What the command line, and anyone who started the process, say about the configuration.
+/// What the command line, and the one that started the process, say about the configuration.
 struct SettingsFlags: Sendable, Equatable {
     /// Where the process gets its listening sockets.
     enum Sockets: Sendable {

@@ -14,7 +14,7 @@ FIRST, BLOCK, LAST = 12_000, 500, 32_000
 
 
 def _claimed():
-    """A block of this process. Its sign is a socket without a file: it is gone with anyone who held it, even killed."""
+    """A block of this process. Its sign is a socket without a file: it is gone with the process that held it, even killed."""
     for start in range(FIRST, LAST, BLOCK):
         sign = socket.socket(socket.AF_UNIX)
         try:
