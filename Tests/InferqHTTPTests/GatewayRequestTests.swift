@@ -35,7 +35,8 @@ struct GatewayRequestTests {
         ("/v1/chat/completions", "\"error\":{\"message\":"), ("/v1/messages", "{\"type\":\"error\""),
         ("/api/chat", "{\"error\":\""), ("/upstream/m/api/chat", "{\"error\":\""),
         ("/v1/batches", "\"error\":{\"message\":"),
-        ("/v1/inference", "\"code\":\"misdirected\""), ("/nowhere", "\"code\":\"misdirected\""),
+        ("/v1/inference", "\"code\":\"misdirected\""), ("/v1/nothing", "\"code\":\"misdirected\""),
+        ("/nowhere", "\"code\":\"misdirected\""),
     ])
     func aStrangeHostIsToldInTheFormOfThePath(_ path: String, _ words: String) async throws {
         try await TestGateway.with { (gateway) async throws in

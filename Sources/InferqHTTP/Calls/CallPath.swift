@@ -1,3 +1,5 @@
+import InferqCore
+
 /// What a model server may read in a path, however a client has written it.
 enum CallPath {
     /// The calls by which an Ollama server is administered.
@@ -5,6 +7,13 @@ enum CallPath {
 
     /// More often no one decodes a path.
     private static let decodings = 4
+
+    private static let dialectPatterns = Dialect.allCases.flatMap(\.rootPaths).map(\.pattern)
+
+    /// Whether it is below a mount, or one of the paths at the root that clients of a dialect know, with such a model or without.
+    static func isOfDialects(_ path: String) -> Bool {
+        path.hasPrefix("/upstream/") || KServePath(path) != nil || dialectPatterns.contains { $0.covers(path) }
+    }
 
     /// Whether a segment may be read as `.` or `..`, which would lead out of the paths that are offered.
     static func hasDotSegments(_ path: String) -> Bool {

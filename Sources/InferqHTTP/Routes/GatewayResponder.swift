@@ -102,11 +102,11 @@ package struct GatewayResponder: Sendable {
                 try checkOrigin(request, settings)
             } catch {
                 gateway.refusals.note(error, logger)
-                return refusal(error, request, place)
+                return refusal(error, request, place.isUnknown && CallPath.isOfDialects(request.path))
             }
             switch right(of: request, place, connection) {
             case .success(let known): caller = known
-            case .failure(let error): return refusal(error, request, place)
+            case .failure(let error): return refusal(error, request, place.isUnknown)
             }
             if case .unknownPath = place, let response = try await call(request, connection, caller, settings) {
                 return response
@@ -134,10 +134,12 @@ package struct GatewayResponder: Sendable {
     }
 
     /// What is said to a client before anybody looks for a route.
-    private func refusal(_ error: APIError, _ request: Request, _ place: Routes.Place) -> Response {
+    ///
+    /// - Parameter mayBeCall: whether the client may be a model server's.
+    private func refusal(_ error: APIError, _ request: Request, _ mayBeCall: Bool) -> Response {
         gateway.metrics.unrouted.answered(error.status.code, .now)
         // By the path alone: the form of a model's dialect would tell that there is the model.
-        let form: ErrorForm? = place.isUnknown ? .of(path: request.path) : .ofOwn(path: request.ownPath)
+        let form: ErrorForm? = mayBeCall ? .of(path: request.path) : .ofOwn(path: request.ownPath)
         return form?.response(for: error, instance: request.path) ?? error.response(instance: request.path)
     }
 
