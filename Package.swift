@@ -127,9 +127,12 @@ let package = Package(
             name: "TestSupport",
             dependencies: [
                 "InferqCore",
+                "InferqQueue",
                 "InferqStore",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             path: "Tests/TestSupport",
             swiftSettings: settings

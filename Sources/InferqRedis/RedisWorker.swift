@@ -1,9 +1,7 @@
-import Foundation
 package import InferqCore
 package import InferqQueue
 package import Logging
 import ServiceLifecycle
-import Synchronization
 
 /// A worker on a host without a store: reads jobs of all gateways, asks for each before it calls, and keeps each outcome
 /// until its gateway has stored it.

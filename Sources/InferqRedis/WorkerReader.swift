@@ -1,4 +1,3 @@
-import Foundation
 import InferqCore
 import InferqQueue
 
@@ -25,16 +24,13 @@ struct WorkerReader: Sendable {
             )
             let entries = StreamEntry.streams(reply).flatMap(\.entries)
             guard !entries.isEmpty else { return true }
-            for entry in entries { receive(entry) }
+            for entry in entries {
+                if let (message, name) = GatewayMessage.read(entry) { ledger.receive(message, name) }
+            }
             try connection.append(RedisCommand(["XDEL", key] + entries.map(\.id)))
             if case .error(let text) = try connection.next() { throw .refused(text) }
             return true
         }
-    }
-
-    private func receive(_ entry: StreamEntry) {
-        guard let (message, name) = GatewayMessage.read(entry) else { return }
-        ledger.receive(message, name)
     }
 
     // MARK: Jobs

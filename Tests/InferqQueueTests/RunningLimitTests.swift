@@ -46,7 +46,7 @@ struct RunningLimitTests {
             bed.queue.setRunningLimits(["x": limit])
             var jobs: [Job] = []
             for number in 0..<300 { jobs.append(try await submit(bed.queue, number % 3 == 0 ? "y" : "x")) }
-            for job in jobs { #expect(try await bed.end(of: job).status == .completed) }
+            for job in jobs { #expect(try await bed.queue.end(of: job).status == .completed) }
             #expect(calls.most("x") <= limit)
             #expect(calls.most("y") >= 1)
             #expect(bed.queue.clientFigures() == [:])

@@ -23,24 +23,6 @@ struct RunningQueue: Sendable {
         guard let job = receipt.job else { throw StoreError.closed }
         return job
     }
-
-    /// Waits until the job is so, and returns it.
-    func wait(for job: Job, until condition: (Job) -> Bool) async throws -> Job {
-        let bell = Bell()
-        queue.hub.listen(to: job.key, bell)
-        defer { queue.hub.leave(job.key, bell) }
-        while true {
-            guard let found = try await queue.store.job(job.id) else { throw StoreError.closed }
-            if condition(found) { return found }
-            try Task.checkCancellation()
-            _ = await bell.wait()
-        }
-    }
-
-    /// Waits until the job has ended, and returns it.
-    func end(of job: Job) async throws -> Job {
-        try await wait(for: job) { $0.status.isFinal }
-    }
 }
 
 /// Runs `body` beside a worker, a sweeper and a scheduler, and stops them afterwards if `body` has not.
@@ -58,18 +40,12 @@ func withRunningQueue(
     prepare(&model)
     try await withStore(in: folder) { store in
         let queue = try JobQueue(store: store, broker: RingBroker(capacity: 64), models: [model])
-        var logger = Logger(label: "test")
-        logger.logLevel = .critical
         let wheel = TimerWheel(tick: .milliseconds(5))
-        let worker = Worker(queue: queue, wheel: wheel, drainTimeout: { drainTimeout }, logger: logger, call: call)
-        let sweeper = Sweeper(queue: queue, wheel: wheel, logger: logger)
-        let group = ServiceGroup(services: [wheel, queue.scheduler, sweeper, worker], logger: logger)
+        let worker = Worker(queue: queue, wheel: wheel, drainTimeout: { drainTimeout }, logger: .silent, call: call)
+        let sweeper = Sweeper(queue: queue, wheel: wheel, logger: .silent)
         worker.start()
-        try await withThrowingTaskGroup(of: Void.self) { tasks in
-            tasks.addTask { try await group.run() }
+        try await withServices([wheel, queue.scheduler, sweeper, worker]) { group in
             try await body(RunningQueue(queue: queue, group: group))
-            await group.triggerGracefulShutdown()
-            try await tasks.waitForAll()
         }
     }
 }

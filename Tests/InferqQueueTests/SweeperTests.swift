@@ -22,7 +22,7 @@ struct SweeperTests {
             let runAt = now + .milliseconds(150)
             let submitted = try await running.submit(at: .at(now)) { $0.start = .at(runAt) }
             #expect(submitted.state == .pending(isDue: false))
-            let job = try await running.end(of: submitted)
+            let job = try await running.queue.end(of: submitted)
             #expect(job.status == .completed)
             #expect(try #require(job.startedAt) >= runAt)
         }
@@ -36,7 +36,7 @@ struct SweeperTests {
                 claim.job.attempt == 1 ? .failed(retryAfter: .milliseconds(100)) : .answered("1")
             }
         ) { running in
-            let job = try await running.end(of: try await running.submit())
+            let job = try await running.queue.end(of: try await running.submit())
             let finishedAt = try #require(job.finishedAt)
             #expect(finishedAt - job.createdAt >= .milliseconds(100))
         }
@@ -58,7 +58,7 @@ struct SweeperTests {
             let first = try await running.submit()
             _ = await busy.wait()
             let second = try await running.submit { $0.expiresIn = .milliseconds(50) }
-            let job = try await running.end(of: second)
+            let job = try await running.queue.end(of: second)
             #expect(job.error?.code == .expired)
             #expect(job.attempt == 0)
             _ = try await running.queue.cancel(first.id)
@@ -84,7 +84,7 @@ struct SweeperTests {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await running.group.run() }
                 // Expires after the other one would have.
-                #expect(try await running.end(of: waiting).error?.code == .expired)
+                #expect(try await running.queue.end(of: waiting).error?.code == .expired)
                 await running.group.triggerGracefulShutdown()
                 try await group.waitForAll()
             }
@@ -104,7 +104,7 @@ struct SweeperTests {
                 for _ in 0..<450 { group.addTask { try await running.submit { $0.start = .at(runAt) } } }
                 return try await group.reduce(into: []) { $0.append($1) }
             }
-            for job in jobs { _ = try await running.end(of: job) }
+            for job in jobs { _ = try await running.queue.end(of: job) }
         }
     }
 }

@@ -33,7 +33,7 @@ struct WorkerTests {
     @Test
     func anAnswerCompletesTheJob() async throws {
         try await withRunningQueue(in: folder, call: { _, _ in .answered("[1]") }) { running in
-            let job = try await running.end(of: try await running.submit())
+            let job = try await running.queue.end(of: try await running.submit())
             #expect(job.output == .json("[1]"))
         }
     }
@@ -48,7 +48,7 @@ struct WorkerTests {
                 return .answered("1")
             }
         ) { running in
-            _ = try await running.end(of: try await running.submit())
+            _ = try await running.queue.end(of: try await running.submit())
             #expect(inputs.entries == [.json("1")])
         }
     }
@@ -58,7 +58,7 @@ struct WorkerTests {
         try await withRunningQueue(
             in: folder, call: { claim, _ in claim.job.attempt == 1 ? .failed() : .answered("1") }
         ) { running in
-            let job = try await running.end(of: try await running.submit())
+            let job = try await running.queue.end(of: try await running.submit())
             #expect(job.status == .completed)
             #expect(job.attempt == 2)
             #expect(job.failures == 1)
@@ -68,7 +68,7 @@ struct WorkerTests {
     @Test
     func aJobFailsAfterItsLastAttempt() async throws {
         try await withRunningQueue(in: folder, call: { _, _ in .failed() }) { running in
-            let job = try await running.end(of: try await running.submit { $0.maxAttempts = 4 })
+            let job = try await running.queue.end(of: try await running.submit { $0.maxAttempts = 4 })
             #expect(job.status == .failed)
             #expect(job.attempt == 4)
         }
@@ -155,7 +155,7 @@ struct WorkerTests {
         ) { running in
             var jobs: [Job] = []
             for _ in 0..<12 { jobs.append(try await running.submit()) }
-            for job in jobs { _ = try await running.end(of: job) }
+            for job in jobs { _ = try await running.queue.end(of: job) }
             #expect(counts.withLock { $0.most } == slots)
         }
     }

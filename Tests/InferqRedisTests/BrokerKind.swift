@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import TestSupport
 
 @testable import InferqCore
 @testable import InferqQueue
@@ -50,7 +51,7 @@ func withRedisBroker(
 ) async throws {
     let server = try RedisServer()
     let link = server.link()
-    try await withStore { store in
+    try await withStore(remoteAttempts: .keep) { store in
         try await store.insertJobs(of: offers)
         let broker = RedisBroker(
             link: link, store: store, models: ["a", "b"], capacity: capacity, peers: Peers(), logger: .silent
@@ -97,11 +98,6 @@ extension Moment {
     fileprivate static func now() -> Moment {
         Moment(wall: .now, elapsed: Elapsed(milliseconds: 0), certain: Elapsed(milliseconds: 0))
     }
-}
-
-extension Logger {
-    /// Says nothing.
-    static let silent = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 }
 
 extension Job {

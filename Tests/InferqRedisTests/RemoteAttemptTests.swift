@@ -1,4 +1,5 @@
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import InferqCore
@@ -23,7 +24,7 @@ struct RemoteAttemptTests {
     @Test
     func aWorkersAnswerEndsTheJob() async throws {
         let server = try RedisServer()
-        try await withStore { store in
+        try await withStore(remoteAttempts: .keep) { store in
             try await withGateway(server, store) { gateway in
                 let offers = Offers()
                 try await withWorker(server) { offer, _ in
@@ -31,7 +32,7 @@ struct RemoteAttemptTests {
                     return Self.answer
                 } _: {
                     let job = try await gateway.submit()
-                    let ended = try await gateway.end(of: job)
+                    let ended = try await gateway.queue.end(of: job)
                     #expect(ended.status == .completed)
                     let output = try await store.bytes(of: try #require(ended.output))
                     #expect(output == Array("42".utf8))
@@ -50,7 +51,7 @@ struct RemoteAttemptTests {
     @Test
     func aCancelStopsTheCallAtItsWorker() async throws {
         let server = try RedisServer()
-        try await withStore { store in
+        try await withStore(remoteAttempts: .keep) { store in
             try await withGateway(server, store) { gateway in
                 let stopped = Bell()
                 try await withWorker(server) { _, stop in
@@ -59,7 +60,7 @@ struct RemoteAttemptTests {
                     return reply
                 } _: {
                     let job = try await gateway.submit()
-                    _ = try await gateway.wait(for: job) { $0.status == .running }
+                    _ = try await gateway.queue.wait(for: job) { $0.status == .running }
                     let cancelled = try await gateway.queue.cancel(job.id)
                     #expect(cancelled?.status == .cancelled)
                     #expect(await stopped.wait() == .event)
@@ -72,12 +73,12 @@ struct RemoteAttemptTests {
     @Test
     func aFailedAttemptIsRepeated() async throws {
         let server = try RedisServer()
-        try await withStore { store in
+        try await withStore(remoteAttempts: .keep) { store in
             try await withGateway(server, store) { gateway in
                 try await withWorker(server) { offer, _ in
                     offer.attempt == 1 ? Self.dropped : Self.answer
                 } _: {
-                    let ended = try await gateway.end(of: gateway.submit())
+                    let ended = try await gateway.queue.end(of: gateway.submit())
                     #expect(ended.status == .completed)
                     #expect(ended.attempt == 2)
                 }
@@ -96,7 +97,7 @@ struct RemoteAttemptTests {
             calls.end()
             return Self.answer
         }
-        try await withStore { store in
+        try await withStore(remoteAttempts: .keep) { store in
             try await withGateway(server, store) { gateway in
                 gateway.queue.setRunningLimits(["x": 1])
                 try await withWorker(server, call: call) {
@@ -105,10 +106,10 @@ struct RemoteAttemptTests {
                         let caller = Caller("x", [.submit], Caller.Limits())
                         for _ in 0..<6 { jobs.append(try await gateway.submit(by: caller)) }
                         // Others pass by while the first one runs.
-                        for _ in 0..<3 { _ = try await gateway.end(of: gateway.submit("2")) }
+                        for _ in 0..<3 { _ = try await gateway.queue.end(of: gateway.submit("2")) }
                         #expect(gateway.queue.clientFigures()["x"]?.running == 1)
                         released.ring(.event)
-                        for job in jobs { #expect(try await gateway.end(of: job).status == .completed) }
+                        for job in jobs { #expect(try await gateway.queue.end(of: job).status == .completed) }
                         #expect(calls.most == 1)
                     }
                 }
@@ -120,18 +121,18 @@ struct RemoteAttemptTests {
     @Test
     func aWorkerThatStopsGivesItsJobToAnother() async throws {
         let server = try RedisServer()
-        try await withStore { store in
+        try await withStore(remoteAttempts: .keep) { store in
             try await withGateway(server, store) { gateway in
                 let job = try await gateway.submit()
                 try await withWorker(server, drainTimeout: .zero) { _, stop in
                     await Self.untilStopped(stop)
                 } _: {
-                    _ = try await gateway.wait(for: job) { $0.status == .running }
+                    _ = try await gateway.queue.wait(for: job) { $0.status == .running }
                 }
                 try await withWorker(server) { _, _ in
                     Self.answer
                 } _: {
-                    let ended = try await gateway.end(of: job)
+                    let ended = try await gateway.queue.end(of: job)
                     #expect(ended.status == .completed)
                     #expect(ended.failures == 0)
                 }
@@ -143,25 +144,25 @@ struct RemoteAttemptTests {
     @Test
     func anOutcomeIsStoredByTheNextProcessOfItsGateway() async throws {
         let server = try RedisServer()
-        let folder = try TemporaryStore()
+        let folder = try TemporaryFolder()
         let restarted = Bell()
         try await withWorker(server) { _, _ in
             _ = await restarted.wait()
             return Self.answer
         } _: {
             let submitted = Kept<Job>()
-            try await folder.open { store in
+            try await withStore(in: folder, remoteAttempts: .keep) { store in
                 try await withGateway(server, store) { gateway in
                     let job = try await gateway.submit()
-                    submitted.set(try await gateway.wait(for: job) { $0.status == .running })
+                    submitted.set(try await gateway.queue.wait(for: job) { $0.status == .running })
                 }
             }
             restarted.ring(.event)
-            try await folder.open { store in
+            try await withStore(in: folder, remoteAttempts: .keep) { store in
                 let job = try #require(submitted.value)
                 #expect(store.recovery.remoteAttempts.map(\.job.id) == [job.id])
                 try await withGateway(server, store) { gateway in
-                    let ended = try await gateway.end(of: job)
+                    let ended = try await gateway.queue.end(of: job)
                     #expect(ended.status == .completed)
                 }
             }

@@ -1,5 +1,5 @@
 import Logging
-import ServiceLifecycle
+import TestSupport
 
 @testable import InferqCore
 @testable import InferqQueue
@@ -14,32 +14,11 @@ struct RunningGateway: Sendable {
 
     /// Stores a job of the model "a".
     func submit(_ body: String = "1", by caller: Caller = .anonymous) async throws -> Job {
-        let input = Payload(
-            content: .inline(Array(body.utf8)), byteCount: body.utf8.count, contentType: "application/json", form: .json
-        )
-        var submission = Submission(model: "a", options: Submission.Options(), input: input)
+        var submission = Submission(model: "a", options: Submission.Options(), input: .json(body))
         submission.caller = caller
         let receipt = try await queue.submit(submission)
         guard let job = receipt.job else { throw StoreError.closed }
         return job
-    }
-
-    /// Waits until the job is so, and returns it.
-    func wait(for job: Job, until condition: (Job) -> Bool) async throws -> Job {
-        let bell = Bell()
-        queue.hub.listen(to: job.key, bell)
-        defer { queue.hub.leave(job.key, bell) }
-        while true {
-            guard let found = try await queue.store.job(job.id) else { throw StoreError.closed }
-            if condition(found) { return found }
-            try Task.checkCancellation()
-            _ = await bell.wait()
-        }
-    }
-
-    /// Waits until the job has ended, and returns it.
-    func end(of job: Job) async throws -> Job {
-        try await wait(for: job) { $0.status.isFinal }
     }
 }
 
@@ -60,7 +39,7 @@ func withGateway(
     let redis = RedisService(
         broker: broker, queue: queue, peers: peers, wheel: wheel, bootID: "boot", logger: .silent)
     redis.start()
-    try await withServices([wheel, queue.scheduler, Sweeper(queue: queue, wheel: wheel, logger: .silent), redis]) {
+    try await withServices([wheel, queue.scheduler, Sweeper(queue: queue, wheel: wheel, logger: .silent), redis]) { _ in
         try await body(RunningGateway(queue: queue, redis: redis, peers: peers))
     }
 }
@@ -78,15 +57,5 @@ func withWorker(
         models: [ModelSettings(name: "a", url: "http://127.0.0.1:1/")], wheel: wheel, drainTimeout: drainTimeout,
         logger: .silent
     ) { offer, stop, _ in .reply(await call(offer, stop)) }
-    try await withServices([wheel, worker], body)
-}
-
-private func withServices(_ services: [any Service], _ body: () async throws -> Void) async throws {
-    let group = ServiceGroup(services: services, logger: .silent)
-    try await withThrowingTaskGroup(of: Void.self) { tasks in
-        tasks.addTask { try await group.run() }
-        try await body()
-        await group.triggerGracefulShutdown()
-        try await tasks.waitForAll()
-    }
+    try await withServices([wheel, worker]) { _ in try await body() }
 }

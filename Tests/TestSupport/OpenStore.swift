@@ -6,10 +6,13 @@ extension TemporaryFolder {
     package func open(
         models: [String] = ["a", "b"],
         bootID: String = "boot",
+        remoteAttempts: RemoteAttemptPolicy = .interrupt(reason: "its worker cannot be reached"),
         source: StoreClock.Source = .system,
         onFatal: @escaping @Sendable (StoreError) -> Void = { _ in }
     ) throws -> JobStore {
-        try JobStore(.sample(store), models: models, bootID: bootID, source: source, onFatal: onFatal)
+        try JobStore(
+            .sample(store), models: models, bootID: bootID, remoteAttempts: remoteAttempts, source: source,
+            onFatal: onFatal)
     }
 }
 
@@ -24,9 +27,12 @@ extension StoreSettings {
 }
 
 /// Runs `body` with a new store, and closes that afterwards.
-package func withStore(_ body: (JobStore) async throws -> Void) async throws {
+package func withStore(
+    remoteAttempts: RemoteAttemptPolicy = .interrupt(reason: "its worker cannot be reached"),
+    _ body: (JobStore) async throws -> Void
+) async throws {
     let folder = try TemporaryFolder()
-    try await withStore(in: folder, body)
+    try await withStore(in: folder, remoteAttempts: remoteAttempts, body)
 }
 
 /// Runs `body` with the store of `folder`, and closes that afterwards.
@@ -34,10 +40,11 @@ package func withStore(_ body: (JobStore) async throws -> Void) async throws {
 package func withStore<Value>(
     in folder: TemporaryFolder,
     bootID: String = "boot",
+    remoteAttempts: RemoteAttemptPolicy = .interrupt(reason: "its worker cannot be reached"),
     source: StoreClock.Source = .system,
     _ body: (JobStore) async throws -> Value
 ) async throws -> Value {
-    let store = try folder.open(bootID: bootID, source: source)
+    let store = try folder.open(bootID: bootID, remoteAttempts: remoteAttempts, source: source)
     do {
         let value = try await body(store)
         await store.close()

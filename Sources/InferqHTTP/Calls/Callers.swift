@@ -58,13 +58,14 @@ package final class Callers: Service {
         do {
             let window = settings.current.repeatWindow
             let calls = try await queue.store.recentCalls(endedWithin: window, of: start, limit: Self.limit)
-            for call in calls.ended + calls.open where !call.call.outlivesClient {
+            let open = calls.open.filter { !$0.call.outlivesClient }
+            for call in calls.ended.filter({ !$0.call.outlivesClient }) + open {
                 let client = call.client ?? ClientName.anonymous
                 let line = "\(call.call.method) \(call.call.target)"
                 recent.add(
                     call.job, RecentCalls.fingerprint(of: client, line, call.model, call.bodyDigest), for: window)
             }
-            for call in calls.open where !call.call.outlivesClient {
+            for call in open {
                 guard let model = queue.model(call.model), let linger = model.linger else { continue }
                 // Its client may have been cut off on purpose: then the job goes on without it.
                 if model.afterOutput == .restart, call.failures > 0 { continue }

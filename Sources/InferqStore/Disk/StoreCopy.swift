@@ -161,9 +161,8 @@ private final class TemporaryFile: Sendable {
 package enum FreeSpace {
     /// Bytes that may still be written on the disk of `path`; 0 when that cannot be told.
     package static func bytes(at path: String) -> Int {
-        let folder = (path as NSString).deletingLastPathComponent
         var status = statvfs()
-        guard statvfs(folder.isEmpty ? "." : folder, &status) == 0 else { return 0 }
+        guard statvfs(StorePath.folder(of: path), &status) == 0 else { return 0 }
         return Int(status.f_bavail) * Int(status.f_frsize)
     }
 }

@@ -21,26 +21,17 @@ enum ContentType {
 
     /// Text whose beginning is of use to a reader before its end has come.
     static func isReadAsItComes(_ type: String) -> Bool {
-        framing(of: type) != nil || essence(type).hasPrefix("text/")
+        framing(of: type) != nil || MediaType(type)?.essence.hasPrefix("text/") == true
     }
 
     /// Nil for a type of answers that have no frames.
     static func framing(of type: String) -> StreamFraming? {
-        StreamFraming(essence: essence(type))
+        MediaType(type).flatMap { StreamFraming(essence: $0.essence) }
     }
 
     /// Whether the text can stand in a header as a content type.
     static func isValid(_ type: String) -> Bool {
-        let halves = essence(type).split(separator: "/", omittingEmptySubsequences: false)
-        return halves.count == 2 && halves.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy { $0 > 0x20 } }
-            && type.utf8.allSatisfy { (0x20...0x7E).contains($0) }
-    }
-
-    /// Without parameters, in lower case.
-    private static func essence(_ type: String) -> String {
-        var essence = type.prefix { $0 != ";" }
-        while essence.last == " " { essence.removeLast() }
-        return essence.lowercased()
+        MediaType(type) != nil && type.first != " " && type.utf8.allSatisfy { (0x20...0x7E).contains($0) }
     }
 
     private static let byExtension = [

@@ -23,7 +23,7 @@ struct Finding: Sendable, Equatable {
     /// One sentence without a full stop; of something wrong it says what to do.
     var sentence: String
 
-    /// So long before a key or a certificate ends it is named: tools that renew by themselves do it a month before.
+    /// This long before a key or a certificate ends it is named: tools that renew by themselves do it a month before.
     static let notice: Duration = .seconds(21 * 86_400)
 
     static func ok(_ subject: String, _ sentence: String) -> Finding {

@@ -503,18 +503,13 @@ def main(arguments=None):
         begun = time.monotonic()
         site = Site(options, pathlib.Path(folder))
         site.run()
-    found = site.findings.by_kind
     acknowledged = {name: len(clients.jobs) for name, clients in site.clients.items()}
     again = sum(len(calls) > 1 for calls in site.model.calls.values())
-    counts = ", ".join(f"{len(found[kind])} {words}" for kind, words in KINDS.items())
     reason = namespaces_impossible() if options.network == "loopback" else None
-    print(f"{acknowledged} acknowledged, on {site.hosts}{f' ({reason})' if reason else ''}, {again} called again, "
-          f"{len(site.at_restart)} and {len(site.at_cut)} at work when a gateway and Redis went: {counts}; "
-          f"{time.monotonic() - begun:.0f} s, seed {options.seed}")
-    for kind, words in KINDS.items():
-        for text in list(found[kind].values())[:10]:
-            print(f"  {words}: {text}")
-    return 1 if site.findings.total() else 0
+    line = (f"{acknowledged} acknowledged, on {site.hosts}{f' ({reason})' if reason else ''}, {again} called again, "
+            f"{len(site.at_restart)} and {len(site.at_cut)} at work when a gateway and Redis went: "
+            f"{site.findings.counts(KINDS)}; {time.monotonic() - begun:.0f} s, seed {options.seed}")
+    return site.findings.report(KINDS, line)
 
 
 if __name__ == "__main__":
