@@ -57,6 +57,17 @@ struct RecentCallsTests {
     }
 
     @Test
+    func ofEqualCallsTheNewestAreKeptWhateverRepeatsHaveTaken() {
+        for number in 1...90 { add(number, [1]) }
+        #expect((1...3).map { _ in calls.take([1], now: now) } == [job(90), job(89), job(88)])
+        for number in 101...150 { add(number, [1]) }
+        var found: [UUIDv7] = []
+        while let job = calls.take([1], now: now) { found.append(job) }
+        // Room is for a hundred calls; those that were taken count until their turn comes.
+        #expect(found == (101...150).reversed().map(job) + (41...87).reversed().map(job))
+    }
+
+    @Test
     func aRepeatWaitsForTheNewsThatItsOwnConnectionHasEnded() async throws {
         let wheel = TimerWheel()
         calls.begin([1])

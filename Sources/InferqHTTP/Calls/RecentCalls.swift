@@ -17,7 +17,8 @@ final class RecentCalls: Sendable {
     }
 
     private struct State {
-        var jobs: [Fingerprint: [(number: Int, job: UUIDv7)]] = [:]
+        /// Of equal calls, the oldest first: there may be as many of them as calls.
+        var jobs: [Fingerprint: Deque<(number: Int, job: UUIDv7)>] = [:]
         /// In the order in which they came.
         var entries = Deque<Entry>()
         var lastNumber = 0
@@ -27,13 +28,17 @@ final class RecentCalls: Sendable {
         mutating func forget(now: ContinuousClock.Instant, keeping limit: Int) {
             while let first = entries.first, first.until <= now || entries.count > limit {
                 entries.removeFirst()
-                remove(first.number, of: first.fingerprint)
+                // Gone already if a repeat has taken it.
+                guard jobs[first.fingerprint]?.first?.number == first.number else { continue }
+                jobs[first.fingerprint]?.removeFirst()
+                if jobs[first.fingerprint]?.isEmpty == true { jobs[first.fingerprint] = nil }
             }
         }
 
-        mutating func remove(_ number: Int, of fingerprint: Fingerprint) {
-            jobs[fingerprint]?.removeAll { $0.number == number }
+        mutating func takeNewest(of fingerprint: Fingerprint) -> UUIDv7? {
+            let found = jobs[fingerprint]?.popLast()
             if jobs[fingerprint]?.isEmpty == true { jobs[fingerprint] = nil }
+            return found?.job
         }
     }
 
@@ -113,9 +118,7 @@ final class RecentCalls: Sendable {
     func take(_ fingerprint: Fingerprint, now: ContinuousClock.Instant = .now) -> UUIDv7? {
         state.withLock { state in
             state.forget(now: now, keeping: limit)
-            guard let found = state.jobs[fingerprint]?.last else { return nil }
-            state.remove(found.number, of: fingerprint)
-            return found.job
+            return state.takeNewest(of: fingerprint)
         }
     }
 }

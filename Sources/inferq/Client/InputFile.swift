@@ -9,14 +9,15 @@ final class InputFile: Sendable {
     private let descriptor: CInt
     private let isOwned: Bool
 
+    /// - Parameter alternative: what may be given instead of a file.
     /// - Throws: ``ClientError`` if the file cannot be opened.
-    init(path: String) throws(ClientError) {
+    init(path: String, or alternative: String) throws(ClientError) {
         name = path.quoted()
         isOwned = true
         descriptor = open(path, O_RDONLY | O_CLOEXEC)
         if descriptor < 0 {
             let reason = String(cString: strerror(errno))
-            throw ClientError(.usage, "\(name) cannot be read (\(reason)); name a file, or give a JSON object")
+            throw ClientError(.usage, "\(name) cannot be read (\(reason)); name a file, or give \(alternative)")
         }
     }
 
@@ -40,8 +41,8 @@ final class InputFile: Sendable {
 
     /// The next bytes: fewer than `limit` only at the end.
     ///
-    /// - Throws: ``ClientError``, or `CancellationError` at once when the task is cancelled: a pipe may stay silent for
-    ///   ever.
+    /// - Throws: ``ClientError``, or `CancellationError` at once when the task is cancelled: a pipe may stay silent
+    ///   forever.
     func read(upTo limit: Int) async throws -> [UInt8] {
         let (results, continuation) = AsyncStream<Result<[UInt8], any Error>>.makeStream()
         NIOThreadPool.singleton.submit { [self] _ in

@@ -44,7 +44,7 @@ struct JobInput: Sendable {
         guard let path = argument, path != "-" else {
             return try await read(InputFile(standardInput: "standard input"), type)
         }
-        return try await read(InputFile(path: path), type ?? ContentType.named(path))
+        return try await read(InputFile(path: path, or: "a JSON object"), type ?? ContentType.named(path))
     }
 
     /// Whether an argument is meant as JSON: an object is, whatever may be wrong with it; any other value if it is one and

@@ -42,7 +42,7 @@ struct BatchCommand: ClientCommand {
                 try await BatchWatch(client: client, id: file).follow(output: files.output, errors: files.errors)
             }
         }
-        let source = try InputFile(path: file)
+        let source = try InputFile(path: file, or: "the id of a batch")
         let requests = try BatchInput.requests(
             try await source.read(upTo: .max), model: model, endpoint: endpoint, name: source.name)
         let files = watch ? try results(of: stem) : nil
