@@ -13,19 +13,23 @@ package final class RedisService: Service {
     private let gateway: RedisGateway
     private let peerWatch: PeerWatch
     private let events: RedisEvents
+    private let changes: Bell
 
     /// - Parameters:
     ///   - broker: the queue's.
     ///   - bootID: of the kernel: a worker with the same one has died by itself, if it is gone.
+    ///   - changes: rings each time Redis has come or gone, once the broker's state says so.
     package init(
         broker: RedisBroker,
         queue: JobQueue,
         peers: Peers,
         wheel: TimerWheel,
         bootID: String,
+        changes: Bell,
         logger: Logger
     ) {
         self.broker = broker
+        self.changes = changes
         link = broker.link
         remoteAttempts = RemoteAttempts(queue: queue, wheel: wheel, logger: logger)
         let lookBell = Bell()
@@ -80,5 +84,6 @@ package final class RedisService: Service {
         // First: while Redis is away, workers have no slots that anything could be offered to.
         peerWatch.sessionChanged(reachability)
         broker.sessionChanged()
+        changes.ring(.event)
     }
 }

@@ -17,6 +17,8 @@ struct Reload: Service {
     let worker: Worker
     let redis: RedisService?
     let threshold: LogThreshold
+    /// Rung once a reload is over: the status line may be another one.
+    let statusChanges: Bell
     let logger: Logger
 
     func run() async throws {
@@ -24,6 +26,7 @@ struct Reload: Service {
             Systemd.notify(Systemd.reloading())
             await reload()
             Systemd.notify("READY=1")
+            statusChanges.ring(.event)
         }
     }
 

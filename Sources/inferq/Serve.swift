@@ -71,9 +71,11 @@ struct Serve {
             executors: executors, reach: attempts.reach, call: attempts.attempt
         )
         let peers = opened.peers
+        let statusChanges = Bell()
         let redis = opened.redis.map {
             RedisService(
-                broker: $0, queue: queue, peers: peers, wheel: wheel, bootID: KernelBoot.id, logger: logger)
+                broker: $0, queue: queue, peers: peers, wheel: wheel, bootID: KernelBoot.id,
+                changes: statusChanges, logger: logger)
         }
         let http = Live(affordable)
         let gateway = Gateway(
@@ -107,7 +109,7 @@ struct Serve {
         let reload = Reload(
             flags: flags, environment: environment, live: live, queue: queue, http: http, access: gateway.access,
             identity: identity,
-            worker: worker, redis: redis, threshold: threshold, logger: logger
+            worker: worker, redis: redis, threshold: threshold, statusChanges: statusChanges, logger: logger
         )
         // Stopped from last to first, each awaited: the worker drains while clients are still served; then the server
         // answers what it has accepted; the wheel goes last, since everyone waits by it.
@@ -121,7 +123,7 @@ struct Serve {
             HealthProbe(queue, wheel: wheel, server: modelServer), worker, reload,
         ]
         if Systemd.hasManager {
-            let watchdog = Watchdog(queue)
+            let watchdog = Watchdog(queue, changes: statusChanges)
             services = [watchdog] + services + [watchdog.farewell]
         }
         let group = ServiceGroup.ofProcess(services)

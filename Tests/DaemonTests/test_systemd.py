@@ -9,6 +9,7 @@ import time
 import pytest
 
 import wire
+from redis_fixtures import needs_redis, redis  # noqa: F401
 from service import ServiceManager
 from waiting import fair, until
 
@@ -39,6 +40,24 @@ def test_ready_comes_once_it_serves_both_sockets_and_says_the_state_of_the_queue
     assert get_locally(manager, "/readyz").status == 200
     assert manager.wait_for("^STATUS=") == "STATUS=0 running, 0 pending; 1 model, broker ring"
     manager.stop()
+
+
+@needs_redis
+def test_the_status_line_says_at_once_that_redis_has_gone_or_come(tmp_path, redis):
+    manager = ServiceManager(tmp_path, watchdog="60s")  # it is fed, and the line looked at, every 5 s
+    try:
+        manager.write_config(f'[broker]\nredis = "{redis.url}"\n[models.ocr]\nurl = "http://127.0.0.1:1/"')
+        manager.start().wait_for("^READY=1$")
+        for change, line in ((None, "broker redis$"), (redis.kill, "redis unreachable"), (redis.start, "broker redis$")):
+            since = time.monotonic() if change else 0.0
+            if change:
+                change()
+            status = manager.wait_for(f"^STATUS=.*{line}", since)
+            lines = [line for _, line in list(manager.notices)]
+            assert lines[lines.index(status) - 1] != "WATCHDOG=1", "it was said by the next turn"
+            manager.notices.clear()
+    finally:
+        manager.close()
 
 
 def test_model_servers_are_told_of_the_tcp_socket_whatever_came_first(manager):

@@ -37,7 +37,8 @@ func withGateway(
     ) { "http://127.0.0.1:1" }
     let queue = try JobQueue(store: store, broker: broker, models: [model])
     let redis = RedisService(
-        broker: broker, queue: queue, peers: peers, wheel: wheel, bootID: "boot", logger: .silent)
+        broker: broker, queue: queue, peers: peers, wheel: wheel, bootID: "boot", changes: Bell(),
+        logger: .silent)
     redis.start()
     try await withServices([wheel, queue.scheduler, Sweeper(queue: queue, wheel: wheel, logger: .silent), redis]) { _ in
         try await body(RunningGateway(queue: queue, redis: redis, peers: peers))

@@ -16,7 +16,7 @@ fail() { failed=1; say "FAILED: $name: $*"; }
 check() { name=$1; shift; local before=$failed; failed=0; "$@"; [ $failed = 0 ] && say "ok: $name"; failed=$((failed | before)); }
 # Waits up to $1 seconds for the command to succeed.
 within() {
-    local end=$(($(date +%s) + $1)); shift
+    local end=$(($(date +%s) + $1 + 1)); shift # the second that has begun is not a whole one
     until "$@" >/dev/null 2>&1; do [ "$(date +%s)" -lt $end ] || return 1; sleep 0.1; done
 }
 status_of() { curl -sS -m 10 -o /dev/null -w '%{http_code}' "$@"; }
@@ -56,7 +56,7 @@ installed() {
     for unit in inferq.service inferq.socket inferq-ipv6.socket inferq-local.socket inferq-admin.socket; do
         systemctl -q is-enabled $unit || fail "$unit is not enabled"
     done
-    status_line 'no model is configured' || fail "status: $(property StatusText)"
+    within 5 status_line 'no model is configured' || fail "status: $(property StatusText)"
     inferq check >/dev/null 2>&1 || fail 'the packaged configuration'
     dpkg-deb -c "$deb" >"$BED_OUT/contents"
     for page in '1 inferq' '8 inferq' '5 inferq.toml'; do
@@ -263,7 +263,7 @@ opened_before() {
     reason=$(curl -sS $at/v1/inference)
     grep -q 'inferq key add' <<<"$reason" && grep -q open_network <<<"$reason" || fail "the ways out are not in the answer: $reason"
     [ "$(from_far curl -sS -m 5 -o /dev/null -w '%{http_code}' http://$box:8484/v1/inference)" = 503 ] || fail 'not 503 from far'
-    status_line 'degraded: .*open_network' || fail "status: $(property StatusText)"
+    within 5 status_line 'degraded: .*open_network' || fail "status: $(property StatusText)"
     printf '[access]\nmode = "keys"\n' >/etc/inferq/conf.d/keys.toml
     systemctl reload inferq; within 5 ready || fail "not back: $(property StatusText)"
     [ "$(from_far curl -sS -m 5 -o /dev/null -w '%{http_code}' http://$box:8484/v1/inference)" = 401 ] || fail 'not 401 from far'
@@ -436,11 +436,11 @@ broken_configuration() {
     [ "$(status_of $at/readyz)" = 503 ] || fail 'readyz is not 503'
     curl -sS $at/v1/inference | grep -q heartbeat || fail 'the reason is not in the answer'
     [ "$(status_of $at/livez)" = 200 ] || fail 'livez is not 200'
-    status_line 'degraded: .*heartbeat' || fail "status: $(property StatusText)"
+    within 5 status_line 'degraded: .*heartbeat' || fail "status: $(property StatusText)"
     journalctl -u inferq -x --no-pager | grep -q 'Fix the cause and wait' || fail 'the journal explains nothing'
     rm /etc/inferq/conf.d/broken.toml
     systemctl reload inferq; within 5 ready || fail 'not back after a reload'
-    status_line '1 model' || fail "status: $(property StatusText)"
+    within 5 status_line '1 model' || fail "status: $(property StatusText)"
 }
 
 # The schema's version as it stands in the file's header (https://www.sqlite.org/fileformat2.html, 1.3), or sets it there.

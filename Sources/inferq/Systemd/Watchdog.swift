@@ -1,3 +1,4 @@
+import InferqCore
 import InferqQueue
 import NIOCore
 import NIOPosix
@@ -13,19 +14,24 @@ import Synchronization
 final class Watchdog: Service {
     private let probe: @Sendable () async -> Void
     private let status: @Sendable (_ isStopping: Bool) -> String
+    private let changes: Bell
     private let isStopping = Atomic(false)
+    private let said = Mutex("")
     private let pause: Duration
 
-    /// The status line is at most this old.
+    /// The status line is at most this old; what is rung for is said at once.
     private static let longestPause: Duration = .seconds(5)
     /// What each turn of a drain asks for: more than the pause, and than a commit on a slow disk.
     private static let drainExtension: Duration = .seconds(30)
 
+    /// - Parameter changes: rings when the status line has changed and must not wait for the next turn.
     init(
         limit: Duration? = Systemd.watchdogLimit,
+        changes: Bell = Bell(),
         probe: @escaping @Sendable () async -> Void,
         status: @escaping @Sendable (_ isStopping: Bool) -> String
     ) {
+        self.changes = changes
         self.probe = probe
         self.status = status
         // Four chances: one turn that waits for a slow sync must not be the end.
@@ -33,8 +39,9 @@ final class Watchdog: Service {
     }
 
     /// Of a gateway that works.
-    convenience init(_ queue: JobQueue) {
+    convenience init(_ queue: JobQueue, changes: Bell) {
         self.init(
+            changes: changes,
             probe: {
                 await Self.turnOfEveryLoop()
                 do {
@@ -49,19 +56,38 @@ final class Watchdog: Service {
 
     func run() async throws {
         await cancelWhenGracefulShutdown {
-            var last = ""
-            while !Task.isCancelled {
-                await self.probe()
-                let isStopping = self.isStopping.load(ordering: .relaxed)
-                var lines = ["WATCHDOG=1"]
-                if isStopping { lines.append(Systemd.extending(by: Self.drainExtension)) }
-                let status = self.status(isStopping)
-                if status != last { lines.append("STATUS=\(status)") }
-                last = status
-                Systemd.notify(lines.joined(separator: "\n"))
-                // Cancelled is all that a sleep can be, and the loop asks for that.
-                try? await Task.sleep(for: self.pause)
+            await withDiscardingTaskGroup { group in
+                group.addTask { await self.feed() }
+                group.addTask { await self.sayChanges() }
             }
+        }
+    }
+
+    private func feed() async {
+        while !Task.isCancelled {
+            await probe()
+            var lines = ["WATCHDOG=1"]
+            if isStopping.load(ordering: .relaxed) { lines.append(Systemd.extending(by: Self.drainExtension)) }
+            say(lines)
+            // Cancelled is all that a sleep can be, and the loop asks for that.
+            try? await Task.sleep(for: pause)
+        }
+    }
+
+    private func sayChanges() async {
+        while !Task.isCancelled {
+            _ = await changes.wait()
+            if !Task.isCancelled { say([]) }
+        }
+    }
+
+    /// Sends these lines, and the status line if it is another one than before.
+    private func say(_ lines: [String]) {
+        said.withLock { said in
+            let status = self.status(isStopping.load(ordering: .relaxed))
+            let news = status != said ? lines + ["STATUS=\(status)"] : lines
+            said = status
+            if !news.isEmpty { Systemd.notify(news.joined(separator: "\n")) }
         }
     }
 
@@ -75,6 +101,7 @@ final class Watchdog: Service {
             try await gracefulShutdown()
             watchdog.isStopping.store(true, ordering: .relaxed)
             Systemd.notify("STOPPING=1\n" + Systemd.extending(by: Watchdog.drainExtension))
+            watchdog.changes.ring(.event)
         }
     }
 
