@@ -45,16 +45,12 @@ package struct Retention: Service {
 
     /// Ends on graceful shutdown.
     package func run() async throws {
-        await withTaskCancellationOrGracefulShutdownHandler {
-            var commits = -1
-            while !Task.isShuttingDownGracefully, !Task.isCancelled {
-                let next = await round()
-                let isIdle = commits == store.commitFigures.commits
-                commits = store.commitFigures.commits
-                await wait(min(next, isIdle ? Self.lookWhileIdle : Self.lookWhileBusy))
-            }
-        } onCancelOrGracefulShutdown: {
-            bell.ring(.stop)
+        var commits = -1
+        await bell.whileRunning {
+            let next = await round()
+            let isIdle = commits == store.commitFigures.commits
+            commits = store.commitFigures.commits
+            _ = await wheel.wait(at: bell, atMost: min(next, isIdle ? Self.lookWhileIdle : Self.lookWhileBusy))
         }
     }
 
@@ -77,12 +73,6 @@ package struct Retention: Service {
             )
         }
         if shortage == nil, wasShort { logger.notice("the disk has room again: new jobs are taken") }
-    }
-
-    private func wait(_ duration: Duration) async {
-        let deadline = wheel.ring(bell, after: duration)
-        _ = await bell.wait()
-        wheel.cancel(deadline)
     }
 
     /// Does all that is due and returns the time to the next deadline.
@@ -139,7 +129,7 @@ package struct Retention: Service {
             let isUrgent = outlook.bytes > settings.maxBytes + settings.maxBytes / 20 || store.disk.isShort
             guard spent >= Self.burst, !isUrgent else { continue }
             spent = .zero
-            await wait(Self.pause)
+            _ = await wheel.wait(at: bell, atMost: Self.pause)
         }
     }
 }

@@ -349,13 +349,9 @@ package final class Scheduler: Service {
 
     /// Fills windows that have run empty. Ends on graceful shutdown.
     package func run() async throws {
-        await withTaskCancellationOrGracefulShutdownHandler {
-            while !Task.isShuttingDownGracefully, !Task.isCancelled {
-                _ = await reads.wait()
-                if await !fillWindows() { await pause() }
-            }
-        } onCancelOrGracefulShutdown: {
-            self.reads.ring(.stop)
+        await reads.whileRunning {
+            _ = await reads.wait()
+            if await !fillWindows() { await pause() }
         }
     }
 

@@ -21,15 +21,9 @@ package struct Sweeper: Service {
     }
 
     package func run() async throws {
-        await withTaskCancellationOrGracefulShutdownHandler {
-            while !Task.isShuttingDownGracefully, !Task.isCancelled {
-                let next = await sweep()
-                let deadline = wheel.ring(queue.deadlines, after: next)
-                _ = await queue.deadlines.wait()
-                wheel.cancel(deadline)
-            }
-        } onCancelOrGracefulShutdown: {
-            queue.deadlines.ring(.stop)
+        await queue.deadlines.whileRunning {
+            let next = await sweep()
+            _ = await wheel.wait(at: queue.deadlines, atMost: next)
         }
     }
 

@@ -82,15 +82,13 @@ package final class Worker: Service {
                 "drain_timeout": "\(DurationText.format(limit))",
             ]
         )
-        let deadline = wheel.ring(bell, after: limit)
         queue.running.ringWhenIdle(bell)
-        if await bell.wait().contains(.deadline) {
+        if await wheel.wait(at: bell, atMost: limit).contains(.deadline) {
             logger.notice(
                 "drain timeout passed, interrupting running attempts",
                 metadata: ["running": .stringConvertible(queue.running.hereCount)]
             )
         }
-        wheel.cancel(deadline)
         queue.running.interruptAll()
     }
 

@@ -94,16 +94,8 @@ final class PeerWatch: Sendable {
 
     /// Ends on graceful shutdown.
     func run() async {
-        await withTaskCancellationOrGracefulShutdownHandler {
-            await watch()
-        } onCancelOrGracefulShutdown: {
-            self.bell.ring(.stop)
-        }
-    }
-
-    private func watch() async {
         var round = 0
-        while !Task.isShuttingDownGracefully, !Task.isCancelled {
+        await bell.whileRunning {
             if let session = link.session {
                 await publishHeartbeat(session)
                 await lookAtWorkers(session)
@@ -114,9 +106,7 @@ final class PeerWatch: Sendable {
                 peers.workers = []
                 peers.setGateways([:])
             }
-            let deadline = wheel.ring(bell, after: link.settings.heartbeat / 2)
-            _ = await bell.wait()
-            wheel.cancel(deadline)
+            _ = await wheel.wait(at: bell, atMost: link.settings.heartbeat / 2)
         }
     }
 

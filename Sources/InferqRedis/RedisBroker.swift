@@ -147,13 +147,9 @@ package final class RedisBroker: Broker {
 
     /// Sends what was offered. Ends on graceful shutdown.
     func run() async {
-        await withTaskCancellationOrGracefulShutdownHandler {
-            while !Task.isShuttingDownGracefully, !Task.isCancelled {
-                _ = await sending.wait()
-                await sendWaiting()
-            }
-        } onCancelOrGracefulShutdown: {
-            self.sending.ring(.stop)
+        await sending.whileRunning {
+            _ = await sending.wait()
+            await sendWaiting()
         }
     }
 

@@ -56,9 +56,7 @@ struct RedisEvents: Sendable {
                 if isEnding { return }
                 await throttle.wait()
                 let mustLookAgain = link.session == nil || cursor == nil
-                let deadline = mustLookAgain ? wheel.ring(bell, after: Self.pause) : nil
-                _ = await bell.wait()
-                if let deadline { wheel.cancel(deadline) }
+                _ = await wheel.wait(at: bell, atMost: mustLookAgain ? Self.pause : nil)
             }
         } onCancelOrGracefulShutdown: {
             bell.ring(.stop)

@@ -129,10 +129,7 @@ package final class RedisWorker: Service {
     private func wait(atMost most: Duration, until condition: () -> Bool) async {
         let end = ContinuousClock.now + most
         while !condition(), ContinuousClock.now < end {
-            let pause = Bell()
-            let deadline = wheel.ring(pause, after: .milliseconds(50))
-            _ = await pause.wait()
-            wheel.cancel(deadline)
+            await wheel.sleep(for: .milliseconds(50))
         }
     }
 
@@ -230,9 +227,7 @@ package final class RedisWorker: Service {
             ledger.forget(name)
             return nil
         }
-        let deadline = wheel.ring(slot.bell, after: Self.answerTime)
-        _ = await slot.bell.wait()
-        wheel.cancel(deadline)
+        _ = await wheel.wait(at: slot.bell, atMost: Self.answerTime)
         return ledger.settle(name) ? stop : nil
     }
 

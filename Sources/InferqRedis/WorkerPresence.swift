@@ -30,9 +30,7 @@ struct WorkerPresence: Sendable {
                 await lookAtGateways()
                 resendOutcomes()
             }
-            let deadline = wheel.ring(bell, after: link.settings.heartbeat / 2)
-            _ = await bell.wait()
-            wheel.cancel(deadline)
+            _ = await wheel.wait(at: bell, atMost: link.settings.heartbeat / 2)
         }
     }
 

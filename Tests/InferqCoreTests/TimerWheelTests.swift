@@ -90,6 +90,59 @@ struct TimerWheelTests {
     }
 
     @Test
+    func deadlinesThatWereTakenBackLeaveNoMemoryBehindAndOthersInTheirOrder() async throws {
+        let order = Recording<Int>()
+        let bell = Bell()
+        for number in 0..<5000 {
+            let mayStay = number % 1000 == 0
+            // One that stays, among those of an hour that are over within a moment.
+            if mayStay { _ = wheel.call(after: .milliseconds(-number)) { order.add(number) } }
+            for _ in 0..<2 { wheel.cancel(wheel.call(after: .seconds(3600) + .milliseconds(5 * number)) {}) }
+        }
+        #expect(wheel.heldTicks < 100)
+        _ = wheel.ring(bell, after: .milliseconds(1))
+        try await withRunning {
+            _ = await bell.wait()
+            #expect(order.entries == [4000, 3000, 2000, 1000, 0])
+        }
+        #expect(wheel.heldTicks < 100)
+    }
+
+    @Test
+    func aTickThatWasEmptiedCanBeUsedAgain() async throws {
+        let bell = Bell()
+        for _ in 0..<3 { wheel.cancel(wheel.ring(bell, after: .milliseconds(50), tolerance: .seconds(1))) }
+        _ = wheel.ring(bell, after: .milliseconds(50), tolerance: .seconds(1))
+        try await withRunning { #expect(await bell.wait() == .deadline) }
+    }
+
+    @Test
+    func aWaitEndsWithItsDeadlineOrWithTheFirstRing() async throws {
+        try await withRunning {
+            #expect(await wheel.wait(at: Bell(), atMost: .milliseconds(5)) == .deadline)
+            let rung = Bell()
+            rung.ring(.event)
+            #expect(await wheel.wait(at: rung, atMost: .seconds(3600)) == .event)
+            rung.ring(.output)
+            #expect(await wheel.wait(at: rung, atMost: nil) == .output)
+            #expect(wheel.heldTicks <= 1)
+        }
+    }
+
+    @Test
+    func aSleepEndsWithItsTimeOrItsTask() async throws {
+        try await withRunning {
+            let start = ContinuousClock.now
+            await wheel.sleep(for: .milliseconds(10))
+            #expect(ContinuousClock.now - start >= .milliseconds(10))
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { await wheel.sleep(for: .seconds(3600)) }
+                group.cancelAll()
+            }
+        }
+    }
+
+    @Test
     func aDeadlineThatWasSetBeforeTheStartRings() async throws {
         let bell = Bell()
         _ = wheel.ring(bell, after: .zero)

@@ -1,3 +1,4 @@
+import ServiceLifecycle
 import Synchronization
 
 /// What one waiting task is woken by: a new event, a deadline, a hang-up or the end. Rings that no one waited for are
@@ -68,6 +69,16 @@ package final class Bell: Sendable {
             }
         } onCancel: {
             ring(.stop)
+        }
+    }
+
+    /// Repeats `step` until the graceful shutdown of the service or the cancellation of the task, and rings then with
+    /// ``Rings/stop``, so that a step that waits at this bell returns.
+    package func whileRunning(_ step: () async -> Void) async {
+        await withTaskCancellationOrGracefulShutdownHandler {
+            while !Task.isShuttingDownGracefully, !Task.isCancelled { await step() }
+        } onCancelOrGracefulShutdown: {
+            self.ring(.stop)
         }
     }
 }

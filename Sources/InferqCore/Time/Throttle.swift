@@ -1,7 +1,6 @@
 /// Lets a lone event through at once, and has a flood of them read in few large steps instead of many small ones.
 package struct Throttle: Sendable {
     private let wheel: TimerWheel
-    private let bell = Bell()
     private var begin = ContinuousClock.now
     private var reads = 0
 
@@ -15,8 +14,6 @@ package struct Throttle: Sendable {
         if now - begin > .milliseconds(100) { (begin, reads) = (now, 0) }
         reads += 1
         guard reads > 5 else { return }
-        let deadline = wheel.ring(bell, after: .milliseconds(50))
-        _ = await bell.wait()
-        wheel.cancel(deadline)
+        await wheel.sleep(for: .milliseconds(50))
     }
 }

@@ -1,3 +1,4 @@
+import HeapModule
 import ServiceLifecycle
 import Synchronization
 
@@ -6,11 +7,66 @@ import Synchronization
 /// Deadlines are rounded up to whole ticks, so that thousands of them wake the process once a tick, and not at all
 /// while there are none.
 package final class TimerWheel: Service {
+    private typealias Action = @Sendable () -> Void
+
     private struct State {
-        var slots: [Int64: [UInt64: @Sendable () -> Void]] = [:]
+        /// What is called at each tick.
+        var slots: [Int64: [UInt64: Action]] = [:]
+        /// The ticks of all slots, each once. A slot that was emptied keeps its place in both until it is ``trim()``med.
+        var order = Heap<Int64>()
+        var emptied = 0
         var lastNumber: UInt64 = 0
         /// When the service wakes next; `max` while nothing is set.
         var nextTick = Int64.max
+
+        mutating func add(_ action: @escaping Action, at slot: Int64) -> UInt64 {
+            lastNumber += 1
+            if let actions = slots[slot] {
+                if actions.isEmpty { emptied -= 1 }
+            } else {
+                order.insert(slot)
+            }
+            slots[slot, default: [:]][lastNumber] = action
+            return lastNumber
+        }
+
+        mutating func remove(_ number: UInt64, at slot: Int64) {
+            guard slots[slot]?.removeValue(forKey: number) != nil, slots[slot]?.isEmpty == true else { return }
+            emptied += 1
+            // Deadlines of an hour that are taken back within a second would stay for the hour.
+            if emptied > slots.count / 2, emptied > 64 { trim() }
+        }
+
+        private mutating func trim() {
+            slots = slots.filter { !$0.value.isEmpty }
+            order = Heap(slots.keys)
+            emptied = 0
+        }
+
+        /// The first tick at which there is something to call, once those before it are dropped.
+        mutating func first() -> Int64? {
+            while let slot = order.min {
+                if slots[slot]?.isEmpty == false { return slot }
+                drop(slot)
+            }
+            return nil
+        }
+
+        /// - Returns: what is due up to `now`, in the order of ticks.
+        mutating func takeDue(_ now: Int64) -> [Action] {
+            var due: [Action] = []
+            while let slot = first(), slot <= now {
+                due += (slots[slot] ?? [:]).values
+                drop(slot)
+            }
+            return due
+        }
+
+        /// - Parameter slot: the first one.
+        private mutating func drop(_ slot: Int64) {
+            order.removeMin()
+            if slots.removeValue(forKey: slot)?.isEmpty == true { emptied -= 1 }
+        }
     }
 
     private let state = Mutex(State())
@@ -44,9 +100,7 @@ package final class TimerWheel: Service {
         let due = Int64(((ContinuousClock.now - start + delay) / tick).rounded(.up))
         let slot = (due + step - 1) / step * step
         let (number, isEarlier) = state.withLock { state in
-            state.lastNumber += 1
-            state.slots[slot, default: [:]][state.lastNumber] = action
-            return (state.lastNumber, slot < state.nextTick)
+            (state.add(action, at: slot), slot < state.nextTick)
         }
         if isEarlier { earlier.ring(.event) }
         return Deadline(slot: slot, number: number)
@@ -54,25 +108,38 @@ package final class TimerWheel: Service {
 
     /// Takes a deadline back; one that has come already is no error.
     package func cancel(_ deadline: Deadline) {
-        state.withLock { state in
-            state.slots[deadline.slot]?[deadline.number] = nil
-            if state.slots[deadline.slot]?.isEmpty == true { state.slots[deadline.slot] = nil }
-        }
+        state.withLock { $0.remove(deadline.number, at: deadline.slot) }
+    }
+
+    /// Ticks that memory is used for; it is no more than twice as many as have a deadline, and some.
+    var heldTicks: Int { state.withLock { $0.slots.count } }
+
+    /// Waits at `bell` until it rings: with ``Bell/Rings/deadline`` after `delay`, if nothing else has rung before.
+    ///
+    /// - Parameters:
+    ///   - delay: nil: as long as it takes.
+    ///   - tolerance: how much later than that it may be; a tick at least.
+    package func wait(at bell: Bell, atMost delay: Duration?, tolerance: Duration = .zero) async -> Bell.Rings {
+        guard let delay else { return await bell.wait() }
+        let deadline = ring(bell, after: delay, tolerance: tolerance)
+        defer { cancel(deadline) }
+        return await bell.wait()
+    }
+
+    /// Returns after `duration`, or when the task is cancelled.
+    package func sleep(for duration: Duration) async {
+        _ = await wait(at: Bell(), atMost: duration)
     }
 
     /// Ends on graceful shutdown: as the last one, since those who drain wait by it.
     package func run() async throws {
-        await withTaskCancellationOrGracefulShutdownHandler {
-            while !Task.isShuttingDownGracefully, !Task.isCancelled {
-                for action in takeDue() { action() }
-                let next = state.withLock { state -> Int64 in
-                    state.nextTick = state.slots.keys.min() ?? .max
-                    return state.nextTick
-                }
-                await sleep(until: next)
+        await earlier.whileRunning {
+            for action in takeDue() { action() }
+            let next = state.withLock { state -> Int64 in
+                state.nextTick = state.first() ?? .max
+                return state.nextTick
             }
-        } onCancelOrGracefulShutdown: {
-            self.earlier.ring(.stop)
+            await sleep(until: next)
         }
     }
 
@@ -97,11 +164,8 @@ package final class TimerWheel: Service {
         }
     }
 
-    private func takeDue() -> [@Sendable () -> Void] {
+    private func takeDue() -> [Action] {
         let now = Int64(((ContinuousClock.now - start) / tick).rounded(.down))
-        return state.withLock { state in
-            let due = state.slots.keys.filter { $0 <= now }.sorted()
-            return due.flatMap { state.slots.removeValue(forKey: $0).map { Array($0.values) } ?? [] }
-        }
+        return state.withLock { $0.takeDue(now) }
     }
 }

@@ -66,9 +66,7 @@ struct BatchRun: Sendable {
     }
 
     private func wait(_ bell: Bell, _ duration: Duration) async {
-        let deadline = gateway.wheel.ring(bell, after: duration)
-        _ = await bell.wait()
-        gateway.wheel.cancel(deadline)
+        _ = await gateway.wheel.wait(at: bell, atMost: duration)
     }
 
     /// - Throws: ``StoreError``.

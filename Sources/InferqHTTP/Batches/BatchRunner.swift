@@ -36,10 +36,7 @@ package struct BatchRunner: Service {
                 // The stop may come before the first read has ended.
                 if Task.isCancelled { break }
                 logger.error("batches could not be read", metadata: ["error": "\(error)"])
-                let bell = Bell()
-                let deadline = gateway.wheel.ring(bell, after: BatchRun.pauseAfterFailure)
-                _ = await bell.wait()
-                gateway.wheel.cancel(deadline)
+                await gateway.wheel.sleep(for: BatchRun.pauseAfterFailure)
             }
         }
         return []

@@ -95,9 +95,7 @@ final class RecentCalls: Sendable {
             return state.open[fingerprint] != nil
         }
         guard isOpen else { return take(fingerprint) }
-        let deadline = wheel.ring(bell, after: Self.patience)
-        _ = await bell.wait()
-        wheel.cancel(deadline)
+        _ = await wheel.wait(at: bell, atMost: Self.patience)
         return take(fingerprint)
     }
 

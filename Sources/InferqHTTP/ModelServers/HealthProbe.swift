@@ -33,9 +33,7 @@ package struct HealthProbe: Service {
                 while !Task.isCancelled {
                     let (asking, next) = watch.look()
                     for name in asking { group.addTask { await ask(name, client) } }
-                    let deadline = next.map { wheel.ring(watch.looks, after: $0 - .now) }
-                    _ = await watch.looks.wait()
-                    if let deadline { wheel.cancel(deadline) }
+                    _ = await wheel.wait(at: watch.looks, atMost: next.map { $0 - .now })
                 }
                 group.cancelAll()
             }

@@ -160,8 +160,6 @@ struct ReferenceRoutes: Sendable {
     private func listenersLeave(_ key: JobKey, within limit: Duration) async {
         let bell = Bell()
         gateway.queue.hub.whenQuiet(key, ring: bell)
-        let deadline = gateway.wheel.ring(bell, after: limit)
-        _ = await bell.wait()
-        gateway.wheel.cancel(deadline)
+        _ = await gateway.wheel.wait(at: bell, atMost: limit)
     }
 }

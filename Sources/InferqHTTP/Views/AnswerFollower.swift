@@ -87,9 +87,7 @@ final class AnswerFollower: Sendable {
         _ silence: Duration?, _ idle: @Sendable (AnswerFollower) async throws -> Void
     ) async throws -> Bell.Rings {
         while true {
-            let deadline = silence.map { gateway.wheel.ring(bell, after: $0) }
-            let rings = await bell.wait()
-            if let deadline { gateway.wheel.cancel(deadline) }
+            let rings = await gateway.wheel.wait(at: bell, atMost: silence)
             if rings.contains(.hangUp) { throw ChannelError.eof }
             if !rings.isDisjoint(with: [.output, .event, .stop]) { return rings }
             if rings.contains(.deadline) { try await idle(self) }

@@ -66,9 +66,8 @@ final class EventStream: Sendable {
     func wait() async throws -> StreamEnd? {
         while true {
             // A whole second of tolerance lets thousands of heartbeats share a wake-up.
-            let deadline = gateway.wheel.ring(bell, after: heartbeat, tolerance: min(heartbeat / 10, .seconds(1)))
-            let rings = await bell.wait()
-            gateway.wheel.cancel(deadline)
+            let tolerance = min(heartbeat / 10, .seconds(1))
+            let rings = await gateway.wheel.wait(at: bell, atMost: heartbeat, tolerance: tolerance)
             if rings.contains(.hangUp) { return .client }
             if rings.contains(.stop) { return .drain }
             if !rings.isDisjoint(with: [.event, .output]) { return nil }

@@ -167,11 +167,9 @@ struct GatewayBodies: Sendable {
                 metadata: metadata
             )
             let bell = Bell()
-            let deadline = wheel.ring(bell, after: Self.pause)
             stop.ring(bell)
-            _ = await bell.wait()
+            _ = await wheel.wait(at: bell, atMost: Self.pause)
             stop.leave(bell)
-            wheel.cancel(deadline)
         }
         return .over
     }
