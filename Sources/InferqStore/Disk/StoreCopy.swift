@@ -39,7 +39,6 @@ package final class StoreCopy: Sendable {
     let moment: Int
     let database: DatabaseQueue
     private let file: TemporaryFile
-    private let hold: Blobs.Hold
 
     /// Pages that are copied at a time: a quarter of a MiB, so that a commit waits for a fraction of a millisecond.
     static let step: Int32 = 128
@@ -51,10 +50,9 @@ package final class StoreCopy: Sendable {
         unlink(path(of: store))
     }
 
-    private init(_ file: TemporaryFile, _ blobs: Blobs, _ hold: Blobs.Hold) async throws {
+    private init(_ file: TemporaryFile, _ blobs: Blobs) async throws {
         self.file = file
         self.blobs = blobs
-        self.hold = hold
         moment = Int(Timestamp.now.milliseconds / 1000)
         let database = try await FileReader.blocking { try Self.settle(file.path) }
         file.keep(database)
@@ -75,11 +73,11 @@ package final class StoreCopy: Sendable {
         pages: (String) async throws -> Void
     ) async throws -> StoreCopy {
         guard let hold = blobs.hold() else { throw Refusal.busy }
-        let file = TemporaryFile(path: path(of: store))
+        let file = TemporaryFile(path: path(of: store), hold)
         let free = FreeSpace.bytes(at: store)
         guard free - byteCount >= reserve else { throw Refusal.noRoom(needed: byteCount + reserve, free: free) }
         try await pages(file.path)
-        return try await StoreCopy(file, blobs, hold)
+        return try await StoreCopy(file, blobs)
     }
 
     /// Makes the copy a database that needs no other file beside it, and opens it.
@@ -135,13 +133,16 @@ package final class StoreCopy: Sendable {
     var path: String { file.path }
 }
 
-/// A file that is closed and removed after the last reference to it: elsewhere, since to free a large one takes a while.
+/// A file that is removed with the last reference to it, and whose space is freed elsewhere, since that takes a while.
 private final class TemporaryFile: Sendable {
     let path: String
     private let database = Mutex<DatabaseQueue?>(nil)
+    /// Let go after the name is free again: the next copy has the same one.
+    private let hold: Blobs.Hold
 
-    init(path: String) {
+    init(path: String, _ hold: Blobs.Hold) {
         self.path = path
+        self.hold = hold
     }
 
     func keep(_ database: DatabaseQueue) {
@@ -149,10 +150,12 @@ private final class TemporaryFile: Sendable {
     }
 
     deinit {
-        let (path, database) = (path, database.withLock { $0 })
-        FileReader.later {
-            unlink(path)
+        // While it is open, only its name goes here.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        unlink(path)
+        FileReader.later { [database = database.withLock { $0 }] in
             withExtendedLifetime(database) {}
+            if descriptor >= 0 { close(descriptor) }
         }
     }
 }

@@ -303,9 +303,10 @@ class Clients:
         early = {call.worker for call in calls if call.attempt < record["attempt"]}
         if not early <= self.site.struck.keys():
             add("calls", job, f"job {job} was interrupted at {sorted(early)}, to which nothing had happened")
-        for attempt in (self.site.at_cut.get(job), self.site.at_restart.get(job)):
-            if attempt not in (None, record["attempt"]):
-                add("calls", job, f"job {job} was interrupted by what is no reason: attempt {record['attempt']}")
+        for event, running in (("a cut", self.site.at_cut), ("a restart", self.site.at_restart)):
+            if running.get(job) not in (None, record["attempt"]):
+                add("calls", job, f"job {job}, attempt {running[job]} of which ran at {event}, had attempt "
+                    f"{record['attempt']}: {[(call.worker, call.attempt) for call in calls]}, {history}")
         self.check_put_back(job, record, history)
 
     def check_put_back(self, job, record, history):
