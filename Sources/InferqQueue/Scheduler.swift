@@ -90,13 +90,15 @@ package final class Scheduler: Service {
 
     /// Jobs of a model have become due. Called after the commit that made them so.
     func becameDue(_ candidates: [Candidate], of model: String) {
-        let isAway = state.withLock { state in
+        let mustLook = state.withLock { state in
             guard let queue = state.queues[model] else { return false }
+            let hadDue = queue.mayHaveDue
             for candidate in candidates { queue.insert(candidate) }
             pump(model, &state)
-            return queue.server.isAway
+            // Those behind the first change nothing of when the line tries again.
+            return queue.server.isAway && !hadDue
         }
-        if isAway { looks.ring(.event) }
+        if mustLook { looks.ring(.event) }
     }
 
     /// A slot has taken an offer, here or on another host: it is held until ``ended(_:at:)`` or ``returned(_:at:)``.
