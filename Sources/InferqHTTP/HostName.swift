@@ -5,19 +5,20 @@ struct HostName: Sendable, Equatable {
     let text: String
 
     init(_ field: String) {
-        let lower = field.lowercased()
-        if lower.hasPrefix("["), let end = lower.firstIndex(of: "]") {
-            text = String(lower[lower.index(after: lower.startIndex)..<end])
+        // Bytes, where the characters of a text would cost as much as the rest of the checks together.
+        let lower = field.utf8.allSatisfy { $0 < 0x80 && !(65...90).contains($0) } ? field : field.lowercased()
+        var name = lower.utf8[...]
+        if name.first == UInt8(ascii: "["), let end = name.firstIndex(of: UInt8(ascii: "]")) {
+            text = String(Substring(name[..<end].dropFirst()))
             return
         }
-        var name = lower[...]
-        if let colon = lower.lastIndex(of: ":"),
-            lower[lower.index(after: colon)...].utf8.allSatisfy({ (48...57).contains($0) })
+        if let colon = name.lastIndex(of: UInt8(ascii: ":")),
+            name[colon...].dropFirst().allSatisfy({ (48...57).contains($0) })
         {
-            name = lower[..<colon]
+            name = name[..<colon]
         }
         // "localhost." is the same name, written with the root of all names.
-        text = String(name.hasSuffix(".") ? name.dropLast() : name)
+        text = String(Substring(name.last == UInt8(ascii: ".") ? name.dropLast() : name))
     }
 
     /// Whether it is an IP address, which no other name can be made to mean.

@@ -78,7 +78,7 @@ enum JSONText {
     /// Appends bytes as they are. Short runs go one by one: a call of memcpy has a price of its own.
     @inline(__always)
     static func append(_ text: Span<UInt8>, _ range: Range<Int>, to out: inout [UInt8]) {
-        if range.count < 16 {
+        if range.count < 4 {
             for index in range { out.append(text[index]) }
         } else {
             text.extracting(range).withUnsafeBufferPointer { out.append(contentsOf: $0) }

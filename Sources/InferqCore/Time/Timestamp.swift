@@ -69,27 +69,26 @@ extension Timestamp {
         let days = milliseconds.floorDivided(by: 86_400_000)
         let inDay = Int(milliseconds - days * 86_400_000)
         let (year, month, day) = Self.civil(fromDays: days)
-        func digits(_ value: Int, _ count: Int) {
-            var divisor = 1
-            for _ in 1..<count { divisor *= 10 }
-            for _ in 0..<count {
-                bytes.append(UInt8(48 + (value / divisor) % 10))
-                divisor /= 10
-            }
+        /// - Parameter value: less than 100.
+        func twoDigits(_ value: Int) {
+            bytes.append(UInt8(truncatingIfNeeded: 48 + value / 10))
+            bytes.append(UInt8(truncatingIfNeeded: 48 + value % 10))
         }
-        digits(year, 4)
+        twoDigits(year / 100)
+        twoDigits(year % 100)
         bytes.append(UInt8(ascii: "-"))
-        digits(month, 2)
+        twoDigits(month)
         bytes.append(UInt8(ascii: "-"))
-        digits(day, 2)
+        twoDigits(day)
         bytes.append(UInt8(ascii: "T"))
-        digits(inDay / 3_600_000, 2)
+        twoDigits(inDay / 3_600_000)
         bytes.append(UInt8(ascii: ":"))
-        digits(inDay / 60_000 % 60, 2)
+        twoDigits(inDay / 60_000 % 60)
         bytes.append(UInt8(ascii: ":"))
-        digits(inDay / 1000 % 60, 2)
+        twoDigits(inDay / 1000 % 60)
         bytes.append(UInt8(ascii: "."))
-        digits(inDay % 1000, 3)
+        bytes.append(UInt8(truncatingIfNeeded: 48 + inDay % 1000 / 100))
+        twoDigits(inDay % 100)
         bytes.append(UInt8(ascii: "Z"))
     }
 

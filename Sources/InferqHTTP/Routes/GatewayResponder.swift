@@ -84,7 +84,7 @@ package struct GatewayResponder: Sendable {
     private func finished(_ response: Response, _ request: Request) -> Response {
         var response = response
         // A model server's own passes.
-        if response.headers[.date] == nil { response.headers[.date] = dates.current }
+        if !response.headers.contains(.date) { response.headers.append(HTTPField(name: .date, value: dates.current)) }
         CORS.mark(&response.headers, request, gateway.settings.current)
         if request.method == .head { response.removeBody() }
         return response

@@ -35,7 +35,9 @@ struct ReadRoutes: Sendable {
         if Self.matches(request.headers[values: .ifNoneMatch], tag) {
             return Response(status: .notModified, headers: headers)
         }
-        let record = try await unlessGone(id, context) { try await self.record(job, for: context.caller) }
+        let record = try await unlessGone(id, context) {
+            try await self.record(job, for: context.caller, stream: view == .native ? stream : nil)
+        }
         return .json(record, headers: headers)
     }
 
@@ -58,13 +60,16 @@ struct ReadRoutes: Sendable {
 
     /// The record of a job whose bodies were read as far as they are in its row.
     func record(_ job: Job, for caller: Caller) async throws -> [UInt8] {
+        try await record(job, for: caller, stream: view == .native ? try await stream(of: job) : nil)
+    }
+
+    private func record(_ job: Job, for caller: Caller, stream: StreamReach?) async throws -> [UInt8] {
         var bodies = Wire.Bodies()
         if job.input.isJSON, job.input.byteCount <= Payload.inlineLimit {
             bodies.input = try await gateway.store.bytes(of: job.input)
         }
         if let output = job.output, output.form != .bytes { bodies.output = try await gateway.store.bytes(of: output) }
         let ahead = job.isDue ? try await gateway.queue.ahead(of: job, for: caller) : nil
-        let stream = view == .native ? try await stream(of: job) : nil
         let record = Wire.record(gateway.store.clock.shown(job), bodies: bodies, ahead: ahead, stream: stream)
         return switch view {
         case .native: record

@@ -8,8 +8,8 @@ extension Response {
         -> Response
     {
         var headers = headers
-        headers[.contentType] = "application/json"
-        if headers[.cacheControl] == nil { headers[.cacheControl] = "no-store" }
+        headers.append(HTTPField(name: .contentType, value: "application/json"))
+        if !headers.contains(.cacheControl) { headers.append(HTTPField(name: .cacheControl, value: "no-store")) }
         return Response(status: status, headers: headers, body: .bytes(ByteBuffer(bytes: bytes)))
     }
 }
