@@ -81,7 +81,7 @@ struct ConnectionBodyTests {
         ConnectionScript(
             "the answer of its route comes too late",
             [.head(), .unreadable(.invalidChunkSize), .answer()],
-            ["refuse malformed_http", "break body", "drop", "drop", "drop"]),
+            ["refuse malformed_http", "break body", "drop"]),
     ])
     func broken(_ script: ConnectionScript) {
         script.check()

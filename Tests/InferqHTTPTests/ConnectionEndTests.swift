@@ -43,7 +43,7 @@ struct ConnectionEndTests {
             "nothing is read after the last answer", [.last, .answer(), .get, .unreadable(.invalidMethod)],
             ["connection: close", "drop", "drop", "drop error"]),
         ConnectionScript(
-            "nothing is written after it", [.last, .answer(), .answer()], ["connection: close", "drop", "drop", "drop"]),
+            "nothing is written after it", [.last, .answer(), .answer()], ["connection: close", "drop"]),
     ])
     func answers(_ script: ConnectionScript) {
         script.check()

@@ -17,7 +17,6 @@ struct ConnectionGuardTests {
         )
         let pipeline = channel.pipeline.syncOperations
         try pipeline.addHandler(FirstByteWatch(connectionGuard: connectionGuard))
-        try pipeline.addHandler(HTTPResponseEncoder())
         try pipeline.addHandler(ByteToMessageHandler(decoder))
         try pipeline.addHandler(connectionGuard)
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
@@ -41,9 +40,8 @@ struct ConnectionGuardTests {
     }
 
     private func answer(_ fields: HTTPHeaders = ["content-length": "0"]) throws {
-        try channel.writeOutbound(
-            HTTPServerResponsePart.head(HTTPResponseHead(version: .http1_1, status: .ok, headers: fields)))
-        try channel.writeOutbound(HTTPServerResponsePart.end(nil))
+        let head = HTTPResponseHead(version: .http1_1, status: .ok, headers: fields)
+        try channel.writeOutbound(AnswerPart(head: head, isEnd: true))
     }
 
     @Test

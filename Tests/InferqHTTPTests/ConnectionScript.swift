@@ -47,7 +47,7 @@ enum Event: Sendable {
     case invitation
     case answerHead([String: String] = [:])
     case answerEnd
-    /// A whole answer.
+    /// A whole answer at once.
     case answer([String: String] = [:])
     /// The kernel takes the end of an answer.
     case taken
@@ -107,15 +107,12 @@ struct ScriptedConnection {
             case .drop: note("drop error")
             }
         case .inputClosed: perform(state.inputClosed())
-        case .invitation: goes(.head(HTTPResponseHead(version: .http1_1, status: .continue)))
+        case .invitation: goes(AnswerPart(head: HTTPResponseHead(version: .http1_1, status: .continue)))
         case .answerHead(let fields):
-            let headers = HTTPHeaders(fields.map { ($0.key, $0.value) })
-            goes(.head(HTTPResponseHead(version: .http1_1, status: .ok, headers: headers)))
-        case .answerEnd: goes(.end(nil))
+            goes(AnswerPart(head: Self.head(fields)))
+        case .answerEnd: goes(AnswerPart(isEnd: true))
         case .answer(let fields):
-            happens(.answerHead(fields))
-            goes(.body(.byteBuffer(ByteBuffer(string: "{}"))))
-            happens(.answerEnd)
+            goes(AnswerPart(head: Self.head(fields), body: ByteBuffer(string: "{}"), isEnd: true))
         case .taken: perform(state.taken(now: now))
         case .quiesce:
             state.quiesce(now: now)
@@ -134,12 +131,20 @@ struct ScriptedConnection {
         }
     }
 
-    private mutating func goes(_ part: HTTPServerResponsePart) {
-        switch state.answer(part, now: now) {
-        case .write, .writeEnd: break
-        case .writeHead(let head):
+    private static func head(_ fields: [String: String]) -> HTTPResponseHead {
+        HTTPResponseHead(version: .http1_1, status: .ok, headers: HTTPHeaders(fields.map { ($0.key, $0.value) }))
+    }
+
+    private mutating func goes(_ part: AnswerPart) {
+        var part = part
+        let before = part.head
+        let action = state.answer(&part, now: now)
+        if let head = part.head, head != before {
             if head.version == .http1_0 { note("HTTP/1.0") }
             for value in head.headers["connection"] { note("connection: \(value)") }
+        }
+        switch action {
+        case .write, .writeEnd: break
         case .skipEnd: note("skip end")
         case .drop: note("drop")
         }

@@ -33,8 +33,6 @@ struct AcceptedConnection: Sendable {
         let connectionGuard = ConnectionGuard(connection: connection, settings: settings, decoder: decoder)
         try tls?.add(to: pipeline, of: connection)
         try pipeline.addHandler(FirstByteWatch(connectionGuard: connectionGuard))
-        // Answers' heads are not validated: the types of their fields admit no line ends.
-        try pipeline.addHandler(HTTPResponseEncoder())
         try pipeline.addHandler(ByteToMessageHandler(decoder))
         try pipeline.addHandler(connectionGuard)
         try pipeline.addHandler(RequestStage(requests: requests))

@@ -69,31 +69,32 @@ package final class Connection: Sendable {
     ///
     /// - Throws: only when the answer could not be written: the connection is dead.
     func send(_ response: Response) async throws {
-        channel.write(HTTPServerResponsePart.head(response.head), promise: nil)
         switch response.body {
-        case .none: break
-        case .bytes(let bytes): channel.write(HTTPServerResponsePart.body(.byteBuffer(bytes)), promise: nil)
+        case .none:
+            channel.writeAndFlush(AnswerPart(head: response.head, isEnd: true), promise: nil)
+        case .bytes(let bytes):
+            channel.writeAndFlush(AnswerPart(head: response.head, body: bytes, isEnd: true), promise: nil)
         case .pieces(let length, let write):
+            channel.write(AnswerPart(head: response.head), promise: nil)
             if length == nil, !response.isReady { channel.flush() }
-            return try await write()
+            try await write()
         }
-        endAnswer()
     }
 
     /// Writes a piece of a body, and returns when the kernel has taken it.
     func write(_ piece: ByteBuffer) async throws {
-        try await channel.writeAndFlush(HTTPServerResponsePart.body(.byteBuffer(piece))).get()
+        try await channel.writeAndFlush(AnswerPart(body: piece)).get()
     }
 
     /// Writes the end of an answer.
     func endAnswer() {
-        channel.writeAndFlush(HTTPServerResponsePart.end(nil), promise: nil)
+        channel.writeAndFlush(AnswerPart(isEnd: true), promise: nil)
     }
 
     /// Says "100 Continue" to a client that waits for it before it sends the body.
     func invite() async throws {
         let head = HTTPResponseHead(version: .http1_1, status: .continue)
-        try await channel.writeAndFlush(HTTPServerResponsePart.head(head)).get()
+        try await channel.writeAndFlush(AnswerPart(head: head)).get()
     }
 }
 

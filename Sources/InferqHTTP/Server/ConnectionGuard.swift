@@ -4,19 +4,21 @@ import NIOCore
 import NIOHTTP1
 import NIOSSL
 
-/// Keeps one connection within its limits and the framework's errors in our form: does what ``ConnectionState`` says.
+/// Keeps one connection within its limits and the framework's errors in our form: does what ``ConnectionState`` says, and
+/// writes answers.
 ///
 /// It stands between NIO's HTTP decoder and the rest, so it sees each head before a route does. All of it belongs to the
 /// channel's event loop.
 final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias InboundOut = HTTPServerRequestPart
-    typealias OutboundIn = HTTPServerResponsePart
-    typealias OutboundOut = HTTPServerResponsePart
+    typealias OutboundIn = AnswerPart
+    typealias OutboundOut = ByteBuffer
 
     private let connection: Connection
     private let decoder: RequestDecoder
     private var state: ConnectionState
+    private var encoder = AnswerEncoder()
     /// What the decoder is reading.
     private var arriving = ByteBuffer()
     private var timer: Scheduled<Void>?
@@ -113,19 +115,30 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     // MARK: Answers
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        switch state.answer(unwrapOutboundIn(data), now: .now()) {
-        case .write: context.write(data, promise: promise)
-        case .writeHead(let head): context.write(wrapOutboundOut(.head(head)), promise: promise)
+        var part = unwrapOutboundIn(data)
+        switch state.answer(&part, now: .now()) {
+        case .write: write(part, context, promise)
         case .writeEnd:
             let isTaken = promise ?? context.eventLoop.makePromise(of: Void.self)
             isTaken.futureResult.assumeIsolated().whenComplete { _ in
                 self.perform(self.state.taken(now: .now()), context)
             }
-            context.write(data, promise: isTaken)
+            write(part, context, isTaken)
         case .skipEnd:
-            promise?.succeed()
+            part.isEnd = false
+            write(part, context, promise)
             perform(state.taken(now: .now()), context)
         case .drop: promise?.fail(ChannelError.ioOnClosedChannel)
+        }
+    }
+
+    /// - Parameter promise: kept once the kernel has taken all of it.
+    private func write(_ part: AnswerPart, _ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>?) {
+        let encoded = encoder.encode(part, context.channel.allocator)
+        let buffers = [encoded.body, encoded.trailer].compactMap { $0 }
+        context.write(wrapOutboundOut(encoded.bytes), promise: buffers.isEmpty ? promise : nil)
+        for (number, buffer) in buffers.enumerated() {
+            context.write(wrapOutboundOut(buffer), promise: number == buffers.count - 1 ? promise : nil)
         }
     }
 
@@ -161,9 +174,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             status: HTTPResponseStatus(statusCode: error.status.code, reasonPhrase: error.status.reasonPhrase),
             headers: headers
         )
-        context.write(wrapOutboundOut(.head(head)), promise: nil)
-        context.write(wrapOutboundOut(.body(.byteBuffer(document))), promise: nil)
-        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        write(AnswerPart(head: head, body: document, isEnd: true), context, nil)
         linger(context)
     }
 

@@ -24,11 +24,9 @@ struct ConnectionState {
     /// What becomes of a part of an answer.
     enum AnswerAction {
         case write
-        /// The head, as the client gets it.
-        case writeHead(HTTPResponseHead)
-        /// The end. ``ConnectionState/taken(now:)`` follows once the kernel has it, or never will.
+        /// It has the end. ``ConnectionState/taken(now:)`` follows once the kernel has it, or never will.
         case writeEnd
-        /// As ``writeEnd``, but for the writing: the answer to a HEAD announces a body and does not have one, and the
+        /// As ``writeEnd``, but the end is not written: the answer to a HEAD announces a body and does not have one, and the
         /// encoder would end it in chunks.
         case skipEnd
         /// The connection has had its last answer.
@@ -262,25 +260,24 @@ extension ConnectionState {
 // MARK: Answers
 
 extension ConnectionState {
-    mutating func answer(_ part: HTTPServerResponsePart, now: @autoclosure () -> NIODeadline) -> AnswerAction {
+    /// - Parameter part: its head becomes the one that the client gets.
+    mutating func answer(_ part: inout AnswerPart, now: @autoclosure () -> NIODeadline) -> AnswerAction {
         switch phase {
         case .ending, .lingering: return .drop
         case .idle, .head, .body, .answering, .finishing: break
         }
-        switch part {
-        case .head(let head): return answerHead(head)
-        case .body: return .write
-        case .end: return answerEnd(now: now())
-        }
+        if let head = part.head { part.head = answer(head) }
+        return part.isEnd ? answerEnd(now: now()) : .write
     }
 
-    private mutating func answerHead(_ head: HTTPResponseHead) -> AnswerAction {
+    /// - Returns: the head as the client gets it.
+    private mutating func answer(_ head: HTTPResponseHead) -> HTTPResponseHead {
         guard head.status.code >= 200 else {
             if case .body(var body) = phase {
                 body.invited()
                 phase = .body(body)
             }
-            return .write
+            return head
         }
         let isNewest = unanswered.count <= 1
         // Whether the body of a client that was not invited comes all the same, no one can tell.
@@ -294,16 +291,14 @@ extension ConnectionState {
                 phase = .finishing
             }
         }
-        let isHTTP10 = unanswered.first?.isHTTP10 ?? false
-        if !unanswered.isEmpty { unanswered[0].isBegun = true }
-        // A client reads nothing after an answer that says so: of several only the last one does.
-        let addsClose = sequel.isEnd && !saysClose && isNewest
-        guard isHTTP10 || addsClose else { return .write }
         var head = head
-        if addsClose { head.headers.replaceOrAdd(name: "connection", value: "close") }
+        // A client reads nothing after an answer that says so: of several only the last one does.
+        if sequel.isEnd, !saysClose, isNewest { head.headers.replaceOrAdd(name: "connection", value: "close") }
+        guard !unanswered.isEmpty else { return head }
+        unanswered[0].isBegun = true
         // Without chunks the end of the connection is the end of the body.
-        if isHTTP10 { head.version = .http1_0 }
-        return .writeHead(head)
+        if unanswered[0].isHTTP10 { head.version = .http1_0 }
+        return head
     }
 
     private mutating func answerEnd(now: @autoclosure () -> NIODeadline) -> AnswerAction {

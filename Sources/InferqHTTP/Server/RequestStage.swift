@@ -8,8 +8,8 @@ import NIOHTTP1
 /// (measured on reads of a record: a third less CPU). Bodies that take longer are handed over as they come.
 final class RequestStage: ChannelDuplexHandler {
     typealias InboundIn = HTTPServerRequestPart
-    typealias OutboundIn = HTTPServerResponsePart
-    typealias OutboundOut = HTTPServerResponsePart
+    typealias OutboundIn = AnswerPart
+    typealias OutboundOut = AnswerPart
 
     private let requests: RequestQueue
     private var gatherer = BodyGatherer<HTTPRequestHead>()
@@ -91,6 +91,6 @@ final class RequestStage: ChannelDuplexHandler {
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         context.write(data, promise: promise)
         // An answer has ended: there may be room for the next request.
-        if gatherer.isReadHeld, case .end = unwrapOutboundIn(data) { readIfHeld(context) }
+        if gatherer.isReadHeld, unwrapOutboundIn(data).isEnd { readIfHeld(context) }
     }
 }

@@ -1,7 +1,6 @@
 import InferqCore
 import InferqStore
 import NIOCore
-import NIOHTTP1
 import Synchronization
 
 /// Writes an answer that goes on for long, and cuts a client off that does not read for `listener_timeout`.
@@ -26,9 +25,7 @@ final class PatientWriter: Sendable {
     func write(_ bytes: ByteBuffer, isLast: Bool = false) async throws {
         let channel = connection.channel
         let written = channel.eventLoop.makePromise(of: Void.self)
-        channel.write(HTTPServerResponsePart.body(.byteBuffer(bytes)), promise: written)
-        if isLast { channel.write(HTTPServerResponsePart.end(nil), promise: nil) }
-        channel.flush()
+        channel.writeAndFlush(AnswerPart(body: bytes, isEnd: isLast), promise: written)
         // The kernel takes nearly all of them at once, and then there is nothing to wait for.
         if let result = written.futureResult.result { return try result.get() }
         let deadline = gateway.wheel.call(after: patience, tolerance: .seconds(1)) {

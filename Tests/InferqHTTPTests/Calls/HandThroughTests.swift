@@ -57,8 +57,8 @@ struct HandThroughTests {
             case .bytes(let bytes): result.body = String(buffer: bytes)
             case .pieces(_, let write):
                 do { try await write() } catch { result.isWhole = false }
-                while let part = try await channel.readOutbound(as: HTTPServerResponsePart.self) {
-                    if case .body(.byteBuffer(let bytes)) = part { result.body += String(buffer: bytes) }
+                while let part = try await channel.readOutbound(as: AnswerPart.self) {
+                    if let bytes = part.body { result.body += String(buffer: bytes) }
                 }
             }
             got.value.withLock { $0 = result }
