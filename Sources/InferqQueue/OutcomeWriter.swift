@@ -25,7 +25,7 @@ struct OutcomeWriter: Sendable {
                 return try await change()
             } catch StoreError.full where !Task.isCancelled && !queue.running.isInterrupting {
                 throttle.log(log, .error, "the disk is full: the outcome of an attempt waits to be stored")
-                await wheel.pause(.seconds(1))
+                await wheel.pause(for: .seconds(1))
             } catch {
                 throttle.log(
                     log, .error, "the outcome of an attempt could not be stored", metadata: ["error": "\(error)"]
@@ -33,15 +33,5 @@ struct OutcomeWriter: Sendable {
                 return nil
             }
         }
-    }
-}
-
-extension TimerWheel {
-    /// Waits for that long; a cancelled task waits too, as those do that have something to store.
-    func pause(_ duration: Duration) async {
-        let bell = Bell()
-        let deadline = ring(bell, after: duration)
-        _ = await bell.wait()
-        cancel(deadline)
     }
 }

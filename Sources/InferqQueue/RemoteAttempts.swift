@@ -98,7 +98,7 @@ package final class RemoteAttempts: Sendable {
                 logger, .error, "a job could not be given to a worker and stays pending",
                 of: offer.model, metadata: ["model": "\(offer.model)", "error": "\(error)"]
             )
-            await wheel.pause(.seconds(1))
+            await wheel.pause(for: .seconds(1))
         }
         // It may be due all the same: offered again since, under another lease.
         queue.scheduler.returned(offer, at: place)

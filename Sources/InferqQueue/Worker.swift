@@ -131,7 +131,7 @@ package final class Worker: Service {
                     logger, .error, "a job could not be taken and stays pending",
                     of: model, metadata: ["model": "\(model)", "error": "\(error)"]
                 )
-                await wheel.pause(.seconds(1))
+                await wheel.pause(for: .seconds(1))
                 queue.scheduler.returned(offer)
             }
         }

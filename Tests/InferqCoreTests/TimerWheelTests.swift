@@ -143,6 +143,18 @@ struct TimerWheelTests {
     }
 
     @Test
+    func aPauseOutlastsACancellation() async throws {
+        try await withRunning {
+            let start = ContinuousClock.now
+            await withTaskGroup(of: Void.self) { group in
+                group.cancelAll()
+                group.addTask { await wheel.pause(for: .milliseconds(20)) }
+            }
+            #expect(ContinuousClock.now - start >= .milliseconds(20))
+        }
+    }
+
+    @Test
     func aDeadlineThatWasSetBeforeTheStartRings() async throws {
         let bell = Bell()
         _ = wheel.ring(bell, after: .zero)

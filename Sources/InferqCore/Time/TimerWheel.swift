@@ -10,7 +10,7 @@ package final class TimerWheel: Service {
     private typealias Action = @Sendable () -> Void
 
     private struct State {
-        /// What is called at each tick.
+        /// What is called at each tick, by number.
         var slots: [Int64: [UInt64: Action]] = [:]
         /// The ticks of all slots, each once. A slot that was emptied keeps its place in both until it is ``trim()``med.
         var order = Heap<Int64>()
@@ -21,20 +21,33 @@ package final class TimerWheel: Service {
 
         mutating func add(_ action: @escaping Action, at slot: Int64) -> UInt64 {
             lastNumber += 1
-            if let actions = slots[slot] {
-                if actions.isEmpty { emptied -= 1 }
-            } else {
-                order.insert(slot)
-            }
-            slots[slot, default: [:]][lastNumber] = action
+            let others = Self.add(action, lastNumber, to: &slots[slot])
+            if others == nil { order.insert(slot) }
+            if others == 0 { emptied -= 1 }
             return lastNumber
         }
 
+        /// - Returns: how many there were before; nil when there was no slot.
+        private static func add(_ action: @escaping Action, _ number: UInt64, to slot: inout [UInt64: Action]?) -> Int?
+        {
+            guard let count = slot?.count else {
+                slot = [number: action]
+                return nil
+            }
+            slot?[number] = action
+            return count
+        }
+
         mutating func remove(_ number: UInt64, at slot: Int64) {
-            guard slots[slot]?.removeValue(forKey: number) != nil, slots[slot]?.isEmpty == true else { return }
+            guard Self.remove(number, from: &slots[slot]) else { return }
             emptied += 1
             // Deadlines of an hour that are taken back within a second would stay for the hour.
             if emptied > slots.count / 2, emptied > 64 { trim() }
+        }
+
+        /// - Returns: whether it was the last one.
+        private static func remove(_ number: UInt64, from slot: inout [UInt64: Action]?) -> Bool {
+            slot?.removeValue(forKey: number) != nil && slot?.isEmpty == true
         }
 
         private mutating func trim() {
@@ -96,8 +109,8 @@ package final class TimerWheel: Service {
         tolerance: Duration = .zero,
         _ action: @escaping @Sendable () -> Void
     ) -> Deadline {
-        let step = max(1, Int64((tolerance / tick).rounded(.down)))
-        let due = Int64(((ContinuousClock.now - start + delay) / tick).rounded(.up))
+        let step = max(1, ticks(tolerance))
+        let due = ticks(ContinuousClock.now - start + delay + tick - .nanoseconds(1))
         let slot = (due + step - 1) / step * step
         let (number, isEarlier) = state.withLock { state in
             (state.add(action, at: slot), slot < state.nextTick)
@@ -129,6 +142,13 @@ package final class TimerWheel: Service {
     /// Returns after `duration`, or when the task is cancelled.
     package func sleep(for duration: Duration) async {
         _ = await wait(at: Bell(), atMost: duration)
+    }
+
+    /// Returns after `duration`; a cancelled task waits too, as those do that have something to store and try again.
+    package func pause(for duration: Duration) async {
+        await withCheckedContinuation { continuation in
+            _ = call(after: duration) { continuation.resume() }
+        }
     }
 
     /// Ends on graceful shutdown: as the last one, since those who drain wait by it.
@@ -164,8 +184,13 @@ package final class TimerWheel: Service {
         }
     }
 
+    /// Whole ticks. Of integers: a quotient of two durations is a `Double`, which takes ten times as long.
+    private func ticks(_ duration: Duration) -> Int64 {
+        Int64(clamping: duration.attoseconds / tick.attoseconds)
+    }
+
     private func takeDue() -> [Action] {
-        let now = Int64(((ContinuousClock.now - start) / tick).rounded(.down))
+        let now = ticks(ContinuousClock.now - start)
         return state.withLock { $0.takeDue(now) }
     }
 }

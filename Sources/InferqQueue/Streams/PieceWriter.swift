@@ -38,7 +38,7 @@ package struct PieceWriter: Sendable {
             } catch StoreError.full {
                 guard claim.stop.reason == nil, !queue.running.isInterrupting else { throw PieceRefusal.attemptOver }
                 throttle.log(logger.of(claim), .error, "the disk is full: an answer waits to be stored")
-                await wheel.pause(.seconds(1))
+                await wheel.pause(for: .seconds(1))
             }
         }
     }
