@@ -11,6 +11,8 @@ struct StoreRoutes: Sendable {
     /// How long a client may leave a piece of the archive unread. A stick that it is written to may stand still for
     /// longer than a listener of events.
     private static let patience = Duration.seconds(60)
+    /// How long one that asks for a copy waits while another is there.
+    private static let timeToLetGo = Duration.seconds(1)
 
     // MARK: Check
 
@@ -86,6 +88,19 @@ struct StoreRoutes: Sendable {
 
     // MARK: Both
 
+    /// A client that has the last byte of a copy may ask for the next one before that is let go.
+    private func copyAfterAnother() async throws -> StoreCopy {
+        let end = ContinuousClock.now + Self.timeToLetGo
+        while ContinuousClock.now < end {
+            do {
+                return try await gateway.store.copy()
+            } catch StoreCopy.Refusal.busy {
+                await gateway.wheel.sleep(for: .milliseconds(50))
+            }
+        }
+        return try await gateway.store.copy()
+    }
+
     private func admit(_ request: Request, _ context: GatewayContext, _ type: String) throws(APIError) {
         guard context.connection.isLocal else { throw .unixSocketOnly }
         try request.checkAccepts(type)
@@ -94,7 +109,7 @@ struct StoreRoutes: Sendable {
 
     private func copy(_ context: GatewayContext) async throws -> StoreCopy {
         do {
-            return try await gateway.store.copy()
+            return try await copyAfterAnother()
         } catch StoreCopy.Refusal.busy {
             throw APIError.copyInProgress
         } catch StoreCopy.Refusal.noRoom(let needed, let free) {
