@@ -51,7 +51,7 @@ struct TestGateway: Sendable {
             )
         }
         try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).get()
-        async let served: Void = accepted.serve(logger: logger)
+        async let served: Void = accepted.serve(logger: logger) { _ in false }
         try await channel.writeInbound(ByteBuffer(string: requests))
         await served
         var received = ""

@@ -6,7 +6,7 @@ import NIOCore
 import NIOHTTP1
 
 /// Answers one request: the checks that come before any route, the route, and a problem document for every error.
-package struct GatewayResponder: Sendable {
+package final class GatewayResponder: Sendable {
     private let gateway: Gateway
     private let routes: Routes
     private let calls: CallRoutes
@@ -32,13 +32,9 @@ package struct GatewayResponder: Sendable {
             return finished(ErrorForm.of(path: request.path).response(for: .tooManyConnections, instance: nil), request)
         }
         let place = routes.find(request.method, request.ownPath)
-        guard case .found(let match) = place, match.route.kind == .stream else {
-            return try await response(to: request, place, connection)
-        }
-        // A task keeps the most memory that its calls ever took until it ends, and to find an answer takes 12 KiB. With a
-        // stream that would stay for as long as it is open, so here a task of its own finds the answer.
-        async let response = response(to: request, place, connection)
-        return try await response
+        var response = try await response(to: request, place, connection)
+        if case .found(let match) = place { response.isLong = match.route.kind == .stream }
+        return response
     }
 
     private func response(

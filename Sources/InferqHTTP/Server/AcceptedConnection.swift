@@ -3,7 +3,7 @@ import NIOCore
 import NIOHTTP1
 
 /// One accepted connection: its pipeline, and the loop that answers its requests.
-struct AcceptedConnection: Sendable {
+final class AcceptedConnection: Sendable {
     private let connection: Connection
     private let requests = RequestQueue()
     private let isRefused: Bool
@@ -40,15 +40,26 @@ struct AcceptedConnection: Sendable {
 
     var eventLoop: any EventLoop { connection.channel.eventLoop }
 
-    /// Answers requests in order until the last one; returns when the connection is closed.
-    func serve(logger: Logger) async {
+    /// A long answer that has begun. A task keeps the most memory that its calls ever took until it ends, and to find an
+    /// answer takes 12 KiB: with a stream that would stay for as long as it is open. So a task of its own writes the rest.
+    struct Long: Sendable {
+        fileprivate let rest: Connection.Rest
+        /// Whether no request may follow.
+        fileprivate let isLast: Bool
+    }
+
+    /// Answers requests in order until the last one.
+    ///
+    /// - Parameters:
+    ///   - long: an answer that has begun, and comes first.
+    ///   - handOver: takes the connection over at a long answer: it calls this function in a task of its own. False when
+    ///     it does not; then this one goes on.
+    /// - Returns: when the connection is closed, or was handed over.
+    func serve(_ long: Long? = nil, logger: Logger, handOver: @Sendable (Long) -> Bool) async {
         do {
-            while let request = await requests.next() {
-                defer { responder.ended(connection) }
-                let response = try await responder.response(to: request, connection, isRefused: isRefused)
-                try await connection.send(response)
-                // Nothing that follows on the connection is looked at (RFC 9112, section 9.6).
-                if response.headers[.connection] == "close" { break }
+            if let long { try await finish(long) }
+            if long?.isLast != true {
+                guard try await serveAll(handOver) else { return }
             }
             // The guard closes the connection once the kernel has taken the last answer.
         } catch let error as HTTPParserError {
@@ -59,5 +70,34 @@ struct AcceptedConnection: Sendable {
             connection.channel.close(promise: nil)
         }
         try? await connection.channel.closeFuture.get()
+    }
+
+    private func finish(_ long: Long) async throws {
+        defer { responder.ended(connection) }
+        try await long.rest()
+    }
+
+    /// - Returns: false once the connection was handed over.
+    private func serveAll(_ handOver: @Sendable (Long) -> Bool) async throws -> Bool {
+        while let request = await requests.next() {
+            let (isLast, rest, isLong) = try await begin(request)
+            if let rest {
+                let long = Long(rest: rest, isLast: isLast)
+                if isLong, handOver(long) { return false }
+                try await finish(long)
+            }
+            // Nothing that follows on the connection is looked at (RFC 9112, section 9.6).
+            if isLast { break }
+        }
+        return true
+    }
+
+    /// Finds the answer, and writes it as far as it is there.
+    private func begin(_ request: Request) async throws -> (isLast: Bool, rest: Connection.Rest?, isLong: Bool) {
+        var rest: Connection.Rest?
+        defer { if rest == nil { responder.ended(connection) } }
+        let response = try await responder.response(to: request, connection, isRefused: isRefused)
+        rest = connection.begin(response)
+        return (response.headers[.connection] == "close", rest, response.isLong)
     }
 }

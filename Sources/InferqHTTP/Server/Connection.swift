@@ -65,10 +65,13 @@ package final class Connection: Sendable {
 
     // MARK: Answers
 
-    /// Writes an answer: with a single flush, if its body is there; of one that is a stream, until the stream ends.
+    /// What writes the rest of an answer, its end included.
+    typealias Rest = @Sendable () async throws -> Void
+
+    /// Writes an answer, with a single flush if its body is there.
     ///
-    /// - Throws: only when the answer could not be written: the connection is dead.
-    func send(_ response: Response) async throws {
+    /// - Returns: what writes the body of one that comes in pieces.
+    func begin(_ response: Response) -> Rest? {
         switch response.body {
         case .none:
             channel.writeAndFlush(AnswerPart(head: response.head, isEnd: true), promise: nil)
@@ -77,8 +80,9 @@ package final class Connection: Sendable {
         case .pieces(let length, let write):
             channel.write(AnswerPart(head: response.head), promise: nil)
             if length == nil, !response.isReady { channel.flush() }
-            try await write()
+            return write
         }
+        return nil
     }
 
     /// Writes a piece of a body, and returns when the kernel has taken it.

@@ -61,7 +61,7 @@ package final class HTTPServer: Service {
     ///
     /// - Throws: ``Endpoint/Unusable``.
     package func run() async throws {
-        let (connections, accepted) = AsyncStream.makeStream(of: AcceptedConnection.self)
+        let (turns, accepted) = AsyncStream.makeStream(of: Turn.self)
         let channels = try await bindAll(accepted)
         await onReady(
             zip(channels, endpoints).compactMap { channel, endpoint in
@@ -70,9 +70,9 @@ package final class HTTPServer: Service {
         )
         await withGracefulShutdownHandler {
             await withDiscardingTaskGroup { group in
-                for await connection in connections {
-                    let executor = executors.first { $0.runs(on: connection.eventLoop) }
-                    group.addTask(executorPreference: executor) { await connection.serve(logger: self.logger) }
+                for await turn in turns {
+                    let executor = executors.first { $0.runs(on: turn.connection.eventLoop) }
+                    group.addTask(executorPreference: executor) { await self.serve(turn, accepted) }
                 }
             }
         } onGracefulShutdown: {
@@ -80,9 +80,22 @@ package final class HTTPServer: Service {
         }
     }
 
+    /// What a task does: it serves a connection from the beginning, or from a long answer on.
+    private struct Turn: Sendable {
+        let connection: AcceptedConnection
+        var long: AcceptedConnection.Long?
+    }
+
+    private func serve(_ turn: Turn, _ accepted: Accepted) async {
+        await turn.connection.serve(turn.long, logger: logger) { long in
+            // Once the service stops, no new task is begun.
+            if case .enqueued = accepted.yield(Turn(connection: turn.connection, long: long)) { true } else { false }
+        }
+    }
+
     // MARK: Listening
 
-    private typealias Accepted = AsyncStream<AcceptedConnection>.Continuation
+    private typealias Accepted = AsyncStream<Turn>.Continuation
 
     private func bindAll(_ accepted: Accepted) async throws -> [any Channel] {
         var channels: [any Channel] = []
@@ -165,7 +178,7 @@ package final class HTTPServer: Service {
             channel, settings: settings, origin: Self.origin(of: channel, role), tls: tls, isRefused: isRefused,
             responder: responder
         )
-        accepted.yield(connection)
+        accepted.yield(Turn(connection: connection))
         if isStopping { channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
     }
 

@@ -26,6 +26,8 @@ package struct Response: Sendable {
     private(set) var body: Body
     /// Whether the first bytes of a body of unknown length are there, so that the head goes out with them.
     var isReady = false
+    /// Whether its body may take hours, so that a task of its own writes it.
+    var isLong = false
 
     init(status: HTTPResponse.Status, headers: HTTPFields = HTTPFields(), body: Body = .none) {
         self.status = status
