@@ -109,10 +109,11 @@ bench-access: bench-setup ## what keys cost a request, a flood of wrong keys, me
 
 # Its programs are targets of our own package that nothing else needs, so they stand in Package.swift only here.
 .PHONY: bench-micro
-bench-micro: bench-setup ## count the instructions of parts, against Benchmarks/instructions.json; TIMES=1 shows times too
+bench-micro: bench-setup ## count the instructions of parts and of whole requests, against Benchmarks/instructions.json; TIMES=1 shows times too
 	packaging/install-deps.sh valgrind
 	INFERQ_MICRO=1 swift build -c release --static-swift-stdlib --product MicroCount
 	python3 Benchmarks/micro.py
+	python3 Benchmarks/whole.py
 	$(if $(TIMES),INFERQ_MICRO=1 swift package --allow-writing-to-package-directory benchmark --target MicroTime)
 
 # The stack that inferq replaces, built from parts (Benchmarks/reference/README.md).
