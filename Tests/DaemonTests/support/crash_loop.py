@@ -65,7 +65,11 @@ backoff = {{ base = "10ms", cap = "50ms" }}
         raise RuntimeError(f"not ready after {passed:.1f} s, exit code {self.process.poll()}: {self.last_words()}")
 
     def last_words(self):
-        return self.log.read_bytes()[-1500:].decode(errors="replace").strip()
+        """The end of the log, or what Swift says first of a crash: the reason, and the thread that crashed."""
+        log = self.log.read_bytes()
+        crash = log.rfind(b"*** ")
+        words = log[-1500:] if crash < 0 else log[crash : crash + 6000]
+        return words.decode(errors="replace").strip()
 
     def end(self, number=signal.SIGKILL):
         """Returns the exit code."""
