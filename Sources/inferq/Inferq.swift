@@ -22,8 +22,27 @@ struct Inferq: AsyncParsableCommand {
         let isService = ["serve", "worker"].contains(command)
         if isService { StartSignals.take() }
         OpenFiles.prepare(for: command)
-        await main(nil)
-        // All is stored and told. Event loops run to the very end, and `exit` would take apart under them what they use.
-        if isService { _exit(0) }
+        guard isService else { return await main(nil) }
+        do {
+            var parsed = try parseAsRoot()
+            if var service = parsed as? any AsyncParsableCommand { try await service.run() } else { try parsed.run() }
+        } catch {
+            endService(with: error)
+        }
+        _exit(0)
+    }
+
+    /// As `exit(withError:)`, but that nothing is taken apart: all is stored and told, while event loops and the threads of
+    /// the store run to the very end, and would meet what `exit` has destroyed.
+    private static func endService(with error: any Error) -> Never {
+        let code = exitCode(for: error)
+        let message = fullMessage(for: error)
+        if !message.isEmpty, code.isSuccess {
+            print(message)
+            fflush(nil)
+        } else if !message.isEmpty {
+            StandardError.write(message)
+        }
+        _exit(code.rawValue)
     }
 }
