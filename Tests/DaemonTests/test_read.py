@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import socket
 import threading
 import time
 
@@ -402,3 +403,12 @@ def test_the_gateway_listens_on_a_unix_socket_too(make_gateway, tmp_path):
     answer = wire.exchange(path, "POST", "/v1/async/inference", b'{"model":"ocr"}', JSON_TYPE)
     assert answer.status == 202
     assert gateway.ended(answer.json())["status"] in FINAL
+
+
+def test_a_half_close_after_a_head_is_answered(gateway, model):
+    job = gateway.ended(gateway.submit(model.name))
+    for _ in range(20):
+        with wire.dial(gateway.address) as sock:
+            sock.sendall(f"HEAD {job['urls']['self']} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            sock.shutdown(socket.SHUT_WR)
+            assert wire.read_to_close(sock).startswith(b"HTTP/1.1 200 OK\r\n")

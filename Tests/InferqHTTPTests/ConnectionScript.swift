@@ -144,8 +144,8 @@ struct ScriptedConnection {
             for value in head.headers["connection"] { note("connection: \(value)") }
         }
         switch action {
-        case .write, .writeEnd: break
-        case .skipEnd: note("skip end")
+        case .write, .writeEnd(isWritten: true): break
+        case .writeEnd(isWritten: false): note("skip end")
         case .drop: note("drop")
         }
     }

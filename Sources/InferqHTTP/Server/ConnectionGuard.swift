@@ -118,21 +118,18 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         var part = unwrapOutboundIn(data)
         switch state.answer(&part, now: .now()) {
         case .write: write(part, context, promise)
-        case .writeEnd:
+        case .writeEnd(let isWritten):
+            part.isEnd = isWritten
             let isTaken = promise ?? context.eventLoop.makePromise(of: Void.self)
             isTaken.futureResult.assumeIsolated().whenComplete { _ in
                 self.perform(self.state.taken(now: .now()), context)
             }
             write(part, context, isTaken)
-        case .skipEnd:
-            part.isEnd = false
-            write(part, context, promise)
-            perform(state.taken(now: .now()), context)
         case .drop: promise?.fail(ChannelError.ioOnClosedChannel)
         }
     }
 
-    /// - Parameter promise: kept once the kernel has taken all of it.
+    /// - Parameter promise: succeeds once the kernel has taken all of it.
     private func write(_ part: AnswerPart, _ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>?) {
         let encoded = encoder.encode(part, context.channel.allocator)
         let buffers = [encoded.body, encoded.trailer].compactMap { $0 }

@@ -24,11 +24,12 @@ struct ConnectionState {
     /// What becomes of a part of an answer.
     enum AnswerAction {
         case write
-        /// It has the end. ``ConnectionState/taken(now:)`` follows once the kernel has it, or never will.
-        case writeEnd
-        /// As ``writeEnd``, but the end is not written: the answer to a HEAD announces a body and does not have one, and the
-        /// encoder would end it in chunks.
-        case skipEnd
+        /// The part holds the end of the answer. ``ConnectionState/taken(now:)`` follows once the kernel has it, or never
+        /// will.
+        ///
+        /// - isWritten: false for the answer to a HEAD: it announces a body and does not have one, and the encoder would
+        ///   end it in chunks.
+        case writeEnd(isWritten: Bool)
         /// The connection has had its last answer.
         case drop
     }
@@ -313,7 +314,7 @@ extension ConnectionState {
                 phase = .idle(since: now())
             }
         }
-        return answered?.isHead == true ? .skipEnd : .writeEnd
+        return .writeEnd(isWritten: answered?.isHead != true)
     }
 
     /// Whether a close is the only sign of the end of the answer that is on its way, so that one in its middle must be a
