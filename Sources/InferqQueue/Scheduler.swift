@@ -67,6 +67,8 @@ package final class Scheduler: Service {
             if !isPaused { state.queues[model]?.forget() }
             pump(model, &state)
         }
+        // While it was paused, no one has asked how its server is.
+        if !isPaused { looks.ring(.event) }
     }
 
     func isPaused(_ model: String) -> Bool {
@@ -90,15 +92,13 @@ package final class Scheduler: Service {
 
     /// Jobs of a model have become due. Called after the commit that made them so.
     func becameDue(_ candidates: [Candidate], of model: String) {
-        let mustLook = state.withLock { state in
+        let isAway = state.withLock { state in
             guard let queue = state.queues[model] else { return false }
-            let hadDue = queue.mayHaveDue
             for candidate in candidates { queue.insert(candidate) }
             pump(model, &state)
-            // Those behind the first change nothing of when the line tries again.
-            return queue.server.isAway && !hadDue
+            return queue.server.isAway
         }
-        if mustLook { looks.ring(.event) }
+        if isAway { looks.ring(.event) }
     }
 
     /// A slot has taken an offer, here or on another host: it is held until ``ended(_:at:)`` or ``returned(_:at:)``.

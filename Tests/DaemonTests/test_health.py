@@ -145,3 +145,17 @@ def test_without_a_health_path_the_calls_decide(make_gateway):
         assert shown(gateway)["state"] == "up"
     finally:
         server.close()
+
+
+def test_a_model_that_is_resumed_is_asked_how_it_is(make_gateway, model_server):
+    """While it is paused, no one asks; and no one else has a health path that would wake the one who does."""
+    health = model_server.route("/health")
+    health.answer_with(answers.ok())
+    gateway = make_gateway({"ocr": {"health": "/health"}})
+    health.wait_calls(1)
+    assert gateway.post("/v1/models/ocr/pause", b"", {}).status == 200
+    gateway.stop()
+    gateway.start()
+    job = gateway.submit("ocr")
+    assert gateway.post("/v1/models/ocr/resume", b"", {}).status == 200
+    assert gateway.ended(job)["status"] == "COMPLETED"
