@@ -50,6 +50,8 @@ package struct Retention: Service {
             let next = await round()
             let isIdle = commits == store.commitFigures.commits
             commits = store.commitFigures.commits
+            // A pause of the round may have heard the stop.
+            guard !Task.isShuttingDownGracefully, !Task.isCancelled else { return }
             _ = await wheel.wait(at: bell, atMost: min(next, isIdle ? Self.lookWhileIdle : Self.lookWhileBusy))
         }
     }
