@@ -16,6 +16,8 @@ package struct HealthProbe: Service {
 
     /// A server that takes longer counts as away.
     private static let timeout: Duration = .seconds(5)
+    /// Between two looks that nothing has asked for.
+    private static let shortestPause: Duration = .milliseconds(50)
     /// Bytes of an answer that are read, so that the connection can be used again; a longer one is dropped.
     private static let answerLimit = 64 << 10
 
@@ -33,7 +35,9 @@ package struct HealthProbe: Service {
                 while !Task.isCancelled {
                     let (asking, next) = watch.look()
                     for name in asking { group.addTask { await ask(name, client) } }
-                    _ = await wheel.wait(at: watch.looks, atMost: next.map { $0 - .now })
+                    // Not at once where the moment has passed and no job could be let go.
+                    _ = await wheel.wait(
+                        at: watch.looks, atMost: next.map { max($0 - .now, Self.shortestPause) })
                 }
                 group.cancelAll()
             }
