@@ -12,8 +12,10 @@ package final class TimerWheel: Service {
     private struct State {
         /// What is called at each tick, by number.
         var slots: [Int64: [UInt64: Action]] = [:]
-        /// The ticks of all slots, each once. A slot that was emptied keeps its place in both until it is ``trim()``med.
+        /// The ticks of all slots, each once. A slot that was emptied keeps its place in both until it comes first, or
+        /// until there are many of them.
         var order = Heap<Int64>()
+        /// How many slots are empty.
         var emptied = 0
         var lastNumber: UInt64 = 0
         /// When the service wakes next; `max` while nothing is set.
@@ -124,7 +126,7 @@ package final class TimerWheel: Service {
         state.withLock { $0.remove(deadline.number, at: deadline.slot) }
     }
 
-    /// Ticks that memory is used for; it is no more than twice as many as have a deadline, and some.
+    /// Ticks that are held, empty ones among them: at most twice those with a deadline, and 64 more.
     var heldTicks: Int { state.withLock { $0.slots.count } }
 
     /// Waits at `bell` until it rings: with ``Bell/Rings/deadline`` after `delay`, if nothing else has rung before.

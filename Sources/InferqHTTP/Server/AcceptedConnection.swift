@@ -48,13 +48,12 @@ final class AcceptedConnection: Sendable {
         fileprivate let isLast: Bool
     }
 
-    /// Answers requests in order until the last one.
+    /// Answers requests in order until the last one; returns when the connection is closed, or was handed over.
     ///
     /// - Parameters:
     ///   - long: an answer that has begun, and comes first.
-    ///   - handOver: takes the connection over at a long answer: it calls this function in a task of its own. False when
-    ///     it does not; then this one goes on.
-    /// - Returns: when the connection is closed, or was handed over.
+    ///   - handOver: sees to it that another task calls this function with the long answer; false when it cannot, and then
+    ///     this task goes on.
     func serve(_ long: Long? = nil, logger: Logger, handOver: @Sendable (Long) -> Bool) async {
         do {
             if let long { try await finish(long) }

@@ -11,8 +11,7 @@ struct AnswerPart: Sendable {
 /// Puts answers into the form of HTTP/1.1 (RFC 9112, sections 4 to 7).
 ///
 /// NIO's encoder writes head, body and end one by one, and a chunk in three buffers with a promise each. A small answer and
-/// a chunk are one buffer here, which costs one way through the pipeline (`GET /v1/inference/{id}`: 25,000 instructions of
-/// 178,000).
+/// a chunk are one buffer here, which goes through the pipeline once.
 struct AnswerEncoder {
     /// What goes out for one part, in the order of the elements. Large bodies are not copied.
     struct Encoded {

@@ -88,7 +88,7 @@ package final class HTTPServer: Service {
 
     private func serve(_ turn: Turn, _ accepted: Accepted) async {
         await turn.connection.serve(turn.long, logger: logger) { long in
-            // Once the service stops, no new task is begun.
+            // Once no connection is accepted any more, no task is begun either.
             if case .enqueued = accepted.yield(Turn(connection: turn.connection, long: long)) { true } else { false }
         }
     }
