@@ -5,25 +5,17 @@ A count says nothing about time, but it is the same on a machine that is busy wi
 code shows where a change of the neighbours does not. `--set` writes the counts of this run as the new limits.
 """
 
-import argparse
-import json
 import os
 import pathlib
 import re
 import subprocess
-import sys
 import tempfile
 
-from harness import report, tools
+from harness import instructions, tools
 from harness.machine import ROOT
 from harness.progress import Progress
-from harness.report import NUMBER
 
 PROGRAM = ROOT / ".build/release/MicroCount"
-LIMITS = ROOT / "Benchmarks/instructions.json"
-# How far a count may lie above its limit: those of one thread repeat to 0.1 %, and where several threads meet, rounds
-# of the store have more or fewer members each time.
-TOLERANCE = 1.10
 
 
 def counted(name, times, folder):
@@ -60,41 +52,18 @@ def each(name, times, folder):
 def main(options):
     if not PROGRAM.exists():
         raise tools.ToolError(f"{PROGRAM} is not there: `make bench-micro` builds it")
-    limits = json.loads(LIMITS.read_text()) if LIMITS.exists() else {}
     chosen = [(name, times) for name, times in cases() if not options.only or options.only in name]
-    progress, rows, counts = Progress(len(chosen)), [], {}
+    progress, counts = Progress(len(chosen)), {}
     parent = os.environ.get("INFERQ_BENCH_DIR", "/var/tmp")
     with tempfile.TemporaryDirectory(prefix="inferq-micro-", dir=parent) as name:
         folder = pathlib.Path(name)
-        # Debian 12's valgrind stumbles over the debugging information that Swift's compiler writes.
-        subprocess.run(["strip", "--strip-debug", "-o", folder / "MicroCount", PROGRAM], check=True)
+        instructions.strip(PROGRAM, folder / "MicroCount")
         for name, times in chosen:
             progress.step(name)
             counts[name] = round(each(name, times, folder))
-            limit = limits.get(name)
-            ratio = counts[name] / limit if limit else None
-            verdict = "" if ratio is None else report.REACHED if ratio <= TOLERANCE else report.MISSED
-            rows.append([name, f"{counts[name]:,}", f"{limit:,}" if limit else "", NUMBER.text([ratio] if ratio else []), verdict])
     progress.end()
-    lines = [["part", "instructions each time", "limit", "of the limit", ""], ["---"] * 5, *rows]
-    print("\n".join("| " + " | ".join(cells) + " |" for cells in lines))
-    if options.set:
-        LIMITS.write_text(json.dumps(limits | counts, indent=2) + "\n")
-        return 0
-    return 1 if any(row[-1] == report.MISSED for row in rows) else 0
-
-
-def parse():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", help="cases whose name holds this")
-    parser.add_argument("--set", action="store_true", help="make the counts the new limits")
-    return parser.parse_args()
+    return instructions.judge("part", counts, options)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(parse()))
-    except (tools.ToolError, ValueError, OSError, subprocess.SubprocessError) as error:
-        sys.exit(f"{sys.argv[0]}: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    instructions.run(main, instructions.parser(__doc__).parse_args())

@@ -7,22 +7,19 @@ is free of the start. Of 64 clients that send at a time, commits have more or fe
 figures with commits differ by a few percent. `--functions 40` names where the instructions are.
 """
 
-import argparse
 import collections
 import json
+import os
 import pathlib
 import re
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 
-import micro
-from harness import report, tools
+from harness import instructions, tools
 from harness.model import Client, Model
 from harness.progress import Progress
-from harness.report import NUMBER
 from harness.system import BODY, Gateway, binary
 from harness.talker import Talker
 
@@ -182,14 +179,13 @@ def names(mangled):
 
 def main(options):
     tools.build()
-    limits = json.loads(micro.LIMITS.read_text())
     chosen = {name: case for name, case in CASES.items() if not options.only or options.only in name}
-    progress, rows, counts = Progress(2 * len(chosen)), [], {}
-    with tempfile.TemporaryDirectory(prefix="inferq-whole-", dir="/var/tmp") as name:
+    progress, counts = Progress(2 * len(chosen)), {}
+    parent = os.environ.get("INFERQ_BENCH_DIR", "/var/tmp")
+    with tempfile.TemporaryDirectory(prefix="inferq-whole-", dir=parent) as name:
         folder = pathlib.Path(name)
         program = folder / "inferq"
-        # Debian 12's valgrind stumbles over the debugging information that Swift's compiler writes.
-        subprocess.run(["strip", "--strip-debug", "-o", program, binary()], check=True)
+        instructions.strip(binary(), program)
         for title, case in chosen.items():
             times, found = case[2], []
             for factor in (1, 2):
@@ -198,36 +194,14 @@ def main(options):
             once, twice = found
             each = {function: (twice[function] - once[function]) / times for function in twice}
             counts[title] = round(sum(each.values()))
-            limit = limits.get(title)
-            ratio = counts[title] / limit if limit else None
-            verdict = "" if ratio is None else report.REACHED if ratio <= micro.TOLERANCE else report.MISSED
-            rows.append(
-                [title, f"{counts[title]:,}", f"{limit:,}" if limit else "", NUMBER.text([ratio] if ratio else []), verdict]
-            )
             most = sorted(each, key=each.get, reverse=True)[: options.functions]
             for function, text in zip(most, names(most) if most else []):
                 print(f"{each[function]:12,.0f}  {text[:150]}")
     progress.end()
-    heads = [["whole request", "instructions each time", "limit", "of the limit", ""], ["---"] * 5]
-    print("\n".join("| " + " | ".join(cells) + " |" for cells in heads + rows))
-    if options.set:
-        micro.LIMITS.write_text(json.dumps(limits | counts, indent=2) + "\n")
-        return 0
-    return 1 if any(row[-1] == report.MISSED for row in rows) else 0
-
-
-def parse():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", help="cases whose name holds this")
-    parser.add_argument("--functions", type=int, default=0, help="how many functions to name for each case")
-    parser.add_argument("--set", action="store_true", help="make the counts the new limits")
-    return parser.parse_args()
+    return instructions.judge("whole request", counts, options)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(parse()))
-    except (tools.ToolError, ValueError, OSError, subprocess.SubprocessError) as error:
-        sys.exit(f"{sys.argv[0]}: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    parser = instructions.parser(__doc__)
+    parser.add_argument("--functions", type=int, default=0, help="how many functions to name for each case")
+    instructions.run(main, parser.parse_args())
