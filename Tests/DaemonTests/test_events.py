@@ -324,3 +324,12 @@ def test_head_answers_as_get_would_without_a_stream(gateway, model):
     assert answer.headers["Content-Type"] == "text/event-stream"
     assert gateway.request("HEAD", events, headers={"Last-Event-ID": str(final.id)}).status == 204
     assert gateway.request("HEAD", "/v1/async/notify/01935f2e-0000-7000-8000-000000000000").status == 404
+
+
+def test_a_stream_of_http_1_0_ends_with_its_connection(gateway, model):
+    """It has neither chunks nor a length, whatever the client would like to do with the connection."""
+    job = gateway.ended(gateway.submit(model.name))
+    with wire.dial(gateway.address) as sock:
+        sock.sendall(f"GET {job['urls']['events']} HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n".encode())
+        received = wire.read_to_close(sock)
+    assert b"connection: close\r\n" in received.lower() and b'"COMPLETED"' in received

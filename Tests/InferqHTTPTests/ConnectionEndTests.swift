@@ -26,6 +26,16 @@ struct ConnectionEndTests {
             [.request(.GET, .http1_0, ["Connection": "keep-alive"]), .answer(), .taken, .get],
             ["HTTP/1.0"]),
         ConnectionScript(
+            "but not after an answer whose end only the connection's end can tell",
+            [
+                .request(.GET, .http1_0, ["Connection": "keep-alive"]), .answerHead(), .answerEnd, .taken, .seconds(5),
+            ],
+            ["HTTP/1.0", "connection: close", "linger", "close @1"]),
+        ConnectionScript(
+            "which a HEAD does not have",
+            [.request(.HEAD, .http1_0, ["Connection": "keep-alive"]), .answerHead(), .answerEnd, .taken, .get],
+            ["HTTP/1.0", "skip end"]),
+        ConnectionScript(
             "the answer to a HEAD has no end", [.request(.HEAD), .answerHead(), .answerEnd, .taken, .get, .answer()],
             ["skip end"]),
         ConnectionScript(

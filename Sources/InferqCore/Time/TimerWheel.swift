@@ -112,7 +112,7 @@ package final class TimerWheel: Service {
         _ action: @escaping @Sendable () -> Void
     ) -> Deadline {
         let step = max(1, ticks(tolerance))
-        let due = ticks(ContinuousClock.now - start + delay + tick - .nanoseconds(1))
+        let due = min(ticks(ContinuousClock.now - start + delay + tick - .nanoseconds(1)), .max - step)
         let slot = (due + step - 1) / step * step
         let (number, isEarlier) = state.withLock { state in
             (state.add(action, at: slot), slot < state.nextTick)

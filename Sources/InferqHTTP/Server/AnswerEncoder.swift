@@ -13,13 +13,6 @@ struct AnswerPart: Sendable {
 /// NIO's encoder writes head, body and end one by one, and a chunk in three buffers with a promise each. A small answer and
 /// a chunk are one buffer here, which goes through the pipeline once.
 struct AnswerEncoder {
-    /// What goes out for one part, in the order of the elements. Large bodies are not copied.
-    struct Encoded {
-        var bytes: ByteBuffer
-        var body: ByteBuffer?
-        var trailer: ByteBuffer?
-    }
-
     /// Whether the body of the answer goes out in chunks.
     private var isChunked = false
 
@@ -28,32 +21,35 @@ struct AnswerEncoder {
     /// The length of a chunk in hexadecimal, four line ends, and the last chunk.
     private static let framing = 32
 
-    mutating func encode(_ part: AnswerPart, _ allocator: ByteBufferAllocator) -> Encoded {
-        let length = part.body?.readableBytes ?? 0
-        let copies = length <= Self.copyLimit
+    /// - Returns: what goes out for one part, in this order; a large body is not copied, and stands in `rest`.
+    mutating func encode(
+        _ part: AnswerPart, _ allocator: ByteBufferAllocator
+    ) -> (first: ByteBuffer, rest: [ByteBuffer]) {
+        let body = part.body ?? ByteBuffer()
+        let copies = body.readableBytes <= Self.copyLimit
+        // A piece of a large body of known length needs nothing around it.
+        if part.head == nil, !isChunked, !copies { return (body, []) }
         let headLength = part.head.map(Self.length) ?? 0
-        var encoded = Encoded(bytes: allocator.buffer(capacity: headLength + Self.framing + (copies ? length : 0)))
+        var bytes = allocator.buffer(capacity: headLength + Self.framing + (copies ? body.readableBytes : 0))
         if var head = part.head {
             frame(&head)
-            encoded.bytes.write(head)
+            bytes.write(head)
         }
         // An empty chunk would be the last one.
-        let isChunk = isChunked && length > 0
+        let isChunk = isChunked && body.readableBytes > 0
         if isChunk {
-            encoded.bytes.writeString(String(length, radix: 16))
-            encoded.bytes.writeStaticString("\r\n")
+            bytes.writeString(String(body.readableBytes, radix: 16))
+            bytes.writeStaticString("\r\n")
         }
         if copies {
-            encoded.bytes.writeImmutableBuffer(part.body ?? ByteBuffer())
-            Self.end(&encoded.bytes, afterChunk: isChunk, isLast: isChunked && part.isEnd)
-        } else {
-            encoded.body = part.body
-            guard isChunked else { return encoded }
-            var trailer = allocator.buffer(capacity: Self.framing)
-            Self.end(&trailer, afterChunk: isChunk, isLast: part.isEnd)
-            encoded.trailer = trailer
+            bytes.writeImmutableBuffer(body)
+            Self.end(&bytes, afterChunk: isChunk, isLast: isChunked && part.isEnd)
+            return (bytes, [])
         }
-        return encoded
+        guard isChunked else { return (bytes, [body]) }
+        var trailer = allocator.buffer(capacity: Self.framing)
+        Self.end(&trailer, afterChunk: isChunk, isLast: part.isEnd)
+        return (bytes, [body, trailer])
     }
 
     /// Bytes of a head, or a few more.

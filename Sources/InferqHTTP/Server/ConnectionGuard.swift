@@ -131,11 +131,10 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     /// - Parameter promise: succeeds once the kernel has taken all of it.
     private func write(_ part: AnswerPart, _ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>?) {
-        let encoded = encoder.encode(part, context.channel.allocator)
-        let buffers = [encoded.body, encoded.trailer].compactMap { $0 }
-        context.write(wrapOutboundOut(encoded.bytes), promise: buffers.isEmpty ? promise : nil)
-        for (number, buffer) in buffers.enumerated() {
-            context.write(wrapOutboundOut(buffer), promise: number == buffers.count - 1 ? promise : nil)
+        let (first, rest) = encoder.encode(part, context.channel.allocator)
+        context.write(wrapOutboundOut(first), promise: rest.isEmpty ? promise : nil)
+        for (number, buffer) in rest.enumerated() {
+            context.write(wrapOutboundOut(buffer), promise: number == rest.count - 1 ? promise : nil)
         }
     }
 

@@ -284,7 +284,7 @@ extension ConnectionState {
         // Whether the body of a client that was not invited comes all the same, no one can tell.
         if case .body(let body) = phase, body.awaitsInvitation, isNewest { endAfterAnswers() }
         let saysClose = head.headers.contains(name: "connection") && head.headers["connection"].contains("close")
-        if saysClose {
+        if saysClose || endsWithConnection(head) {
             endAfterAnswers()
             // Requests behind this one get no answer (RFC 9112, section 9.6).
             if !isNewest {
@@ -297,9 +297,14 @@ extension ConnectionState {
         if sequel.isEnd, !saysClose, isNewest { head.headers.replaceOrAdd(name: "connection", value: "close") }
         guard !unanswered.isEmpty else { return head }
         unanswered[0].isBegun = true
-        // Without chunks the end of the connection is the end of the body.
         if unanswered[0].isHTTP10 { head.version = .http1_0 }
         return head
+    }
+
+    /// Whether only the end of the connection tells the client where the body of this answer ends: HTTP/1.0 has no chunks.
+    private func endsWithConnection(_ head: HTTPResponseHead) -> Bool {
+        guard let request = unanswered.first, request.isHTTP10, !request.isHead else { return false }
+        return head.status.mayHaveResponseBody && !head.headers.contains(name: "content-length")
     }
 
     private mutating func answerEnd(now: @autoclosure () -> NIODeadline) -> AnswerAction {
