@@ -281,13 +281,16 @@ def test_keys_hold_while_the_store_is_degraded(tmp_path):
     with degraded(tmp_path, keys) as manager:
         good = wire.exchange(manager.address, "GET", "/v1/inference", headers={"X-API-Key": keys["alice"]})
         stranger = wire.exchange(manager.address, "GET", "/v1/inference")
-        asked = (("GET", "/"), ("GET", "/openapi.json"), ("OPTIONS", "/v1/inference"))
+        asked = (("GET", "/"), ("GET", "//openapi.json"), ("OPTIONS", "/v1/inference"))
         free = [wire.exchange(manager.address, *each) for each in asked]
+        states = {path: wire.exchange(manager.address, "GET", path) for path in ("//livez", "/health/readyz/")}
     assert good.status == 503 and b"inferq.db" in good.body
     assert stranger.status == 401
     for answer in free:
         assert answer.status == 503 and b"its operator can see why on its host" in answer.body
         assert b"inferq.db" not in answer.body, "a stranger hears nothing of the reason"
+    assert [states[path].status for path in states] == [200, 503]
+    assert not [path for path in states if b"inferq.db" in states[path].body], "nor here"
 
 
 def test_a_broken_key_file_is_degraded_under_systemd(tmp_path):

@@ -138,4 +138,16 @@ struct RoutesTests {
         #expect(
             find("/upstream/list/models", .get, "model", "path") == ["/upstream/{model}/{path...}", "list", "models"])
     }
+
+    // MARK: Open paths
+
+    @Test(arguments: [("//livez", OpenPath.live), ("/health//readyz/", .healthReady), ("", .page), ("//", .page)])
+    func slashesOfAnOpenPathCountAsInTheTable(_ path: String, _ open: OpenPath) {
+        #expect(OpenPath(path: path) == open)
+    }
+
+    @Test(arguments: ["/livez/x", "/Readyz", "/health", "/v1/inference", "/%6Civez"])
+    func otherPathsAreNotOpen(_ path: String) {
+        #expect(OpenPath(path: path) == nil)
+    }
 }

@@ -30,4 +30,9 @@ struct Route: Sendable {
         self.kind = kind
         self.answer = answer
     }
+
+    /// What anyone may read.
+    init(_ path: OpenPath, _ answer: @escaping Answer) {
+        self.init(.get, path.rawValue, .nothing, answer)
+    }
 }

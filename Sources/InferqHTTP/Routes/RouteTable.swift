@@ -58,13 +58,13 @@ extension Routes {
             Route(.get, "/v1/workers", .looking, workers.list),
             Route(.get, "/v1/store/check", .operating, stores.check),
             Route(.get, "/v1/store/backup", .operating, stores.backup),
-            Route(.get, "/livez", .nothing, operators.live),
-            Route(.get, "/readyz", .nothing, operators.ready),
-            Route(.get, "/health/livez", .nothing, operators.live),
-            Route(.get, "/health/readyz", .nothing, operators.ready),
+            Route(.live, operators.live),
+            Route(.ready, operators.ready),
+            Route(.healthLive, operators.live),
+            Route(.healthReady, operators.ready),
             Route(.get, "/metrics", .scope(.metrics), MetricsRoute(gateway: gateway).metrics),
-            Route(.get, "/openapi.json", .nothing, documents.openAPI),
-            Route(.get, "/", .nothing, documents.page),
+            Route(.openAPI, documents.openAPI),
+            Route(.page, documents.page),
         ] + ReferenceRoutes(gateway: gateway).rows
     }
 }

@@ -133,16 +133,17 @@ package final class DegradedServer: Sendable {
 
     private func response(to head: HTTPRequestHead, _ path: String, isLocal: Bool) -> Response {
         let isStrange = !isLocal && rules.current?.settings.mode == .keys
-        switch path {
-        case "/livez", "/health/livez":
+        let open = OpenPath(path: path)
+        switch open {
+        case .live, .healthLive:
             return .json(HealthDocument(isUp: true, version: isStrange ? nil : version).bytes)
-        case "/readyz" where isStrange, "/health/readyz" where isStrange:
+        case .ready where isStrange, .healthReady where isStrange:
             return .json(HealthDocument(isUp: false).bytes, status: .serviceUnavailable)
-        default: break
+        case .ready, .healthReady, .openAPI, .page, nil: break
         }
         let form = ErrorForm.of(path: path)
         // Where no one needs a key, as when all is well; why it cannot work, no stranger hears.
-        if isStrange, head.method == .OPTIONS || ["/", "/openapi.json"].contains(path) {
+        if isStrange, head.method == .OPTIONS || open != nil {
             return form.response(for: .degraded("its operator can see why on its host"), instance: path)
         }
         if isStrange, let rules = rules.current {
