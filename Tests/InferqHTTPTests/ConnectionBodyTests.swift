@@ -31,7 +31,7 @@ struct ConnectionBodyTests {
             "a body that its answer did not wait for is not answered a second time",
             [.head(), .answer(), .taken, .seconds(60)], ["close @11"]),
         ConnectionScript(
-            "nor is one whose answer has begun", [.head(), .answerHead(), .seconds(60)], ["close @11"]),
+            "nor is one whose answer has begun", [.head(), .answerHead, .seconds(60)], ["close @11"]),
         ConnectionScript(
             "nor one behind a request that waits for its answer", [.get, .head(), .seconds(60)], ["close @11"]),
         ConnectionScript(

@@ -16,7 +16,7 @@ struct ConnectionEndTests {
             "the last one by its own word", [.last, .answer(), .taken, .seconds(5)],
             ["connection: close", "linger", "close @1"]),
         ConnectionScript(
-            "or by its route's", [.get, .answer(["Connection": "close"]), .taken, .seconds(5)], ["linger", "close @1"]),
+            "or by its route's", [.get, .answer(isLast: true), .taken, .seconds(5)], ["linger", "close @1"]),
         ConnectionScript(
             "a client of HTTP/1.0 gets an answer of HTTP/1.0",
             [.request(.GET, .http1_0), .answer(), .taken, .seconds(5)],
@@ -28,15 +28,15 @@ struct ConnectionEndTests {
         ConnectionScript(
             "but not after an answer whose end only the connection's end can tell",
             [
-                .request(.GET, .http1_0, ["Connection": "keep-alive"]), .answerHead(), .answerEnd, .taken, .seconds(5),
+                .request(.GET, .http1_0, ["Connection": "keep-alive"]), .answerHead, .answerEnd, .taken, .seconds(5),
             ],
             ["HTTP/1.0", "connection: close", "linger", "close @1"]),
         ConnectionScript(
             "which a HEAD does not have",
-            [.request(.HEAD, .http1_0, ["Connection": "keep-alive"]), .answerHead(), .answerEnd, .taken, .get],
+            [.request(.HEAD, .http1_0, ["Connection": "keep-alive"]), .answerHead, .answerEnd, .taken, .get],
             ["HTTP/1.0", "skip end"]),
         ConnectionScript(
-            "the answer to a HEAD has no end", [.request(.HEAD), .answerHead(), .answerEnd, .taken, .get, .answer()],
+            "the answer to a HEAD has no end", [.request(.HEAD), .answerHead, .answerEnd, .taken, .get, .answer()],
             ["skip end"]),
         ConnectionScript(
             "answers are told apart by their order",
@@ -68,7 +68,7 @@ struct ConnectionEndTests {
             ["connection: close", "close @75"]),
         ConnectionScript(
             "an earlier answer is waited for, too",
-            [.get, .get, .answer(), .answer(["Connection": "close"]), .taken, .seconds(5), .taken], ["linger @5"]),
+            [.get, .get, .answer(), .answer(isLast: true), .taken, .seconds(5), .taken], ["linger @5"]),
     ])
     func lingering(_ script: ConnectionScript) {
         script.check()
@@ -83,7 +83,7 @@ struct ConnectionEndTests {
             [.get, .answer(), .taken, .seconds(30), .get, .seconds(20), .answer(), .taken, .seconds(200)],
             ["close @125"]),
         ConnectionScript(
-            "a request that is being answered is not idle", [.get, .answerHead(), .seconds(3600), .answerEnd, .taken],
+            "a request that is being answered is not idle", [.get, .answerHead, .seconds(3600), .answerEnd, .taken],
             []),
         ConnectionScript(
             "nor is one that waits behind another", [.get, .get, .answer(), .taken, .seconds(3600)], []),

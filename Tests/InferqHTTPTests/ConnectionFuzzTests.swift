@@ -61,7 +61,7 @@ struct ConnectionFuzzTests {
                 if isTaken(.answerEnd) { untaken += 1 }
                 unanswered -= 1
             } else {
-                send(.answerHead())
+                send(.answerHead)
             }
             hasBegunAnswer.toggle()
         }

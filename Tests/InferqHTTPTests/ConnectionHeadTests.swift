@@ -116,7 +116,7 @@ struct ConnectionHeadTests {
         ConnectionScript(
             "an answer that has begun is ended, and no second one follows it",
             [
-                .head(), .answerHead(), .unreadable(.invalidChunkSize), .answerEnd, .taken, .seconds(5),
+                .head(), .answerHead, .unreadable(.invalidChunkSize), .answerEnd, .taken, .seconds(5),
             ],
             ["break body", "linger", "close @1"]),
         ConnectionScript(
@@ -129,7 +129,7 @@ struct ConnectionHeadTests {
             ["drop", "drop", "drop", "connection: close", "linger", "close @1"]),
         ConnectionScript(
             "also when the answer has begun",
-            [.get, .answerHead(), .head(.GET, .http1_1, ["Host": "other"]), .answerEnd, .taken, .seconds(5)],
+            [.get, .answerHead, .head(.GET, .http1_1, ["Host": "other"]), .answerEnd, .taken, .seconds(5)],
             ["drop", "linger", "close @1"]),
     ])
     func unreadableAfterRequests(_ script: ConnectionScript) {

@@ -45,10 +45,10 @@ enum Event: Sendable {
     case inputClosed
     /// An answer's head with a status below 200.
     case invitation
-    case answerHead([String: String] = [:])
+    case answerHead
     case answerEnd
-    /// A whole answer at once.
-    case answer([String: String] = [:])
+    /// A whole answer at once, which may end the connection.
+    case answer(isLast: Bool = false)
     /// The kernel takes the end of an answer.
     case taken
     case quiesce
@@ -107,12 +107,11 @@ struct ScriptedConnection {
             case .drop: note("drop error")
             }
         case .inputClosed: perform(state.inputClosed())
-        case .invitation: goes(AnswerPart(head: HTTPResponseHead(version: .http1_1, status: .continue)))
-        case .answerHead(let fields):
-            goes(AnswerPart(head: Self.head(fields)))
+        case .invitation: goes(AnswerPart(head: .invitation))
+        case .answerHead: goes(AnswerPart(head: ResponseHead(status: .ok)))
         case .answerEnd: goes(AnswerPart(isEnd: true))
-        case .answer(let fields):
-            let head = Self.head(fields.merging(["Content-Length": "2"]) { $1 })
+        case .answer(let isLast):
+            let head = ResponseHead(status: .ok, length: 2, isLast: isLast)
             goes(AnswerPart(head: head, body: ByteBuffer(string: "{}"), isEnd: true))
         case .taken: perform(state.taken(now: now))
         case .quiesce:
@@ -132,17 +131,13 @@ struct ScriptedConnection {
         }
     }
 
-    private static func head(_ fields: [String: String]) -> HTTPResponseHead {
-        HTTPResponseHead(version: .http1_1, status: .ok, headers: HTTPHeaders(fields.map { ($0.key, $0.value) }))
-    }
-
     private mutating func goes(_ part: AnswerPart) {
         var part = part
         let before = part.head
         let action = state.answer(&part, now: now)
-        if let head = part.head, head != before {
-            if head.version == .http1_0 { note("HTTP/1.0") }
-            for value in head.headers["connection"] { note("connection: \(value)") }
+        if let head = part.head, let before {
+            if head.isHTTP10 { note("HTTP/1.0") }
+            if head.isLast, !before.isLast { note("connection: close") }
         }
         switch action {
         case .write, .writeEnd(isWritten: true): break

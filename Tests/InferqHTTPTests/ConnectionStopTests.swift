@@ -51,7 +51,7 @@ struct ConnectionStopTests {
             ["connection: close @64", "linger @64"]),
         ConnectionScript(
             "a body whose answer has begun is not answered a second time",
-            [.head(), .answerHead(), .quiesce, .seconds(60)], ["close @5"]),
+            [.head(), .answerHead, .quiesce, .seconds(60)], ["close @5"]),
         ConnectionScript(
             "an answer that is not read has five seconds", [.get, .answer(), .quiesce, .seconds(60)], ["close @5"]),
         ConnectionScript(

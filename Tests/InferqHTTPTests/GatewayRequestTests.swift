@@ -21,9 +21,9 @@ struct GatewayRequestTests {
                     HTTP/1.1 200 OK\r
                     Content-Type: application/json\r
                     Cache-Control: no-store\r
-                    Content-Length: 45\r
                     Date: \(date)\r
-                    connection: close\r
+                    Content-Length: 45\r
+                    Connection: close\r
                     \r
                     {"status":"UP","version":"0","broker":"ring"}
                     """

@@ -32,9 +32,9 @@ enum JSONCompact {
         if start < range.upperBound { JSONText.append(text, start..<range.upperBound, to: &out) }
     }
 
-    /// Appends the content of a string, UTF-8 that is not JSON yet, with every escape that it needs.
-    static func appendEscaped(_ text: Span<UInt8>, to out: inout [UInt8]) {
-        var start = 0
+    /// Appends the content of a string from `start` on, UTF-8 that is not JSON yet, with every escape that it needs.
+    static func appendEscaped(_ text: Span<UInt8>, from start: Int, to out: inout [UInt8]) {
+        var start = start
         while true {
             let index = JSONByte.skipPlain(text, from: start)
             JSONText.append(text, start..<index, to: &out)

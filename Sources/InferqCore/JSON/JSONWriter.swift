@@ -32,30 +32,31 @@ package struct JSONWriter: Sendable {
 
     /// Begins a member; its value is the next call.
     package mutating func name(_ name: String) {
-        separate()
-        string(name)
+        value(name)
         bytes.append(JSONByte.colon)
         needsComma = false
     }
 
     /// Begins a member whose name is written in the program and needs no escapes.
     package mutating func name(_ name: StaticString) {
-        separate()
-        bytes.append(JSONByte.quote)
-        append(name)
-        bytes.append(JSONByte.quote)
-        bytes.append(JSONByte.colon)
+        token(name.utf8CodeUnitCount + 3) { out in
+            out.append(JSONByte.quote)
+            out.append(name)
+            out.append(JSONByte.quote)
+            out.append(JSONByte.colon)
+        }
         needsComma = false
     }
 
     /// Writes a text that is put together from plain ones and an identifier.
     package mutating func value(_ before: StaticString, _ id: UUIDv7, _ after: StaticString = "") {
-        separate()
-        bytes.append(JSONByte.quote)
-        append(before)
-        id.append(to: &bytes)
-        append(after)
-        bytes.append(JSONByte.quote)
+        token(before.utf8CodeUnitCount + UUIDv7.textLength + after.utf8CodeUnitCount + 2) { out in
+            out.append(JSONByte.quote)
+            out.append(before)
+            id.append(to: &out)
+            out.append(after)
+            out.append(JSONByte.quote)
+        }
     }
 
     /// Writes an identifier.
@@ -65,19 +66,27 @@ package struct JSONWriter: Sendable {
 
     /// Writes a moment as RFC 3339 has it.
     package mutating func value(_ time: Timestamp) {
-        separate()
-        bytes.append(JSONByte.quote)
-        time.append(to: &bytes)
-        bytes.append(JSONByte.quote)
-    }
-
-    private mutating func append(_ text: StaticString) {
-        bytes.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+        token(Timestamp.textLength + 2) { out in
+            out.append(JSONByte.quote)
+            time.append(to: &out)
+            out.append(JSONByte.quote)
+        }
     }
 
     package mutating func value(_ value: String) {
-        separate()
-        string(value)
+        var value = value
+        value.withUTF8 { text in
+            let text = text.span
+            let plain = JSONByte.skipPlain(text, from: 0)
+            token(plain + 2) { out in
+                out.append(JSONByte.quote)
+                out.append(text.extracting(first: plain))
+                if plain == text.count { out.append(JSONByte.quote) }
+            }
+            guard plain < text.count else { return }
+            JSONCompact.appendEscaped(text, from: plain, to: &bytes)
+            bytes.append(JSONByte.quote)
+        }
     }
 
     package mutating func value(_ value: Int) {
@@ -85,14 +94,16 @@ package struct JSONWriter: Sendable {
     }
 
     package mutating func value(_ value: Int64) {
-        separate()
-        if value < 0 { bytes.append(JSONByte.minus) }
-        let magnitude = value.magnitude
-        var power: UInt64 = 1
-        while magnitude / power >= 10 { power *= 10 }
-        while power > 0 {
-            bytes.append(UInt8(ascii: "0") + UInt8(magnitude / power % 10))
-            power /= 10
+        // 2^63 has 19 digits.
+        token(20) { out in
+            if value < 0 { out.append(JSONByte.minus) }
+            let magnitude = value.magnitude
+            var power: UInt64 = 1
+            while magnitude / power >= 10 { power *= 10 }
+            while power > 0 {
+                out.append(UInt8(ascii: "0") + UInt8(magnitude / power % 10))
+                power /= 10
+            }
         }
     }
 
@@ -106,8 +117,7 @@ package struct JSONWriter: Sendable {
     }
 
     package mutating func value(_ value: Bool) {
-        separate()
-        bytes.append(contentsOf: (value ? "true" : "false").utf8)
+        plain(value ? "true" : "false")
     }
 
     // Null in place of what is missing.
@@ -140,8 +150,7 @@ package struct JSONWriter: Sendable {
     }
 
     package mutating func null() {
-        separate()
-        bytes.append(contentsOf: "null".utf8)
+        plain("null")
     }
 
     /// Writes a value that is valid JSON already, as it is.
@@ -162,9 +171,12 @@ package struct JSONWriter: Sendable {
         JSONScanner.appendCompactASCII(json, range, to: &bytes)
     }
 
+    private mutating func plain(_ text: StaticString) {
+        token(text.utf8CodeUnitCount) { $0.append(text) }
+    }
+
     private mutating func begin(_ bracket: UInt8) {
-        separate()
-        bytes.append(bracket)
+        token(1) { $0.append(bracket) }
         needsComma = false
     }
 
@@ -173,15 +185,21 @@ package struct JSONWriter: Sendable {
         needsComma = true
     }
 
+    /// Appends the comma that is due and what `write` writes, with one look at the array for all of it.
+    ///
+    /// - Parameter room: at most so many bytes.
+    @inline(__always)
+    private mutating func token(_ room: Int, _ write: (inout OutputSpan<UInt8>) -> Void) {
+        let comma = needsComma
+        needsComma = true
+        bytes.append(addingCapacity: room + 1) { out in
+            if comma { out.append(JSONByte.comma) }
+            write(&out)
+        }
+    }
+
     private mutating func separate() {
         if needsComma { bytes.append(JSONByte.comma) }
         needsComma = true
-    }
-
-    private mutating func string(_ text: String) {
-        bytes.append(JSONByte.quote)
-        var text = text
-        text.withUTF8 { JSONCompact.appendEscaped($0.span, to: &bytes) }
-        bytes.append(JSONByte.quote)
     }
 }

@@ -58,38 +58,33 @@ extension Duration {
 extension Timestamp {
     /// RFC 3339 in UTC with milliseconds: `2026-11-23T16:31:47.123Z`.
     package var rfc3339: String {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(24)
-        append(to: &bytes)
-        return String(decoding: bytes, as: UTF8.self)
+        String(decoding: Array(capacity: Self.textLength) { append(to: &$0) }, as: UTF8.self)
     }
 
-    /// Appends the 24 bytes of ``rfc3339``. Written by hand: a formatter costs as much as the rest of a record.
-    package func append(to bytes: inout [UInt8]) {
+    /// Bytes of ``rfc3339``.
+    package static let textLength = 24
+
+    /// Appends the bytes of ``rfc3339``. Written by hand: a formatter costs as much as the rest of a record.
+    package func append(to out: inout OutputSpan<UInt8>) {
         let days = milliseconds.floorDivided(by: 86_400_000)
         let inDay = Int(milliseconds - days * 86_400_000)
         let (year, month, day) = Self.civil(fromDays: days)
-        /// - Parameter value: less than 100.
-        func twoDigits(_ value: Int) {
-            bytes.append(UInt8(truncatingIfNeeded: 48 + value / 10))
-            bytes.append(UInt8(truncatingIfNeeded: 48 + value % 10))
-        }
-        twoDigits(year / 100)
-        twoDigits(year % 100)
-        bytes.append(UInt8(ascii: "-"))
-        twoDigits(month)
-        bytes.append(UInt8(ascii: "-"))
-        twoDigits(day)
-        bytes.append(UInt8(ascii: "T"))
-        twoDigits(inDay / 3_600_000)
-        bytes.append(UInt8(ascii: ":"))
-        twoDigits(inDay / 60_000 % 60)
-        bytes.append(UInt8(ascii: ":"))
-        twoDigits(inDay / 1000 % 60)
-        bytes.append(UInt8(ascii: "."))
-        bytes.append(UInt8(truncatingIfNeeded: 48 + inDay % 1000 / 100))
-        twoDigits(inDay % 100)
-        bytes.append(UInt8(ascii: "Z"))
+        out.append(twoDigits: year / 100)
+        out.append(twoDigits: year % 100)
+        out.append(UInt8(ascii: "-"))
+        out.append(twoDigits: month)
+        out.append(UInt8(ascii: "-"))
+        out.append(twoDigits: day)
+        out.append(UInt8(ascii: "T"))
+        out.append(twoDigits: inDay / 3_600_000)
+        out.append(UInt8(ascii: ":"))
+        out.append(twoDigits: inDay / 60_000 % 60)
+        out.append(UInt8(ascii: ":"))
+        out.append(twoDigits: inDay / 1000 % 60)
+        out.append(UInt8(ascii: "."))
+        out.append(UInt8(truncatingIfNeeded: 48 + inDay % 1000 / 100))
+        out.append(twoDigits: inDay % 100)
+        out.append(UInt8(ascii: "Z"))
     }
 
     /// Reads an RFC 3339 date-time with any offset; fractions past the millisecond are cut off. Nil for anything else.

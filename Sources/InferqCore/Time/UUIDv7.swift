@@ -64,11 +64,13 @@ package struct UUIDv7: Sendable, Hashable {
     }
 
     /// Bytes of the canonical form.
-    private static let textSize = 36
+    package static let textLength = 36
 
-    /// Appends the 36 bytes of the canonical lower-case form.
-    package func append(to bytes: inout [UInt8]) {
-        withUnsafeTemporaryAllocation(byteCount: Self.textSize, alignment: 8) { text in
+    /// Appends the bytes of the canonical form, in lower case.
+    package func append(to out: inout OutputSpan<UInt8>) {
+        out.withUnsafeMutableBufferPointer { buffer, count in
+            let text = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[count...])
+            precondition(text.count >= Self.textLength, "no room for an identifier")
             func put(_ digits: UInt64, at position: Int) {
                 text.storeBytes(of: digits.bigEndian, toByteOffset: position, as: UInt64.self)
             }
@@ -81,7 +83,7 @@ package struct UUIDv7: Sendable, Hashable {
             put(later << 32, at: 24)
             put(Self.digits(low), at: 28)
             for position in [8, 13, 18, 23] { text[position] = UInt8(ascii: "-") }
-            bytes.append(contentsOf: text)
+            count += Self.textLength
         }
     }
 
@@ -100,10 +102,7 @@ package struct UUIDv7: Sendable, Hashable {
 
 extension UUIDv7: CustomStringConvertible {
     package var description: String {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(36)
-        append(to: &bytes)
-        return String(decoding: bytes, as: UTF8.self)
+        String(decoding: Array(capacity: Self.textLength) { append(to: &$0) }, as: UTF8.self)
     }
 }
 

@@ -79,9 +79,10 @@ extension ErrorForm {
     func response(for error: APIError, instance: String?, target: String = "") -> Response {
         var response = error.response(instance: instance, target: target)
         if let body = document(error) {
-            // Made again for the length.
-            response = Response(status: response.status, headers: response.headers, body: .bytes(body))
-            response.headers[.contentType] = "application/json"
+            var headers = response.headers
+            headers[.contentType] = "application/json"
+            response = Response(
+                status: response.status, headers: headers, body: .bytes(body), isLast: response.isLast)
         }
         if let seconds = response.headers[.retryAfter].flatMap({ Int(saturating: $0) }) {
             response.headers[.retryAfter] = String(min(seconds, Self.longestRetryAfter))

@@ -80,7 +80,7 @@ package final class GatewayResponder: Sendable {
     private func finished(_ response: Response, _ request: Request) -> Response {
         var response = response
         // A model server's own passes.
-        if !response.headers.contains(.date) { response.headers.append(HTTPField(name: .date, value: dates.current)) }
+        if !response.headers.contains(.date) { response.headers.append(dates.current) }
         CORS.mark(&response.headers, request, gateway.settings.current)
         if request.method == .head { response.removeBody() }
         return response

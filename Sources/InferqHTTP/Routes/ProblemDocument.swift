@@ -12,8 +12,8 @@ extension APIError {
         if let gateway { headers[.location] = gateway + target }
         headers[.contentType] = "application/problem+json"
         headers[.cacheControl] = "no-store"
-        if closesConnection { headers[.connection] = "close" }
-        return Response(status: status, headers: headers, body: .bytes(document(instance: instance)))
+        return Response(
+            status: status, headers: headers, body: .bytes(document(instance: instance)), isLast: closesConnection)
     }
 
     func document(instance: String?) -> ByteBuffer {

@@ -17,28 +17,27 @@ struct ReadRoutes: Sendable {
         let query = try Query(request.query)
         try query.allowOnly(["wait"])
         let wait = try waitTime(query)
-        var job = try await gateway.job(id, for: context.caller)
-        if let wait, !job.status.isFinal {
-            let limit = min(wait, HTTPSettings.longestWait)
-            let waiting = JobWait(gateway: gateway, connection: context.connection)
-            if let ended = try await waiting.end(of: id, within: limit) {
-                job = ended
-            } else if let current = try await gateway.store.job(id) {
-                job = current
-            }
-        }
+        let job = try await job(id, context, within: wait)
         let stream = try await stream(of: job)
         let tag = "W/\"\(job.lastEvent)\(stream.map { "-\($0.attempt)-\($0.byteCount)" } ?? "")\""
-        var headers = HTTPFields()
-        headers[.eTag] = tag
-        headers[.cacheControl] = "no-cache"
-        if Self.matches(request.headers[values: .ifNoneMatch], tag) {
+        let headers: HTTPFields = [.eTag: tag, .cacheControl: "no-cache"]
+        if request.headers.contains(.ifNoneMatch), Self.matches(request.headers[values: .ifNoneMatch], tag) {
             return Response(status: .notModified, headers: headers)
         }
         let record = try await unlessGone(id, context) {
             try await self.record(job, for: context.caller, stream: view == .native ? stream : nil)
         }
         return .json(record, headers: headers)
+    }
+
+    /// The job as it is when it has ended or the time is over.
+    private func job(_ id: UUIDv7, _ context: GatewayContext, within wait: Duration?) async throws -> Job {
+        let job = try await gateway.job(id, for: context.caller)
+        guard let wait, !job.status.isFinal else { return job }
+        let limit = min(wait, HTTPSettings.longestWait)
+        let waiting = JobWait(gateway: gateway, connection: context.connection)
+        if let ended = try await waiting.end(of: id, within: limit) { return ended }
+        return try await gateway.store.job(id) ?? job
     }
 
     private func waitTime(_ query: Query) throws(APIError) -> Duration? {

@@ -3,13 +3,17 @@ import InferqCore
 import NIOCore
 
 extension Response {
+    // Made once: each value that is made is looked at byte by byte.
+    private static let json = HTTPField(name: .contentType, value: "application/json")
+    private static let uncached = HTTPField(name: .cacheControl, value: "no-store")
+
     /// JSON that is complete.
     static func json(_ bytes: [UInt8], status: HTTPResponse.Status = .ok, headers: HTTPFields = HTTPFields())
         -> Response
     {
         var headers = headers
-        headers.append(HTTPField(name: .contentType, value: "application/json"))
-        if !headers.contains(.cacheControl) { headers.append(HTTPField(name: .cacheControl, value: "no-store")) }
+        headers.append(json)
+        if !headers.contains(.cacheControl) { headers.append(uncached) }
         return Response(status: status, headers: headers, body: .bytes(ByteBuffer(bytes: bytes)))
     }
 }

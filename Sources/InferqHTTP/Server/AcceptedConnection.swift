@@ -97,6 +97,6 @@ final class AcceptedConnection: Sendable {
         defer { if rest == nil { responder.ended(connection) } }
         let response = try await responder.response(to: request, connection, isRefused: isRefused)
         rest = connection.begin(response)
-        return (response.headers[.connection] == "close", rest, response.isLong)
+        return (response.isLast, rest, response.isLong)
     }
 }

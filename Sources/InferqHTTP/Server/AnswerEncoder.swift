@@ -1,9 +1,24 @@
+import HTTPTypes
 import NIOCore
-import NIOHTTP1
+
+/// The head of an answer, as it is written.
+struct ResponseHead: Sendable, Equatable {
+    var status: HTTPResponse.Status
+    /// All but those that say where the answer and the connection end: these are written by ``AnswerEncoder``.
+    var fields = HTTPFields()
+    /// Bytes of the body; nil when no one knows them beforehand.
+    var length: Int?
+    /// Whether the connection ends with the answer.
+    var isLast = false
+    var isHTTP10 = false
+
+    /// The client that waits for it may send the body.
+    static let invitation = ResponseHead(status: .continue)
+}
 
 /// What is written of an answer at a time: its head, bytes of its body, its end, or several of these in that order.
 struct AnswerPart: Sendable {
-    var head: HTTPResponseHead?
+    var head: ResponseHead?
     var body: ByteBuffer?
     var isEnd = false
 }
@@ -29,11 +44,11 @@ struct AnswerEncoder {
         let copies = body.readableBytes <= Self.copyLimit
         // A piece of a large body of known length needs nothing around it.
         if part.head == nil, !isChunked, !copies { return (body, []) }
-        let headLength = part.head.map(Self.length) ?? 0
-        var bytes = allocator.buffer(capacity: headLength + Self.framing + (copies ? body.readableBytes : 0))
-        if var head = part.head {
-            frame(&head)
-            bytes.write(head)
+        let most = part.head?.mostBytes ?? 0
+        var bytes = allocator.buffer(capacity: most + Self.framing + (copies ? body.readableBytes : 0))
+        if let head = part.head {
+            isChunked = head.isChunked
+            bytes.writeWithOutputRawSpan(minimumWritableBytes: most) { head.write(to: &$0) }
         }
         // An empty chunk would be the last one.
         let isChunk = isChunked && body.readableBytes > 0
@@ -52,50 +67,78 @@ struct AnswerEncoder {
         return (bytes, [body, trailer])
     }
 
-    /// Bytes of a head, or a few more.
-    private static func length(of head: HTTPResponseHead) -> Int {
-        head.headers.reduce(64 + head.status.reasonPhrase.utf8.count) {
-            $0 + $1.name.utf8.count + $1.value.utf8.count + 4
-        }
-    }
-
     private static func end(_ bytes: inout ByteBuffer, afterChunk isChunk: Bool, isLast: Bool) {
         if isChunk { bytes.writeStaticString("\r\n") }
         if isLast { bytes.writeStaticString("0\r\n\r\n") }
     }
+}
+
+extension ResponseHead {
+    /// Where the head is the whole answer, whatever its fields say (RFC 9112, section 6.3).
+    var mayHaveBody: Bool {
+        status.code >= 200 && status.code != 204 && status.code != 304
+    }
 
     /// How the client finds the end of the body: by its length, by the last chunk, or, in HTTP/1.0, by the end of the
-    /// connection (RFC 9112, section 6.3).
-    private mutating func frame(_ head: inout HTTPResponseHead) {
-        isChunked = false
-        guard head.status.mayHaveResponseBody else {
-            head.headers.remove(name: "content-length")
-            head.headers.remove(name: "transfer-encoding")
-            return
+    /// connection.
+    fileprivate var isChunked: Bool { mayHaveBody && length == nil && !isHTTP10 }
+
+    /// Bytes that ``write(to:)`` writes at most: the first line, the fields that are not in the list, and the empty line
+    /// have 128 with the longest number.
+    fileprivate var mostBytes: Int {
+        var most = 128 + status.reasonPhrase.utf8.count
+        for field in fields { most += field.name.rawName.utf8.count + field.value.utf8.count + 4 }
+        return most
+    }
+
+    /// The types of the fields admit no line ends (``HTTPTypes/HTTPField``), so nothing is looked at here.
+    fileprivate func write(to out: inout OutputRawSpan) {
+        out.append(isHTTP10 ? "HTTP/1.0 " : "HTTP/1.1 ")
+        out.append(decimal: status.code)
+        out.append(UInt8(ascii: " "))
+        out.append(status.reasonPhrase)
+        out.append("\r\n")
+        for field in fields {
+            out.append(field.name.rawName)
+            out.append(": ")
+            out.append(field.value)
+            out.append("\r\n")
         }
-        if head.headers.contains(name: "content-length") {
-            head.headers.remove(name: "transfer-encoding")
-        } else if head.version != .http1_0 {
-            head.headers.replaceOrAdd(name: "transfer-encoding", value: "chunked")
-            isChunked = true
+        if isChunked {
+            out.append("Transfer-Encoding: chunked\r\n")
+        } else if mayHaveBody, let length {
+            out.append("Content-Length: ")
+            out.append(decimal: length)
+            out.append("\r\n")
         }
+        if isLast { out.append("Connection: close\r\n") }
+        out.append("\r\n")
     }
 }
 
-extension ByteBuffer {
-    /// The types of its fields admit no line ends (``HTTPTypes/HTTPField``), so nothing is looked at here.
-    fileprivate mutating func write(_ head: HTTPResponseHead) {
-        writeStaticString(head.version == .http1_0 ? "HTTP/1.0 " : "HTTP/1.1 ")
-        writeString(String(head.status.code))
-        writeStaticString(" ")
-        writeString(head.status.reasonPhrase)
-        writeStaticString("\r\n")
-        for (name, value) in head.headers {
-            writeString(name)
-            writeStaticString(": ")
-            writeString(value)
-            writeStaticString("\r\n")
+extension OutputRawSpan {
+    fileprivate mutating func append(_ text: StaticString) {
+        for byte in UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount) { append(byte) }
+    }
+
+    fileprivate mutating func append(_ text: String) {
+        withUnsafeMutableBytes { bytes, count in
+            var text = text
+            text.withUTF8 {
+                precondition($0.count <= bytes.count - count, "more bytes than there is room for")
+                UnsafeMutableRawBufferPointer(rebasing: bytes[count...]).copyMemory(from: UnsafeRawBufferPointer($0))
+                count += $0.count
+            }
         }
-        writeStaticString("\r\n")
+    }
+
+    /// - Parameter number: not below 0.
+    fileprivate mutating func append(decimal number: Int) {
+        var power = 1
+        while number / power >= 10 { power *= 10 }
+        while power > 0 {
+            append(UInt8(truncatingIfNeeded: 48 + number / power % 10))
+            power /= 10
+        }
     }
 }

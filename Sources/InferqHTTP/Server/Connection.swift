@@ -97,17 +97,12 @@ package final class Connection: Sendable {
 
     /// Says "100 Continue" to a client that waits for it before it sends the body.
     func invite() async throws {
-        let head = HTTPResponseHead(version: .http1_1, status: .continue)
-        try await channel.writeAndFlush(AnswerPart(head: head)).get()
+        try await channel.writeAndFlush(AnswerPart(head: .invitation)).get()
     }
 }
 
 extension Response {
-    fileprivate var head: HTTPResponseHead {
-        HTTPResponseHead(
-            version: .http1_1,
-            status: HTTPResponseStatus(statusCode: status.code, reasonPhrase: status.reasonPhrase),
-            headers: HTTPHeaders(headers.map { ($0.name.rawName, $0.value) })
-        )
+    fileprivate var head: ResponseHead {
+        ResponseHead(status: status, fields: headers, length: length, isLast: isLast)
     }
 }

@@ -160,16 +160,9 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     private func refuse(_ error: APIError, _ context: ChannelHandlerContext, instance: String? = nil) {
         let document = error.document(instance: instance)
-        var headers = HTTPHeaders([
-            ("content-type", "application/problem+json"), ("content-length", String(document.readableBytes)),
-            ("connection", "close"), ("cache-control", "no-store"),
-        ])
-        for field in error.headers { headers.replaceOrAdd(name: field.name.rawName, value: field.value) }
-        let head = HTTPResponseHead(
-            version: .http1_1,
-            status: HTTPResponseStatus(statusCode: error.status.code, reasonPhrase: error.status.reasonPhrase),
-            headers: headers
-        )
+        var fields: HTTPFields = [.contentType: "application/problem+json", .cacheControl: "no-store"]
+        for field in error.headers { fields[field.name] = field.value }
+        let head = ResponseHead(status: error.status, fields: fields, length: document.readableBytes, isLast: true)
         write(AnswerPart(head: head, body: document, isEnd: true), context, nil)
         linger(context)
     }

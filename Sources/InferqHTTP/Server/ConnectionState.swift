@@ -272,7 +272,7 @@ extension ConnectionState {
     }
 
     /// - Returns: the head as the client gets it.
-    private mutating func answer(_ head: HTTPResponseHead) -> HTTPResponseHead {
+    private mutating func answer(_ head: ResponseHead) -> ResponseHead {
         guard head.status.code >= 200 else {
             if case .body(var body) = phase {
                 body.invited()
@@ -283,8 +283,7 @@ extension ConnectionState {
         let isNewest = unanswered.count <= 1
         // Whether the body of a client that was not invited comes all the same, no one can tell.
         if case .body(let body) = phase, body.awaitsInvitation, isNewest { endAfterAnswers() }
-        let saysClose = head.headers.contains(name: "connection") && head.headers["connection"].contains("close")
-        if saysClose || endsWithConnection(head) {
+        if head.isLast || endsWithConnection(head) {
             endAfterAnswers()
             // Requests behind this one get no answer (RFC 9112, section 9.6).
             if !isNewest {
@@ -294,17 +293,17 @@ extension ConnectionState {
         }
         var head = head
         // A client reads nothing after an answer that says so: of several only the last one does.
-        if sequel.isEnd, !saysClose, isNewest { head.headers.replaceOrAdd(name: "connection", value: "close") }
+        if sequel.isEnd, isNewest { head.isLast = true }
         guard !unanswered.isEmpty else { return head }
         unanswered[0].isBegun = true
-        if unanswered[0].isHTTP10 { head.version = .http1_0 }
+        if unanswered[0].isHTTP10 { head.isHTTP10 = true }
         return head
     }
 
     /// Whether only the end of the connection tells the client where the body of this answer ends: HTTP/1.0 has no chunks.
-    private func endsWithConnection(_ head: HTTPResponseHead) -> Bool {
+    private func endsWithConnection(_ head: ResponseHead) -> Bool {
         guard let request = unanswered.first, request.isHTTP10, !request.isHead else { return false }
-        return head.status.mayHaveResponseBody && !head.headers.contains(name: "content-length")
+        return head.mayHaveBody && head.length == nil
     }
 
     private mutating func answerEnd(now: @autoclosure () -> NIODeadline) -> AnswerAction {

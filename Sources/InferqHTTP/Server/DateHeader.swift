@@ -1,15 +1,19 @@
+import HTTPTypes
 import InferqCore
 import Synchronization
 
 /// The `Date` field (RFC 9110, section 5.6.7), made once a second.
 final class DateHeader: Sendable {
-    private let cached = Mutex((second: Int64(-1), text: ""))
+    private let cached = Mutex((second: Int64(-1), field: HTTPField(name: .date, value: "")))
 
-    var current: String {
+    var current: HTTPField {
         let second = Timestamp.now.milliseconds / 1000
         return cached.withLock { cached in
-            if cached.second != second { cached = (second, Self.text(Timestamp(milliseconds: second * 1000))) }
-            return cached.text
+            if cached.second != second {
+                let text = Self.text(Timestamp(milliseconds: second * 1000))
+                cached = (second, HTTPField(name: .date, value: text))
+            }
+            return cached.field
         }
     }
 

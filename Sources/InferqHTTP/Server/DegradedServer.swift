@@ -120,9 +120,7 @@ package final class DegradedServer: Sendable {
         let response = response(to: head, path, isLocal: isLocal)
         let body = if case .bytes(let bytes) = response.body { bytes } else { ByteBuffer() }
         var headers = HTTPHeaders()
-        for field in response.headers where field.name != .contentLength && field.name != .connection {
-            headers.add(name: field.name.rawName, value: field.value)
-        }
+        for field in response.headers { headers.add(name: field.name.rawName, value: field.value) }
         headers.add(name: "Content-Length", value: "\(body.readableBytes)")
         headers.replaceOrAdd(name: "Cache-Control", value: "no-store")
         headers.add(name: "Connection", value: "close")

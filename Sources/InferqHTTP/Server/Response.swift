@@ -21,19 +21,26 @@ package struct Response: Sendable {
     }
 
     package let status: HTTPResponse.Status
-    /// `Content-Length` among them, if the length of the body is known.
+    /// All but those that say where the answer and the connection end.
     var headers: HTTPFields
+    /// Bytes of the body, of that of a GET where this answers a HEAD; nil when no one knows them beforehand.
+    let length: Int?
     private(set) var body: Body
     /// Whether the first bytes of a body of unknown length are there, so that the head goes out with them.
     var isReady = false
+    /// Whether the connection ends with it.
+    let isLast: Bool
     /// Whether its body may take hours, so that a task of its own writes it.
     var isLong = false
 
-    init(status: HTTPResponse.Status, headers: HTTPFields = HTTPFields(), body: Body = .none) {
+    init(
+        status: HTTPResponse.Status, headers: HTTPFields = HTTPFields(), body: Body = .none, isLast: Bool = false
+    ) {
         self.status = status
         self.headers = headers
         self.body = body
-        if let length = body.length { self.headers[.contentLength] = String(length) }
+        length = body.length
+        self.isLast = isLast
     }
 
     /// Leaves what the answer to a HEAD has: the head, which tells the length all the same.
