@@ -50,7 +50,7 @@ test-daemon: $(VENV)/ready
 	INFERQ_BIN=.build/debug/inferq $(PYTEST) -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m 'not alone'
 	INFERQ_BIN=.build/debug/inferq $(PYTEST) -m alone
 
-# The lock of Swift's library is shown to the sanitizer by a small library of our own.
+# The waits of Swift's libraries are shown to the sanitizer by a small library of our own.
 .PHONY: test-threads
 test-threads: test-setup ## run the unit tests under ThreadSanitizer, in a build of their own (20 minutes)
 	swift build --build-tests --sanitize=thread --scratch-path .build-threads
