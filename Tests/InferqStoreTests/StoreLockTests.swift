@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import TestSupport
 import Testing
 
@@ -83,6 +84,31 @@ struct StoreLockTests {
             return
         }
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == [])
+    }
+
+    /// A number that is closed twice may be another thread's by the second time.
+    @Test
+    func aRefusedLockClosesOnlyItsOwnFiles() async throws {
+        let lock = try StoreLock(path: folder.store, patience: .zero)
+        let mine = other.path + "/mine"
+        try Data("mine".utf8).write(to: URL(fileURLWithPath: mine))
+        let isOver = Mutex(false)
+        async let lost = {
+            var lost = 0
+            while !isOver.withLock({ $0 }) {
+                let descriptor = open(mine, O_RDONLY | O_CLOEXEC)
+                var byte = UInt8(0)
+                if read(descriptor, &byte, 1) != 1 || byte != UInt8(ascii: "m") { lost += 1 }
+                if close(descriptor) != 0 { lost += 1 }
+            }
+            return lost
+        }()
+        for _ in 0..<2000 {
+            #expect(throws: StoreError.self) { try StoreLock(path: folder.store, patience: .zero) }
+        }
+        isOver.withLock { $0 = true }
+        #expect(await lost == 0)
+        withExtendedLifetime(lock) {}
     }
 
     @Test

@@ -32,14 +32,11 @@ final class StoreLock: Sendable {
         guard descriptor >= 0 else {
             throw StoreError.unusable(path: path + ".lock", reason: String(cString: strerror(errno)))
         }
+        // All is set from here on: what is thrown ends in `deinit`, which closes the file. To close it here as well would
+        // close what another thread has just opened under the same number.
         var wait = Wait(deadline: ContinuousClock.now + patience)
-        do {
-            try wait.lock(descriptor, of: path) { onWait(patience) }
-            try holdFile(&wait) { onWait(patience) }
-        } catch {
-            Glibc.close(descriptor)
-            throw error
-        }
+        try wait.lock(descriptor, of: path) { onWait(patience) }
+        try holdFile(&wait) { onWait(patience) }
     }
 
     /// Locks the store's file, now that it has been made.
@@ -124,7 +121,8 @@ final class StoreLock: Sendable {
 
     deinit {
         if let file = file.withLock({ $0 }) { Glibc.close(file) }
-        Glibc.close(descriptor)
+        // Below 0 where the lock file could not be opened.
+        if descriptor >= 0 { Glibc.close(descriptor) }
     }
 
     /// Waiting for another process, for both locks together.
