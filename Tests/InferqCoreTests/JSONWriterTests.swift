@@ -67,7 +67,7 @@ struct JSONWriterTests {
     ])
     func stringsAreEscapedToASCII(value: String, expected: String) {
         #expect(written { $0.value(value) } == expected)
-        #expect(written { $0.name(value) } == expected + ":")
+        #expect(written { $0.name(escaping: value) } == expected + ":")
     }
 
     @Test(arguments: 0..<UInt64(200))

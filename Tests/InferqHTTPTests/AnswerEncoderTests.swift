@@ -104,7 +104,7 @@ struct AnswerEncoderTests {
         #expect(encode(AnswerPart(head: head, isEnd: true)) == ["HTTP/1.0\(text)"])
     }
 
-    /// The room for a head is reckoned beforehand: neither long fields nor large numbers are cut, or stop the program.
+    /// The size of a head is computed in advance: neither long fields nor large numbers are cut, or stop the program.
     @Test(arguments: [0, 1, 9, 10, 4095, 1 << 20, Int.max])
     func aHeadOfAnySizeIsWhole(_ size: Int) {
         let value = String(repeating: "ö", count: min(size, 1 << 16))

@@ -84,4 +84,12 @@ struct RequestTests {
             return
         }
     }
+
+    /// Of a model server's status only the code is kept.
+    @Test(arguments: [(200, "OK"), (404, "Not Found"), (422, "Unprocessable Entity"), (520, "")])
+    func aStatusHasItsUsualReason(_ code: Int, _ reason: String) {
+        let head = Response(status: HTTPResponse.Status(code: code)).head
+        #expect(head.status.code == code)
+        #expect(head.status.reasonPhrase == reason)
+    }
 }

@@ -65,7 +65,8 @@ ASYNC void swift_continuation_await(void *continuation) {
   __attribute__((musttail)) return wait(continuation);
 }
 
-// A task goes on: when a job begins, and where it was resumed at the very moment at which it came to wait.
+// A task goes on: when a job begins, and where it was resumed while it prepared to wait. What resumes it between the look
+// above and the library's own is missed: a window of nanoseconds.
 SWIFT void swift_task_enterThreadLocalContext(char *place) {
   static SWIFT void (*_Atomic enter)(char *);
   if (enter == NULL) enter = next("swift_task_enterThreadLocalContext");

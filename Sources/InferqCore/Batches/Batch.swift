@@ -194,7 +194,7 @@ extension Batch {
         writer.name("created_at")
         writer.value(createdAt.milliseconds / 1000)
         for state in State.allCases where state != .validating {
-            writer.name("\(state.name)_at")
+            writer.name(escaping: "\(state.name)_at")
             writer.value(times[state].map { Int($0.milliseconds / 1000) })
         }
         writer.name("expires_at")

@@ -107,7 +107,7 @@ package struct JSONObject: Sendable {
         var writer = JSONWriter(capacity: members.reduce(2) { $0 + $1.name.utf8.count + $1.value.count + 4 })
         writer.beginObject()
         for (name, value) in members {
-            writer.name(name)
+            writer.name(escaping: name)
             writer.raw(value)
         }
         writer.endObject()

@@ -31,7 +31,7 @@ package struct JSONWriter: Sendable {
     }
 
     /// Begins a member; its value is the next call.
-    package mutating func name(_ name: String) {
+    package mutating func name(escaping name: String) {
         value(name)
         bytes.append(JSONByte.colon)
         needsComma = false
@@ -185,14 +185,14 @@ package struct JSONWriter: Sendable {
         needsComma = true
     }
 
-    /// Appends the comma that is due and what `write` writes, with one look at the array for all of it.
+    /// Appends the comma that is due and what `write` appends; the array's capacity is checked once.
     ///
-    /// - Parameter room: at most so many bytes.
+    /// - Parameter room: the most bytes that `write` appends.
     @inline(__always)
     private mutating func token(_ room: Int, _ write: (inout OutputSpan<UInt8>) -> Void) {
         let comma = needsComma
         needsComma = true
-        bytes.append(addingCapacity: room + 1) { out in
+        bytes.append(addingCapacity: comma ? room + 1 : room) { out in
             if comma { out.append(JSONByte.comma) }
             write(&out)
         }

@@ -291,7 +291,7 @@ extension Wire {
         writer.name("timestamp")
         writer.value(event.at.rfc3339)
         for member in JSONScanner.members(of: json, in: json.indices) {
-            writer.name(member.name)
+            writer.name(escaping: member.name)
             writer.raw(json, member.value)
         }
         writer.endObject()

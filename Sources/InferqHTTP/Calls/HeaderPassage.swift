@@ -19,6 +19,8 @@ enum HeaderPassage {
         "accept-encoding", "content-length", "content-type", "expect", "host", "prefer", "traceparent", "x-attempt",
         "x-event-id", "x-inference-id", "x-notify-token", "x-notify-url", "x-request-id",
     ]
+    /// Say where an answer and its connection end.
+    fileprivate static let framing: Set<HTTPField.Name> = [.connection, .contentLength, .transferEncoding]
     private static let credentials: Set<String> = ["authorization", "cookie", "x-api-key"]
 
     /// The fields of a request that pass, in their order, without `Content-Type`.
@@ -100,12 +102,14 @@ extension HeaderField {
 }
 
 extension HTTPFields {
-    /// Fields whose names are no tokens are left out: no answer may have them.
+    /// Fields whose names are no tokens are left out: no answer may have them. Nor those that say where an answer and its
+    /// connection end, which another host's worker may have sent all the same: they are the gateway's own.
     init(_ fields: [HeaderField]) {
         self.init()
         reserveCapacity(fields.count)
         for field in fields {
-            if let name = HTTPField.Name(field.name) { append(HTTPField(name: name, value: field.value)) }
+            guard let name = HTTPField.Name(field.name), !HeaderPassage.framing.contains(name) else { continue }
+            append(HTTPField(name: name, value: field.value))
         }
     }
 }

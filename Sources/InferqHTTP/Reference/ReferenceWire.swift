@@ -75,7 +75,7 @@ extension ReferenceWire {
         writer.name("created_by")
         writer.value("")
         for member in request.members {
-            writer.name(member.name)
+            writer.name(escaping: member.name)
             writer.raw(member.value)
         }
         model(of: facts.job, unlessNamedIn: request, to: &writer)
@@ -110,7 +110,7 @@ extension ReferenceWire {
 
     /// Writes a member of the native record, spelled as these clients expect it.
     private static func write(_ member: JSONMember, of native: [UInt8], _ job: Job, to writer: inout JSONWriter) {
-        writer.name(member.name)
+        writer.name(escaping: member.name)
         switch member.name {
         case "event_id": writer.value(job.id)
         case "status": status(native, member.value, to: &writer)
@@ -144,7 +144,7 @@ extension ReferenceWire {
     private static func urls(_ native: [UInt8], _ range: Range<Int>, _ id: UUIDv7, to writer: inout JSONWriter) {
         writer.beginObject()
         for member in JSONScanner.members(of: native, in: range) {
-            writer.name(member.name)
+            writer.name(escaping: member.name)
             switch member.name {
             case "self": writer.value("/v2/inference/", id)
             case "events": writer.value("/v2/async/notify/", id)
@@ -191,7 +191,7 @@ extension ReferenceWire {
         var writer = JSONWriter(capacity: native.count + 1024)
         writer.beginObject()
         for member in JSONScanner.members(of: native, in: native.indices) {
-            writer.name(member.name)
+            writer.name(escaping: member.name)
             switch (member.name, event.kind) {
             case ("status", _): status(native, member.value, to: &writer)
             case ("data", .updated), ("data", .failed): record(&writer, native, member.value, facts, room: room)
@@ -219,7 +219,7 @@ extension ReferenceWire {
         writer.name("timestamp")
         writer.value(event.at)
         for member in JSONScanner.members(of: json, in: json.indices) {
-            writer.name(member.name == "data" ? "detail" : member.name)
+            writer.name(escaping: member.name == "data" ? "detail" : member.name)
             writer.raw(json, member.value)
         }
         writer.endObject()

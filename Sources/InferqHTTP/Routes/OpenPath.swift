@@ -1,4 +1,4 @@
-/// The paths that hold no data and need no key. They have an answer of their own while the gateway cannot work.
+/// The paths that hold no data and need no key, also while the gateway cannot work.
 enum OpenPath: String, CaseIterable, Sendable {
     case live = "/livez"
     case ready = "/readyz"

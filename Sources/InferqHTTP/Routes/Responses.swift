@@ -3,7 +3,7 @@ import InferqCore
 import NIOCore
 
 extension Response {
-    // Made once: each value that is made is looked at byte by byte.
+    // Made once: creating a field validates its value byte by byte.
     private static let json = HTTPField(name: .contentType, value: "application/json")
     private static let uncached = HTTPField(name: .cacheControl, value: "no-store")
 

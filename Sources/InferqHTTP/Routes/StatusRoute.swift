@@ -39,7 +39,7 @@ struct StatusRoute: Sendable {
             ("blob_bytes", size.blobBytes), ("free_bytes", size.free),
         ]
         for (name, number) in numbers {
-            writer.name(name)
+            writer.name(escaping: name)
             writer.value(number)
         }
         writer.name("sqlite_version")
@@ -54,7 +54,7 @@ struct StatusRoute: Sendable {
         writer.beginObject()
         for (name, figure) in [("pending", \LastHour.Minute.pending), ("completed", \.completed), ("failed", \.failed)]
         {
-            writer.name(name)
+            writer.name(escaping: name)
             writer.beginArray()
             for minute in minutes { writer.value(Int(minute[keyPath: figure])) }
             writer.endArray()

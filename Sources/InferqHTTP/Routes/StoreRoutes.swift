@@ -42,7 +42,7 @@ struct StoreRoutes: Sendable {
             ("blobs_torn", check.torn),
         ]
         for (name, number) in numbers {
-            writer.name(name)
+            writer.name(escaping: name)
             writer.value(number)
         }
         writer.name("seconds")

@@ -36,14 +36,14 @@ struct WorkerRoutes: Sendable {
             writer.name("concurrency")
             writer.beginObject()
             for (model, slots) in worker.slots.sorted(by: { $0.key < $1.key }) {
-                writer.name(model)
+                writer.name(escaping: model)
                 writer.value(slots)
             }
             writer.endObject()
             writer.name("away")
             writer.beginObject()
             for (model, server) in worker.away.sorted(by: { $0.key < $1.key }) {
-                writer.name(model)
+                writer.name(escaping: model)
                 writer.beginObject()
                 writer.name("state")
                 writer.value(server.state.rawValue)

@@ -93,31 +93,31 @@ extension ResponseHead {
 
     /// The types of the fields admit no line ends (``HTTPTypes/HTTPField``), so nothing is looked at here.
     fileprivate func write(to out: inout OutputRawSpan) {
-        out.append(isHTTP10 ? "HTTP/1.0 " : "HTTP/1.1 ")
+        out.append(literal: isHTTP10 ? "HTTP/1.0 " : "HTTP/1.1 ")
         out.append(decimal: status.code)
         out.append(UInt8(ascii: " "))
         out.append(status.reasonPhrase)
-        out.append("\r\n")
+        out.append(literal: "\r\n")
         for field in fields {
             out.append(field.name.rawName)
-            out.append(": ")
+            out.append(literal: ": ")
             out.append(field.value)
-            out.append("\r\n")
+            out.append(literal: "\r\n")
         }
         if isChunked {
-            out.append("Transfer-Encoding: chunked\r\n")
+            out.append(literal: "Transfer-Encoding: chunked\r\n")
         } else if mayHaveBody, let length {
-            out.append("Content-Length: ")
+            out.append(literal: "Content-Length: ")
             out.append(decimal: length)
-            out.append("\r\n")
+            out.append(literal: "\r\n")
         }
-        if isLast { out.append("Connection: close\r\n") }
-        out.append("\r\n")
+        if isLast { out.append(literal: "Connection: close\r\n") }
+        out.append(literal: "\r\n")
     }
 }
 
 extension OutputRawSpan {
-    fileprivate mutating func append(_ text: StaticString) {
+    fileprivate mutating func append(literal text: StaticString) {
         for byte in UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount) { append(byte) }
     }
 

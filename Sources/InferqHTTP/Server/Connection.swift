@@ -102,7 +102,13 @@ package final class Connection: Sendable {
 }
 
 extension Response {
-    fileprivate var head: ResponseHead {
-        ResponseHead(status: status, fields: headers, length: length, isLast: isLast)
+    var head: ResponseHead {
+        var status = status
+        if status.reasonPhrase.isEmpty {
+            // A model server's, of which only the code was kept.
+            let usual = HTTPResponseStatus(statusCode: status.code).reasonPhrase
+            status = HTTPResponse.Status(code: status.code, reasonPhrase: usual)
+        }
+        return ResponseHead(status: status, fields: headers, length: length, isLast: isLast)
     }
 }

@@ -98,7 +98,7 @@ struct SubmitRequest: Sendable {
             writer.name("job")
             writer.beginObject()
             for item in options.items {
-                writer.name(item.name)
+                writer.name(escaping: item.name)
                 switch item.value {
                 case .number(let number): writer.value(number)
                 case .text(let text): writer.value(text)

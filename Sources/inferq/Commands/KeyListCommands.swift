@@ -77,7 +77,7 @@ struct ListKeys: ClientCommand {
         }
         writer.endArray()
         for (name, texts) in [("scopes", client.scopes.names), ("models", client.limits.models)] {
-            writer.name(name)
+            writer.name(escaping: name)
             writer.value(texts)
         }
         let limits = client.limits
@@ -85,11 +85,11 @@ struct ListKeys: ClientCommand {
             ("max_priority", limits.maxPriority), ("max_pending", limits.maxPending),
             ("max_running", limits.maxRunning),
         ] {
-            writer.name(name)
+            writer.name(escaping: name)
             writer.value(number)
         }
         for (name, text) in [("rate", limits.rate?.text), ("certificate", client.certificate)] {
-            writer.name(name)
+            writer.name(escaping: name)
             writer.value(text)
         }
         writer.endObject()
