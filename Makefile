@@ -109,7 +109,7 @@ bench-access: bench-setup ## what keys cost a request, a flood of wrong keys, me
 
 # Its programs are targets of our own package that nothing else needs, so they stand in Package.swift only here.
 .PHONY: bench-micro
-bench-micro: bench-setup ## count the instructions of parts and of whole requests, against Benchmarks/instructions.json; TIMES=1 shows times too
+bench-micro: bench-setup ## count the instructions of parts and of whole requests, against Benchmarks/counts.json; TIMES=1 shows times too
 	packaging/install-deps.sh valgrind
 	INFERQ_MICRO=1 swift build -c release --static-swift-stdlib --product MicroCount
 	python3 Benchmarks/micro.py

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Instructions of the parts that matter, counted by valgrind, against the limits in instructions.json.
+"""Instructions of the parts that matter, counted by valgrind, against the limits in counts.json.
 
 A count says nothing about time, but it is the same on a machine that is busy with something else, so a change of the
 code shows where a change of the neighbours does not. `--set` writes the counts of this run as the new limits.
@@ -11,7 +11,7 @@ import re
 import subprocess
 import tempfile
 
-from harness import instructions, tools
+from harness import counts, tools
 from harness.machine import ROOT
 from harness.progress import Progress
 
@@ -53,17 +53,17 @@ def main(options):
     if not PROGRAM.exists():
         raise tools.ToolError(f"{PROGRAM} is not there: `make bench-micro` builds it")
     chosen = [(name, times) for name, times in cases() if not options.only or options.only in name]
-    progress, counts = Progress(len(chosen)), {}
+    progress, found = Progress(len(chosen)), {}
     parent = os.environ.get("INFERQ_BENCH_DIR", "/var/tmp")
     with tempfile.TemporaryDirectory(prefix="inferq-micro-", dir=parent) as name:
         folder = pathlib.Path(name)
-        instructions.strip(PROGRAM, folder / "MicroCount")
+        counts.strip(PROGRAM, folder / "MicroCount")
         for name, times in chosen:
             progress.step(name)
-            counts[name] = round(each(name, times, folder))
+            found[name] = round(each(name, times, folder))
     progress.end()
-    return instructions.judge("part", counts, options)
+    return counts.judge("part, instructions", found, options)
 
 
 if __name__ == "__main__":
-    instructions.run(main, instructions.parser(__doc__).parse_args())
+    counts.run(main, counts.parser(__doc__).parse_args())

@@ -1,4 +1,4 @@
-"""Counts of instructions, against the limits in instructions.json."""
+"""Counts of instructions and the like, against the limits in counts.json."""
 
 import argparse
 import json
@@ -9,7 +9,7 @@ from harness import report, tools
 from harness.machine import ROOT
 from harness.report import NUMBER
 
-LIMITS = ROOT / "Benchmarks/instructions.json"
+LIMITS = ROOT / "Benchmarks/counts.json"
 # How far a count may lie above its limit: those of one thread repeat to 0.1 %, and where several threads meet, rounds
 # of the store have more or fewer members each time.
 TOLERANCE = 1.10
@@ -28,6 +28,11 @@ def strip(program, target):
     subprocess.run(["strip", "--strip-debug", "-o", target, program], check=True)
 
 
+def figure(count):
+    """With three decimals at most, and thousands apart."""
+    return f"{count:,}" if isinstance(count, int) else f"{count:,.3f}".rstrip("0").rstrip(".")
+
+
 def judge(title, counts, options):
     """Prints each count beside its limit, or writes them down as the limits; the exit code."""
     limits = json.loads(LIMITS.read_text()) if LIMITS.exists() else {}
@@ -36,8 +41,8 @@ def judge(title, counts, options):
         limit = limits.get(name)
         ratio = count / limit if limit else None
         verdict = "" if ratio is None else report.REACHED if ratio <= TOLERANCE else report.MISSED
-        rows.append([name, f"{count:,}", f"{limit:,}" if limit else "", NUMBER.text([ratio] if ratio else []), verdict])
-    lines = [[title, "instructions each time", "limit", "of the limit", ""], ["---"] * 5, *rows]
+        rows.append([name, figure(count), figure(limit) if limit else "", NUMBER.text([ratio] if ratio else []), verdict])
+    lines = [[title, "each time", "limit", "of the limit", ""], ["---"] * 5, *rows]
     print("\n".join("| " + " | ".join(cells) + " |" for cells in lines))
     if options.set:
         LIMITS.write_text(json.dumps(limits | counts, indent=2) + "\n")
