@@ -36,7 +36,7 @@ struct Routes: Sendable {
 
     /// A place in the tree of segments; its branches are indices of nodes.
     private struct Node: Sendable {
-        var literals: [(segment: String, node: Int)] = []
+        var literals: [(segment: [UInt8], node: Int)] = []
         var parameter: Int?
         /// The path that ends here.
         var path: Int?
@@ -57,43 +57,40 @@ struct Routes: Sendable {
 
     /// - Parameter path: of a request's target, without the query.
     func find(_ method: HTTPRequest.Method, _ path: String) -> Place {
-        var values: [Substring] = []
-        guard let index = follow(path, from: path.startIndex, at: 0, &values) else { return .unknownPath }
+        var values: [Range<Int>] = []
+        guard let index = follow(path.utf8Span.span, from: 0, at: 0, &values) else { return .unknownPath }
         let found = paths[index]
         guard let offer = found.offers.first(where: { $0.method == method }) else {
             return .otherMethod(allow: found.allow)
         }
-        let parameters = PathParameters(names: found.parameters, values: values)
+        let parameters = PathParameters(names: found.parameters, values: values.map { path.utf8(in: $0) })
         return .found(Match(route: offer.route, parameters: parameters, metrics: offer.metrics))
     }
 
     /// - Parameter start: where the segment before ends.
-    /// - Returns: the index of the path that fits; `values` are those of its parameters then, and as before otherwise.
-    private func follow(_ path: String, from start: String.Index, at node: Int, _ values: inout [Substring]) -> Int? {
-        let node = nodes[node]
-        let bytes = path.utf8
+    /// - Returns: the index of the path that fits; `values` are where its parameters lie then, and as before otherwise.
+    private func follow(_ path: Span<UInt8>, from start: Int, at node: Int, _ values: inout [Range<Int>]) -> Int? {
         let slash = UInt8(ascii: "/")
         var begin = start
-        while begin < bytes.endIndex, bytes[begin] == slash { begin = bytes.index(after: begin) }
-        if begin == bytes.endIndex {
-            if let path = node.path { return path }
+        while begin < path.count, path[begin] == slash { begin += 1 }
+        if begin == path.count {
+            if let found = nodes[node].path { return found }
         } else {
-            let end = bytes[begin...].firstIndex(of: slash) ?? bytes.endIndex
-            let segment = bytes[begin..<end]
-            if let literal = node.literals.first(where: { segment.elementsEqual($0.segment.utf8) }),
-                let found = follow(path, from: end, at: literal.node, &values)
-            {
-                return found
+            var end = begin
+            while end < path.count, path[end] != slash { end += 1 }
+            let segment = path.extracting(begin..<end)
+            for literal in nodes[node].literals where literal.segment.isEqual(to: segment) {
+                if let found = follow(path, from: end, at: literal.node, &values) { return found }
             }
-            if let parameter = node.parameter {
-                values.append(path[begin..<end])
+            if let parameter = nodes[node].parameter {
+                values.append(begin..<end)
                 if let found = follow(path, from: end, at: parameter, &values) { return found }
                 values.removeLast()
             }
         }
-        guard let rest = node.rest else { return nil }
+        guard let rest = nodes[node].rest else { return nil }
         // But for the one slash that ends the segment before.
-        values.append(start == bytes.endIndex ? "" : path[bytes.index(after: start)...])
+        values.append(min(start + 1, path.count)..<path.count)
         return rest
     }
 
@@ -142,9 +139,18 @@ struct Routes: Sendable {
     }
 
     private mutating func literalNode(_ segment: String, below node: Int) -> Int {
+        let segment = Array(segment.utf8)
         if let known = nodes[node].literals.first(where: { $0.segment == segment }) { return known.node }
         nodes.append(Node())
         nodes[node].literals.append((segment, nodes.count - 1))
         return nodes.count - 1
+    }
+}
+
+extension [UInt8] {
+    fileprivate func isEqual(to bytes: Span<UInt8>) -> Bool {
+        guard count == bytes.count else { return false }
+        for index in indices where self[index] != bytes[index] { return false }
+        return true
     }
 }

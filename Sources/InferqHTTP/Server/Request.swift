@@ -20,11 +20,11 @@ package struct Request: Sendable {
     ) {
         self.method = method
         self.target = target
-        let bytes = target.utf8
-        if let mark = bytes.firstIndex(of: UInt8(ascii: "?")) {
-            path = String(target[..<mark])
-            let rest = bytes[bytes.index(after: mark)...]
-            query = String(target[rest.startIndex..<(rest.firstIndex(of: UInt8(ascii: "#")) ?? rest.endIndex)])
+        let length = target.utf8.count
+        if let mark = target.offset(of: UInt8(ascii: "?"), from: 0) {
+            path = String(target.utf8(in: 0..<mark))
+            let end = target.offset(of: UInt8(ascii: "#"), from: mark + 1) ?? length
+            query = String(target.utf8(in: mark + 1..<end))
         } else {
             path = target
             query = nil
