@@ -289,7 +289,7 @@ extension Wire {
         writer.name("id")
         writer.value(event.id)
         writer.name("timestamp")
-        writer.value(event.at.rfc3339)
+        writer.value(event.at)
         for member in JSONScanner.members(of: json, in: json.indices) {
             writer.name(escaping: member.name)
             writer.raw(json, member.value)

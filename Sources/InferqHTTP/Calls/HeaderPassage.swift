@@ -19,8 +19,6 @@ enum HeaderPassage {
         "accept-encoding", "content-length", "content-type", "expect", "host", "prefer", "traceparent", "x-attempt",
         "x-event-id", "x-inference-id", "x-notify-token", "x-notify-url", "x-request-id",
     ]
-    /// Say where an answer and its connection end.
-    fileprivate static let framing: Set<HTTPField.Name> = [.connection, .contentLength, .transferEncoding]
     private static let credentials: Set<String> = ["authorization", "cookie", "x-api-key"]
 
     /// The fields of a request that pass, in their order, without `Content-Type`.
@@ -55,13 +53,18 @@ enum HeaderPassage {
         var byteCount = 0
         for (rawName, value) in headers {
             let name = rawName.lowercased()
-            guard !isOfConnection(name, named), !ofBody.contains(name) else { continue }
+            guard isOfAnswer(name, named) else { continue }
             let passed = HeaderField(rawName, value)
             byteCount += passed.byteCount
             guard byteCount <= answerLimit else { return nil }
             fields.append(passed)
         }
         return fields
+    }
+
+    /// - Parameter name: in lower case.
+    fileprivate static func isOfAnswer(_ name: String, _ named: Set<String> = []) -> Bool {
+        !isOfConnection(name, named) && !ofBody.contains(name)
     }
 
     private static let ofBody: Set<String> = ["content-encoding", "content-length", "content-type"]
@@ -102,13 +105,14 @@ extension HeaderField {
 }
 
 extension HTTPFields {
-    /// Fields whose names are no tokens are left out: no answer may have them. Nor those that say where an answer and its
-    /// connection end, which another host's worker may have sent all the same: they are the gateway's own.
+    /// Fields whose names are no tokens are left out: no answer may have them. So are those that do not pass, which another
+    /// host's worker may have sent all the same.
     init(_ fields: [HeaderField]) {
         self.init()
         reserveCapacity(fields.count)
         for field in fields {
-            guard let name = HTTPField.Name(field.name), !HeaderPassage.framing.contains(name) else { continue }
+            guard let name = HTTPField.Name(field.name), HeaderPassage.isOfAnswer(name.canonicalName)
+            else { continue }
             append(HTTPField(name: name, value: field.value))
         }
     }

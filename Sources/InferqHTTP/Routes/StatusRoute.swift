@@ -34,12 +34,12 @@ struct StatusRoute: Sendable {
         WorkerRoutes.write(gateway.peers.workers, for: context.caller, to: &writer)
         writer.name("store")
         writer.beginObject()
-        let numbers = [
+        let numbers: [(StaticString, Int)] = [
             ("database_bytes", size.database), ("wal_bytes", size.wal), ("blobs", size.blobs),
             ("blob_bytes", size.blobBytes), ("free_bytes", size.free),
         ]
         for (name, number) in numbers {
-            writer.name(escaping: name)
+            writer.name(name)
             writer.value(number)
         }
         writer.name("sqlite_version")

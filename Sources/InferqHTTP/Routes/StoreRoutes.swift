@@ -36,13 +36,13 @@ struct StoreRoutes: Sendable {
         writer.beginArray()
         for problem in check.problems { writer.value(problem) }
         writer.endArray()
-        let numbers = [
+        let numbers: [(StaticString, Int)] = [
             ("database_bytes", check.databaseBytes), ("jobs", check.jobs), ("events", check.events),
             ("blobs", check.blobs), ("blob_bytes", check.blobBytes), ("blobs_missing", check.missing),
             ("blobs_torn", check.torn),
         ]
         for (name, number) in numbers {
-            writer.name(escaping: name)
+            writer.name(name)
             writer.value(number)
         }
         writer.name("seconds")

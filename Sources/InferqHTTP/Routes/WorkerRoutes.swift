@@ -48,7 +48,7 @@ struct WorkerRoutes: Sendable {
                 writer.name("state")
                 writer.value(server.state.rawValue)
                 writer.name("since")
-                writer.value(server.since.rfc3339)
+                writer.value(server.since)
                 writer.name("last_error")
                 writer.value(server.trouble?.text)
                 writer.endObject()

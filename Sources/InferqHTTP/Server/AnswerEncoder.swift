@@ -2,7 +2,7 @@ import HTTPTypes
 import NIOCore
 
 /// The head of an answer, as it is written.
-struct ResponseHead: Sendable, Equatable {
+struct ResponseHead: Sendable {
     var status: HTTPResponse.Status
     /// All but those that say where the answer and the connection end: these are written by ``AnswerEncoder``.
     var fields = HTTPFields()
@@ -94,7 +94,7 @@ extension ResponseHead {
     /// The types of the fields admit no line ends (``HTTPTypes/HTTPField``), so nothing is looked at here.
     fileprivate func write(to out: inout OutputRawSpan) {
         out.append(literal: isHTTP10 ? "HTTP/1.0 " : "HTTP/1.1 ")
-        out.append(decimal: status.code)
+        out.append(String(status.code))
         out.append(UInt8(ascii: " "))
         out.append(status.reasonPhrase)
         out.append(literal: "\r\n")
@@ -108,7 +108,7 @@ extension ResponseHead {
             out.append(literal: "Transfer-Encoding: chunked\r\n")
         } else if mayHaveBody, let length {
             out.append(literal: "Content-Length: ")
-            out.append(decimal: length)
+            out.append(String(length))
             out.append(literal: "\r\n")
         }
         if isLast { out.append(literal: "Connection: close\r\n") }
@@ -129,16 +129,6 @@ extension OutputRawSpan {
                 UnsafeMutableRawBufferPointer(rebasing: bytes[count...]).copyMemory(from: UnsafeRawBufferPointer($0))
                 count += $0.count
             }
-        }
-    }
-
-    /// - Parameter number: not below 0.
-    fileprivate mutating func append(decimal number: Int) {
-        var power = 1
-        while number / power >= 10 { power *= 10 }
-        while power > 0 {
-            append(UInt8(truncatingIfNeeded: 48 + number / power % 10))
-            power /= 10
         }
     }
 }

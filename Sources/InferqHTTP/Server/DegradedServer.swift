@@ -116,8 +116,11 @@ package final class DegradedServer: Sendable {
 
     /// - Parameter isLocal: whether it came over a Unix socket.
     fileprivate func answer(to head: HTTPRequestHead, isLocal: Bool) -> (HTTPResponseHead, ByteBuffer) {
-        let path = String(head.uri.prefix { $0 != "?" })
-        let response = response(to: head, path, isLocal: isLocal)
+        // The decoder knows no method that is not a token.
+        guard let request = Request(head, .whole(ByteBuffer())) else {
+            return (HTTPResponseHead(version: .http1_1, status: .badRequest), ByteBuffer())
+        }
+        let response = response(to: request, isLocal: isLocal)
         let body = if case .bytes(let bytes) = response.body { bytes } else { ByteBuffer() }
         var headers = HTTPHeaders()
         for field in response.headers { headers.add(name: field.name.rawName, value: field.value) }
@@ -129,7 +132,8 @@ package final class DegradedServer: Sendable {
         return (HTTPResponseHead(version: .http1_1, status: status, headers: headers), body)
     }
 
-    private func response(to head: HTTPRequestHead, _ path: String, isLocal: Bool) -> Response {
+    private func response(to request: Request, isLocal: Bool) -> Response {
+        let path = request.path
         let isStrange = !isLocal && rules.current?.settings.mode == .keys
         let open = OpenPath(path: path)
         switch open {
@@ -141,12 +145,12 @@ package final class DegradedServer: Sendable {
         }
         let form = ErrorForm.of(path: path)
         // Where no one needs a key, as when all is well; why it cannot work, no stranger hears.
-        if isStrange, head.method == .OPTIONS || open != nil {
+        if isStrange, request.method == .options || open != nil {
             return form.response(for: .degraded("its operator can see why on its host"), instance: path)
         }
         if isStrange, let rules = rules.current {
             do throws(APIError) {
-                guard try rules.holder(HTTPFields(head.headers)) != nil else { throw .noRight(.keyMissing) }
+                guard try rules.holder(request.headers) != nil else { throw .noRight(.keyMissing) }
             } catch {
                 return form.response(for: error, instance: path)
             }
@@ -245,15 +249,5 @@ private final class DegradedAnswers: ChannelInboundHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         context.close(promise: nil)
-    }
-}
-
-extension HTTPFields {
-    /// Those whose names are tokens.
-    fileprivate init(_ headers: HTTPHeaders) {
-        self.init()
-        for (name, value) in headers {
-            if let name = HTTPField.Name(name) { append(HTTPField(name: name, value: value)) }
-        }
     }
 }

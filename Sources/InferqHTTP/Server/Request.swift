@@ -20,10 +20,9 @@ package struct Request: Sendable {
     ) {
         self.method = method
         self.target = target
-        let length = target.utf8.count
         if let mark = target.offset(of: UInt8(ascii: "?"), from: 0) {
             path = String(target.utf8(in: 0..<mark))
-            let end = target.offset(of: UInt8(ascii: "#"), from: mark + 1) ?? length
+            let end = target.offset(of: UInt8(ascii: "#"), from: mark + 1) ?? target.utf8.count
             query = String(target.utf8(in: mark + 1..<end))
         } else {
             path = target
