@@ -24,13 +24,14 @@ final class Backlog: Sendable {
         case ofClient(ClientBound)
     }
 
-    private struct Model {
+    /// A class, so that a counter moves where it is: a model is found once for each change.
+    private final class Model {
         var limit = Int.max
         var all = Tally()
         /// By the name of the client.
         var clients: [String: Tally] = [:]
 
-        mutating func apply(_ change: JobStore.Change, now: ContinuousClock.Instant) {
+        func apply(_ change: JobStore.Change, now: ContinuousClock.Instant) {
             all.apply(change, now: now)
             if let client = Backlog.counted(change.job) {
                 clients[client, default: Tally()].apply(change, now: now)
@@ -50,7 +51,21 @@ final class Backlog: Sendable {
         }
     }
 
-    private let models = Mutex<[String: Model]>([:])
+    private struct Models {
+        private(set) var all: [String: Model] = [:]
+
+        subscript(name: String) -> Model? { all[name] }
+
+        /// The counters of a model, made where it has none yet.
+        mutating func of(_ name: String) -> Model {
+            if let found = all[name] { return found }
+            let new = Model()
+            all[name] = new
+            return new
+        }
+    }
+
+    private let models = Mutex(Models())
 
     /// The client whose counters a job moves.
     private static func counted(_ job: Job) -> String? { counted(job.options.client) }
@@ -61,16 +76,17 @@ final class Backlog: Sendable {
 
     /// Sets how many jobs of a model may be pending.
     func setLimit(_ limit: Int, of model: String) {
-        models.withLock { $0[model, default: Model()].limit = limit }
+        models.withLock { $0.of(model).limit = limit }
     }
 
     /// Counts jobs found at the start.
     func add(_ found: JobStore.PendingCount) {
         models.withLock { models in
+            let model = models.of(found.model)
             if let client = found.client {
-                models[found.model, default: Model()].clients[client, default: Tally()].add(found)
+                model.clients[client, default: Tally()].add(found)
             } else {
-                models[found.model, default: Model()].all.add(found)
+                model.all.add(found)
             }
         }
     }
@@ -78,10 +94,9 @@ final class Backlog: Sendable {
     /// Counts a job that was found running at the start.
     func addRunning(_ job: Job) {
         models.withLock { models in
-            models[job.model, default: Model()].all.running += 1
-            if let client = Self.counted(job) {
-                models[job.model, default: Model()].clients[client, default: Tally()].running += 1
-            }
+            let model = models.of(job.model)
+            model.all.running += 1
+            if let client = Self.counted(job) { model.clients[client, default: Tally()].running += 1 }
         }
     }
 
@@ -92,23 +107,23 @@ final class Backlog: Sendable {
     ///   - limits: the client's own; nil: it is held to the model's queue alone.
     func reserve(_ model: String, for client: String?, _ limits: Caller.Limits?) -> Room {
         models.withLock { models in
-            let found = models[model] ?? Model()
+            let found = models.of(model)
             guard found.all.pending < found.limit else { return .none }
             guard let client = Self.counted(client) else {
-                models[model, default: Model()].all.pending += 1
+                found.all.pending += 1
                 return .some
             }
             if let limits {
                 if limits.maxPending > 0 {
-                    let pending = models.values.reduce(0) { $0 + ($1.clients[client]?.pending ?? 0) }
+                    let pending = models.all.values.reduce(0) { $0 + ($1.clients[client]?.pending ?? 0) }
                     guard pending < limits.maxPending else { return .ofClient(.own(limits.maxPending)) }
                 }
                 let free = found.limit - found.all.pending
                 let own = found.clients[client]?.pending ?? 0
                 guard own < free else { return .ofClient(.share(pending: own, free: free)) }
             }
-            models[model, default: Model()].all.pending += 1
-            models[model, default: Model()].clients[client, default: Tally()].pending += 1
+            found.all.pending += 1
+            found.clients[client, default: Tally()].pending += 1
             return .some
         }
     }
@@ -116,15 +131,16 @@ final class Backlog: Sendable {
     /// Gives the room of a job back that was not stored.
     func release(_ model: String, for client: String?) {
         models.withLock { models in
-            models[model, default: Model()].all.pending -= 1
+            let found = models.of(model)
+            found.all.pending -= 1
             guard let client = Self.counted(client) else { return }
-            models[model, default: Model()].clients[client, default: Tally()].pending -= 1
+            found.clients[client, default: Tally()].pending -= 1
         }
     }
 
     /// Moves the counters after a commit. A new job was counted by ``reserve(_:for:_:)``.
     func apply(_ change: JobStore.Change, now: ContinuousClock.Instant) {
-        models.withLock { $0[change.job.model, default: Model()].apply(change, now: now) }
+        models.withLock { $0.of(change.job.model).apply(change, now: now) }
     }
 
     /// - Parameter client: whose jobs; nil: everyone's.
@@ -168,7 +184,7 @@ final class Backlog: Sendable {
     func clientFigures() -> [String: ClientFigures] {
         models.withLock { models in
             var figures: [String: ClientFigures] = [:]
-            for (client, share) in models.values.flatMap(\.shares) where share.pending + share.running > 0 {
+            for (client, share) in models.all.values.flatMap(\.shares) where share.pending + share.running > 0 {
                 figures[client, default: ClientFigures()].pending += share.pending
                 figures[client, default: ClientFigures()].running += share.running
             }

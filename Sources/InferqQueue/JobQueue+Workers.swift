@@ -39,10 +39,11 @@ extension JobQueue {
                     return try job.claim(promised: place.promisedLease, isProbe: isProbe, now: now)
                 }
             )
-            guard let job = change?.job, case .running(let lease) = job.state else { return nil }
+            guard let change, case .running(let lease) = change.job.state else { return nil }
             return Claim(
-                job: job, lease: lease, startedAt: now.elapsed, stop: stop, sent: isProbe ? Bell() : nil,
-                showing: isProbe && place.isLocal ? Once() : nil, authorization: authorizations.value(for: job.key)
+                job: change.job, lease: lease, startedAt: now.elapsed, stop: stop, sent: isProbe ? Bell() : nil,
+                showing: isProbe && place.isLocal ? Once() : nil,
+                authorization: authorizations.value(for: change.job.key)
             )
         } catch is IllegalTransition {
             return nil

@@ -15,7 +15,7 @@ package final class JobQueue: Sendable {
     /// Rings when a job was stored that becomes due or expires later.
     let deadlines = Bell()
 
-    private let settings = Mutex<[String: ModelSettings]>([:])
+    private let configured = Mutex<[String: Configured]>([:])
     private let configurations = Counter()
     let running = RunningJobs()
     let authorizations = Authorizations()
@@ -44,7 +44,7 @@ package final class JobQueue: Sendable {
     ///
     /// Call ``JobStore/add(models:)`` first.
     package func configure(_ models: [ModelSettings]) {
-        settings.withLock { $0 = Dictionary(uniqueKeysWithValues: models.map { ($0.name, $0) }) }
+        configured.withLock { $0 = Dictionary(uniqueKeysWithValues: models.map { ($0.name, Configured($0)) }) }
         configurations.add()
         for model in models {
             backlog.setLimit(model.queueLimit, of: model.name)
@@ -53,15 +53,26 @@ package final class JobQueue: Sendable {
         scheduler.configure(models)
     }
 
-    package func model(_ name: String) -> ModelSettings? {
-        settings.withLock { $0[name] }
+    /// A model's settings, which are many: they are looked at where they are.
+    private final class Configured: Sendable {
+        let model: ModelSettings
+
+        init(_ model: ModelSettings) {
+            self.model = model
+        }
     }
+
+    package func model(_ name: String) -> ModelSettings? { configured(name)?.model }
+
+    package func isConfigured(_ name: String) -> Bool { configured(name) != nil }
+
+    private func configured(_ name: String) -> Configured? { configured.withLock { $0[name] } }
 
     /// Grows each time that the configured models change.
     package var generation: Int { configurations.value }
 
     package var models: [ModelSettings] {
-        settings.withLock { $0.values.sorted { $0.name < $1.name } }
+        configured.withLock { $0.values.map(\.model).sorted { $0.name < $1.name } }
     }
 
     // MARK: Clients
@@ -81,12 +92,12 @@ package final class JobQueue: Sendable {
 
     /// What became of a submission.
     package enum Receipt: Sendable {
-        case stored(Job)
+        case stored(JobStore.Change)
         /// The key was used before, with the same request: the job of then, as it is now.
         case replayed(UUIDv7)
 
         package var job: Job? {
-            if case .stored(let job) = self { job } else { nil }
+            if case .stored(let change) = self { change.job } else { nil }
         }
     }
 
@@ -94,22 +105,21 @@ package final class JobQueue: Sendable {
     ///
     /// - Throws: ``Refusal`` or ``StoreError``; then nothing was left behind.
     package func submit(_ submission: Submission, now: Moment? = nil) async throws -> Receipt {
-        var isStored = false
+        let receipt: Receipt
         do {
-            let receipt = try await store(submission, now)
-            isStored = receipt.job != nil
-            if !isStored {
-                metrics.of(submission.model).replayed.add()
-                await removeInput(of: submission)
-            }
-            return receipt
+            receipt = try await store(submission, now)
         } catch StoreError.failed(let reason) {
             // The row may be on disk all the same and name the input; the next start sweeps what no row names.
             throw StoreError.failed(reason: reason)
         } catch {
-            if !isStored { await removeInput(of: submission) }
+            await removeInput(of: submission)
             throw error
         }
+        if case .replayed = receipt {
+            metrics.of(submission.model).replayed.add()
+            await removeInput(of: submission)
+        }
+        return receipt
     }
 
     private func removeInput(of submission: Submission) async {
@@ -117,23 +127,23 @@ package final class JobQueue: Sendable {
     }
 
     private func store(_ submission: Submission, _ now: Moment?) async throws -> Receipt {
-        guard let model = model(submission.model) else {
+        guard let configured = configured(submission.model) else {
             throw Refusal.unknownModel(known: models.map(\.name))
         }
         let client = submission.client
-        let room = backlog.reserve(model.name, for: client, submission.limits)
+        let room = backlog.reserve(submission.model, for: client, submission.limits)
         guard room == .some else {
             // A repeated request is answered even now: it starts nothing.
-            guard let known = try await known(submission) else { throw refusal(room, model) }
+            guard let known = try await known(submission) else { throw refusal(room, configured.model) }
             return .replayed(known)
         }
         guard !store.disk.isShort else {
-            backlog.release(model.name, for: client)
+            backlog.release(submission.model, for: client)
             guard let known = try await known(submission) else { throw StoreError.full }
             return .replayed(known)
         }
         let issue = store.ids.next { now ?? store.clock.now }
-        let job = submission.job(issue, model)
+        let job = submission.job(issue, configured.model)
         if let authorization = submission.authorization { authorizations.keep(authorization, for: job.key) }
         var isInserted = false
         defer { if !isInserted, submission.authorization != nil { authorizations.forget(job.key) } }
@@ -144,16 +154,16 @@ package final class JobQueue: Sendable {
             switch insertion {
             case .inserted(let change):
                 isInserted = true
-                return .stored(change.job)
+                return .stored(change)
             case .known(let id):
-                backlog.release(model.name, for: client)
+                backlog.release(submission.model, for: client)
                 return .replayed(id)
             }
         } catch is KeyReused {
-            backlog.release(model.name, for: client)
+            backlog.release(submission.model, for: client)
             throw Refusal.keyReused
         } catch {
-            backlog.release(model.name, for: client)
+            backlog.release(submission.model, for: client)
             throw error
         }
     }

@@ -41,7 +41,7 @@ struct BacklogTests: Sendable {
         submission.caller = caller
         submission.key = key
         switch try await queue.submit(submission) {
-        case .stored(let job): return job
+        case .stored(let change): return change.job
         case .replayed(let id): return try #require(try await queue.store.head(id))
         }
     }

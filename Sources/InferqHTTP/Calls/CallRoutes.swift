@@ -48,7 +48,7 @@ struct CallRoutes: Sendable {
         defer { if !goesOn { over() } }
         switch try await outcome(of: job, waiting, limit) {
         case .streaming(let run, let head):
-            var stored = job.stored
+            var stored = job.stored?.job
             if stored == nil { stored = try await gateway.store.head(job.id) }
             guard let stored, let call = stored.options.call else {
                 throw try await gateway.missing(job.id, context.caller)
@@ -113,7 +113,7 @@ struct CallRoutes: Sendable {
         let isAttached: Bool
         let outlivesClient: Bool
         /// As it was stored; nil for that of an earlier call.
-        var stored: Job?
+        var stored: JobStore.Change?
         /// Whether it was found by its key.
         var isReplayed = false
 
@@ -138,9 +138,9 @@ struct CallRoutes: Sendable {
             return Awaited(id: known, isAttached: true, outlivesClient: outlives)
         }
         switch try await SubmitRoutes(gateway: gateway).store(submission, context) {
-        case .stored(let job):
-            let outlives = job.options.call?.outlivesClient ?? true
-            return Awaited(id: job.id, isAttached: false, outlivesClient: outlives, stored: job)
+        case .stored(let change):
+            let outlives = change.job.options.call?.outlivesClient ?? true
+            return Awaited(id: change.job.id, isAttached: false, outlivesClient: outlives, stored: change)
         case .replayed(let id):
             gateway.callers.metrics.attached.add()
             // A key opts in.

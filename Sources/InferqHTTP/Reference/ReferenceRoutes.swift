@@ -45,7 +45,8 @@ struct ReferenceRoutes: Sendable {
         let submits = SubmitRoutes(gateway: gateway)
         let submission = try await submits.submission(request, reader, .reference)
         switch try await submits.store(submission, context) {
-        case .stored(let job):
+        case .stored(let change):
+            let job = change.job
             // As it was stored, even if a worker has it by now.
             let facts = ReferenceWire.Facts(
                 job: job, updatedAt: job.createdAt, request: try await members(of: submission.input)

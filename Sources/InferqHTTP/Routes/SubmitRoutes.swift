@@ -15,11 +15,12 @@ struct SubmitRoutes: Sendable {
         let submission = try await submission(request, reader)
         let receipt = try await store(submission, context)
         switch receipt {
-        case .stored(let job):
+        case .stored(let change):
             guard mayWait, !preference.respondsAsync else {
-                return accepted(job, submission.input, preference, context.caller)
+                return accepted(change.job, submission.input, preference, context.caller)
             }
-            return try await answer(job.id, within: preference.wait(at: context.settings.syncWait), context, preference)
+            return try await answer(
+                change.job.id, within: preference.wait(at: context.settings.syncWait), context, preference)
         case .replayed(let id):
             var response: Response
             if mayWait, !preference.respondsAsync {
@@ -46,9 +47,9 @@ struct SubmitRoutes: Sendable {
         }
         do {
             let receipt = try await gateway.queue.submit(submission)
-            if case .stored(let job) = receipt {
+            if case .stored(let change) = receipt {
                 gateway.access.usage.note(context.caller.client, isSubmit: true)
-                context.note("job submitted", job.id, .debug)
+                context.note("job submitted", change.job.id, .debug)
             }
             return receipt
         } catch let refusal as JobQueue.Refusal {
@@ -137,7 +138,7 @@ struct SubmitRoutes: Sendable {
                 try JSONSubmission(body) { ModelID.name($0, among: gateway.queue.models.map(\.name)) ?? $0 }
             }
         let key = try parsed.job.key(orHeader: request.headers[.idempotencyKey])
-        guard gateway.queue.model(parsed.model) != nil else {
+        guard gateway.queue.isConfigured(parsed.model) else {
             throw APIError.unknownModel(parsed.model, known: gateway.queue.models.map(\.name))
         }
         var submission = Submission(
@@ -167,7 +168,7 @@ struct SubmitRoutes: Sendable {
             throw try await reader.beginsLikeJSON(request) ? APIError.unlabeledJSON : .noModel
         }
         let parsed = try JobOptions(query, except: ["model", "model_display_name"])
-        guard gateway.queue.model(model) != nil else {
+        guard gateway.queue.isConfigured(model) else {
             throw APIError.unknownModel(model, known: gateway.queue.models.map(\.name))
         }
         let key = try parsed.key(orHeader: request.headers[.idempotencyKey])

@@ -12,11 +12,19 @@ import Synchronization
 package final class JobStore: Sendable {
 
     /// One job's change of state as it was committed.
-    package struct Change: Sendable {
+    ///
+    /// A class, since a job is large and several hear of its change: no one copies it.
+    package final class Change: Sendable {
         package let job: Job
         /// The state before, or nil for a new job.
         package let before: Job.State?
         package let events: [JobEvent]
+
+        init(job: consuming Job, before: Job.State?, events: [JobEvent]) {
+            self.job = job
+            self.before = before
+            self.events = events
+        }
     }
 
     /// Hears of each change after its commit.
