@@ -64,6 +64,31 @@ def test_what_does_not_begin_with_a_method_is_malformed(gateway, data):
     refused(gateway, data)
 
 
+@pytest.mark.parametrize("data, reason", [
+    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "it begins like TLS, and this address speaks plain HTTP"),
+    (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "it is HTTP/2, which this gateway does not speak"),
+    (b"hello\r\n\r\n", "it does not begin with a method"),
+    (b"GET /livez\r\n\r\n", "its first line is not of the form METHOD TARGET HTTP/1.1 CR LF"),
+    (b"GET /li vez HTTP/1.1\r\n" + HOST, "its first line is not of the form METHOD TARGET HTTP/1.1 CR LF"),
+    (b"GET livez HTTP/1.1\r\n" + HOST, "its target is not a path, or holds a byte that must be percent-encoded"),
+    (b"GET http://other/livez HTTP/1.1\r\n" + HOST + b"\r\n",
+     "its target is neither a path nor a URL with the host of the Host header"),
+    (b"GET /livez HTTP/1.1\r\n\r\n", "it has no Host header"),
+    (PLAIN + HOST + b"\r\n", "it has 2 Host headers"),
+    (PLAIN + b"X-A\r\n", "a header has a malformed name or value"),
+    (PLAIN + b"Content-Length: five\r\n", "its Content-Length is not a number"),
+    (PLAIN + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\n",
+     "it has more than one of the headers Content-Length and Transfer-Encoding"),
+    (PLAIN.replace(b"/1.1", b"/1.0") + b"Transfer-Encoding: chunked\r\n\r\n", "HTTP/1.0 has no Transfer-Encoding"),
+    (PLAIN + b"Transfer-Encoding: chunked\r\n\r\nfive\r\n", "the size of a chunk is not a hexadecimal number"),
+    (PLAIN + b"Transfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n", "a line does not end with CR LF"),
+])  # fmt: skip
+def test_what_is_malformed_is_said(gateway, data, reason):
+    found = json.loads(gateway.raw(data).partition(b"\r\n\r\n")[2])
+    assert found["code"] == "malformed_http"
+    assert found["detail"] == f"The request is not well-formed HTTP/1.1: {reason}."
+
+
 def test_the_answer_to_head_for_a_stream_has_no_body(gateway, model):
     """The next answer on the connection follows its head at once."""
     job = gateway.submit(model.name)

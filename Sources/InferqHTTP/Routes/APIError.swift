@@ -71,7 +71,10 @@ extension APIError {
         APIError(.invalidID, "\"\(text.clipped)\" in the path is not a UUID.")
     }
 
-    static let malformedHTTP = APIError(.malformedHTTP, "The request is not well-formed HTTP/1.1.").closing
+    static func malformed(_ fault: MalformedHTTP) -> APIError {
+        let reason = fault.reason.map { ": \($0)" } ?? ""
+        return APIError(.malformedHTTP, "The request is not well-formed HTTP/1.1\(reason).").closing
+    }
 
     static func forbiddenOrigin(_ origin: String) -> APIError {
         APIError(

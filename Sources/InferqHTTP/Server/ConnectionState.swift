@@ -239,7 +239,7 @@ extension ConnectionState {
         case .invalidMethod where isMethod: refusal = .unknownMethod
         case .invalidContentLength where HeadCheck.announcesTooMuch(bytes):
             refusal = .bodyTooLarge(limit: settings.maxBody, setting: "max_body")
-        default: refusal = .malformedHTTP
+        default: refusal = .malformed(MalformedHTTP(error, in: bytes))
         }
         return .refuse(refused(refusal, now: now()))
     }

@@ -21,16 +21,16 @@ enum HeadCheck {
                 lengths += 1
                 // The decoder would pass "gzip, chunked" on as if the gateway knew gzip.
                 guard value.lowercased() == "chunked" else { return .transferCoding }
-                guard !isHTTP10 else { return .malformedHTTP }
+                guard !isHTTP10 else { return .malformed(.chunksInHTTP10) }
             case 6 where name.lowercased() == "expect" && value.lowercased() != "100-continue":
                 return .expectation
             default: break
             }
         }
         guard byteCount <= settings.head, fieldCount <= settings.headerFields else { return .headTooLarge }
-        guard hosts == 1 || (hosts == 0 && isHTTP10) else { return .malformedHTTP }
-        guard lengths <= 1 else { return .malformedHTTP }
-        guard head.uri.first == "/" || head.uri == "*" || namesHost(of: head) else { return .malformedHTTP }
+        guard hosts == 1 || (hosts == 0 && isHTTP10) else { return .malformed(.hosts(hosts)) }
+        guard lengths <= 1 else { return .malformed(.lengths) }
+        guard head.uri.first == "/" || head.uri == "*" || namesHost(of: head) else { return .malformed(.target) }
         return nil
     }
 

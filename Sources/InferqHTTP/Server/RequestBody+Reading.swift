@@ -97,7 +97,9 @@ struct BodyReader: Sendable {
             taken += chunk.readableBytes
             bytes.append(contentsOf: chunk.readableBytesView)
         }
-        if let announced, bytes.count < announced { throw APIError.malformedHTTP }
+        if let announced, bytes.count < announced {
+            throw APIError.malformed(.shortBody(bytes.count, of: announced))
+        }
         return try await use(bytes)
     }
 
@@ -142,7 +144,9 @@ struct BodyReader: Sendable {
                 gateway.bodies.give(back: held)
                 held = 0
             }
-            if let announced, count < announced { throw APIError.malformedHTTP }
+            if let announced, count < announced {
+                throw APIError.malformed(.shortBody(count, of: announced))
+            }
             let content: Payload.Content
             if let writer {
                 try await writer.write(bytes)
