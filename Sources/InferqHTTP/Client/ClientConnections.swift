@@ -123,6 +123,18 @@ final class ClientConnections {
         }
     }
 
+    /// The first of these is made alone.
+    ///
+    /// Two threads that are the first to make one at the same moment can crash Swift's library (6.3.1: of 2,000 processes whose
+    /// two threads do so, 6 end with SIGSEGV in `swift_checkMetadataState`): the type's metadata is made when it is first
+    /// used, and one thread takes what the other has half done for complete. A gateway does just that when it starts with jobs
+    /// that wait. Other handlers are of types that are complete from the beginning.
+    private static let makeDecoder: @Sendable () -> ByteToMessageHandler<HTTPResponseDecoder> = {
+        let make = { @Sendable in ByteToMessageHandler(HTTPResponseDecoder(leftOverBytesStrategy: .dropBytes)) }
+        _ = make()
+        return make
+    }()
+
     private func setUp(_ channel: any Channel, _ key: Key, _ context: NIOSSLContext?) throws {
         let pipeline = channel.pipeline.syncOperations
         if let context, case .tcp(let host, _) = key.endpoint {
@@ -131,7 +143,7 @@ final class ClientConnections {
             try pipeline.addHandler(NIOSSLClientHandler(context: context, serverHostname: isAddress ? nil : host))
         }
         try pipeline.addHandler(HTTPRequestEncoder())
-        try pipeline.addHandler(ByteToMessageHandler(HTTPResponseDecoder(leftOverBytesStrategy: .dropBytes)))
+        try pipeline.addHandler(Self.makeDecoder())
         let connection = ClientConnection(
             channel, usesTLS: key.usesTLS, limits,
             release: { [weak self] connection in
