@@ -296,7 +296,8 @@ def test_refusals_are_counted_and_an_address_is_one_line(guarded):
     block(guarded, "127.0.0.9")
     for _ in range(50):
         from_address(guarded, "127.0.0.9", make_key())
-    told = [json.loads(line) for line in guarded.log_lines("notice") if "127.0.0.9" in line]
+    told = until(
+        lambda: [json.loads(line) for line in guarded.log_lines("notice") if "127.0.0.9" in line], "a line that says so")
     assert 1 <= len(told) <= 2, "it is told once in a minute"
     assert {line["remote"] for line in told} == {"127.0.0.9"}
     # The filter that is shipped finds the address in the text.

@@ -192,7 +192,7 @@ def test_a_damaged_body_is_a_500_and_a_word_in_the_log_and_all_else_is_served(fi
     assert set(wrong) <= set(job["urls"].values())
     for name in ("self", "input"):
         problem(gateway.get(job["urls"][name]), 500)
-    assert gateway.log_lines("error")
+    until(lambda: gateway.log_lines("error"), "a line that says so")
 
 
 def test_a_damaged_page_is_found_without_a_gateway_too(filled, tmp_path):

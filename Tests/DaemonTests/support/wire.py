@@ -71,7 +71,9 @@ def exchange(address, method, target, body=None, headers=None, timeout=15.0):
         try:
             connection.request(method, target, body=body, headers=headers or {})
         except (BrokenPipeError, ConnectionResetError):
-            pass
+            # A listener that closes can reset a connection before it is made, too.
+            if connection.sock is None:
+                raise
         response = connection.getresponse()
         return Answer(response.status, response.headers, response.read())
     finally:
