@@ -178,7 +178,7 @@ package final class RedisBroker: Broker {
     private func describe(_ offers: [Offer]) async throws -> [JobOffer] {
         let url = publicURL()
         return try await store.due(offers.map(\.job)).map { job in
-            JobOffer(job, gatewayURL: url, token: NotifyToken(job.key, job.nextLease).text(store.secret))
+            JobOffer(job, gatewayURL: url, token: NotifyToken(job.key, job.nextLease).text(store.signingKey))
         }
     }
 

@@ -41,7 +41,7 @@ struct RemoteAttemptTests {
                     #expect(offer.job == job.id)
                     #expect(offer.attempt == 1)
                     #expect(offer.body == Array("1".utf8))
-                    #expect(NotifyToken(offer.token, store.secret)?.lease == offer.lease)
+                    #expect(NotifyToken(offer.token, store.signingKey)?.lease == offer.lease)
                     #expect(gateway.redis.remoteAttempts.all.isEmpty)
                 }
             }

@@ -176,9 +176,9 @@ struct RecoveryTests {
     }
 
     @Test
-    func theSecretIsKept() async throws {
-        let first = try await withStore(in: folder) { $0.secret }
-        let second = try await withStore(in: folder) { $0.secret }
+    func theKeyThatItSignsWithIsKept() async throws {
+        let first = try await withStore(in: folder) { $0.signingKey.code(of: "a", byteCount: 32) }
+        let second = try await withStore(in: folder) { $0.signingKey.code(of: "a", byteCount: 32) }
         #expect(first == second)
     }
 

@@ -1,6 +1,3 @@
-package import Crypto
-import Foundation
-
 /// What a model server shows to tell of its progress: the right to speak for one attempt of one job.
 ///
 /// Signed, so that nothing need be remembered of it: it stays genuine across restarts, and the job's row says whether its
@@ -15,19 +12,18 @@ package struct NotifyToken: Sendable, Equatable {
     }
 
     /// `<job>.<lease>.<HMAC-SHA256, cut to 128 bits>`, in characters that a header takes as they are.
-    package func text(_ secret: SymmetricKey) -> String {
-        let content = "\(String(job.value, radix: 36)).\(String(lease.number, radix: 36))"
-        let code = HMAC<SHA256>.authenticationCode(for: Data(content.utf8), using: secret)
-        return content + "." + Hex.text(code.prefix(16))
+    package func text(_ key: SigningKey) -> String {
+        let content = String(job.value, radix: 36) + "." + String(lease.number, radix: 36)
+        return content + "." + Hex.text(key.code(of: content, byteCount: 16))
     }
 
-    /// Nil for a text that ``text(_:)`` has not made with this secret.
-    package init?(_ text: String, _ secret: SymmetricKey) {
+    /// Nil for a text that ``text(_:)`` has not made with this key.
+    package init?(_ text: String, _ key: SigningKey) {
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 3, let job = Int64(parts[0], radix: 36), let lease = Int64(parts[1], radix: 36) else {
             return nil
         }
         self.init(JobKey(value: job), Job.Lease(number: lease))
-        guard SecretText.isEqual(text, self.text(secret)) else { return nil }
+        guard SecretText.isEqual(text, self.text(key)) else { return nil }
     }
 }

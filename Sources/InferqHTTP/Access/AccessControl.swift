@@ -1,4 +1,3 @@
-package import Crypto
 import HTTPTypes
 package import InferqCore
 package import Logging
@@ -6,7 +5,7 @@ package import Logging
 /// Who makes a request: decided once, before it is routed. The keys are in files of root's, so it works without the store.
 package final class AccessControl: Sendable {
     private let rules: Live<AccessPolicy>
-    private let secret: SymmetricKey
+    private let key: SigningKey
     private let failures = FailureTable()
     /// For the log alone: an expired key is no guess.
     private let expired = FailureTable()
@@ -17,14 +16,14 @@ package final class AccessControl: Sendable {
     let sessions: Sessions
     let metrics = AccessMetrics()
 
-    /// - Parameter secret: signs tickets and sessions.
+    /// - Parameter key: signs tickets and sessions.
     package init(
-        _ settings: AccessSettings, _ ring: KeyRing, secret: SymmetricKey, wheel: TimerWheel, logger: Logger
+        _ settings: AccessSettings, _ ring: KeyRing, key: SigningKey, wheel: TimerWheel, logger: Logger
     ) {
         rules = Live(AccessPolicy(settings, ring))
-        self.secret = secret
+        self.key = key
         requests = OpenRequests(wheel: wheel)
-        sessions = Sessions(secret)
+        sessions = Sessions(key)
         self.logger = logger
     }
 
@@ -132,7 +131,7 @@ package final class AccessControl: Sendable {
 
     /// Whether the request shows the token of an attempt of the job in its path. It is that worker's right to the job's input.
     private func isWorker(_ request: Request) -> Bool {
-        guard let token = request.notifyToken(secret) else { return false }
+        guard let token = request.notifyToken(key) else { return false }
         return request.path.split(separator: "/").dropFirst(2).first.flatMap { UUIDv7($0) }?.key == token.job
     }
 
@@ -182,13 +181,13 @@ package final class AccessControl: Sendable {
     func ticket(for eventID: UUIDv7, by caller: Caller, lasting life: Duration) -> (text: String, expires: Timestamp) {
         let expires = min(.now + life, caller.expires ?? .latest)
         let ticket = SignedText(maker: caller.makerName, expires: expires, subject: eventID.description)
-        return (ticket.text(.ticket, secret, salt: KeyRing.salt(of: caller)), expires)
+        return (ticket.text(.ticket, key, salt: KeyRing.salt(of: caller)), expires)
     }
 
     private func ticketHolder(
         _ text: String, _ request: Request, _ address: String?, _ rules: AccessPolicy
     ) throws(APIError) -> Caller {
-        guard let ticket = SignedText(text, .ticket, secret, salt: rules.ring.salt),
+        guard let ticket = SignedText(text, .ticket, key, salt: rules.ring.salt),
             let maker = Self.maker(ticket.maker, rules.ring),
             request.path.split(separator: "/").last.map(String.init) == ticket.subject,
             !maker.scopes.isDisjoint(with: [.read, .readAll])
@@ -234,8 +233,8 @@ struct AccessMetrics: Sendable {
 
 extension Request {
     /// The token of an attempt; nil for one that this gateway has not made.
-    func notifyToken(_ secret: SymmetricKey) -> NotifyToken? {
-        headers[.notifyToken].flatMap { NotifyToken($0, secret) }
+    func notifyToken(_ key: SigningKey) -> NotifyToken? {
+        headers[.notifyToken].flatMap { NotifyToken($0, key) }
     }
 
     /// The item `ticket` of the query.

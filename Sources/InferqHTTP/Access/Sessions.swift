@@ -5,15 +5,15 @@ import Synchronization
 
 /// Pages that are signed in: a cookie stands for the key.
 final class Sessions: Sendable {
-    private let secret: SymmetricKey
+    private let key: SigningKey
     /// Those that were ended before their time, until then. A restart forgets them: the cookie was taken from the browser.
     private let ended = Mutex<[String: Timestamp]>([:])
 
     /// Sessions that were ended and are remembered; of more the ones that expire first are forgotten.
     private static let endedLimit = 4096
 
-    init(_ secret: SymmetricKey) {
-        self.secret = secret
+    init(_ key: SigningKey) {
+        self.key = key
     }
 
     // MARK: Cookies
@@ -28,7 +28,7 @@ final class Sessions: Sendable {
         let subject = String(random.next(), radix: 36) + String(random.next(), radix: 36)
         let session = SignedText(maker: caller.makerName, expires: expires, subject: subject)
         let seconds = max(1, (expires - .now).milliseconds / 1000)
-        let text = session.text(.session, secret, salt: KeyRing.salt(of: caller))
+        let text = session.text(.session, key, salt: KeyRing.salt(of: caller))
         return (Self.cookie(text, seconds, isSecure), expires)
     }
 
@@ -68,7 +68,7 @@ final class Sessions: Sendable {
         let values = request.headers[values: .cookie].flatMap { $0.split(separator: ";") }
             .map { $0.trimmingSpaces }.filter { $0.hasPrefix(prefix) }
         guard values.count == 1, let value = values.first else { return nil }
-        return SignedText(String(value.dropFirst(prefix.count)), .session, secret, salt: ring.salt)
+        return SignedText(String(value.dropFirst(prefix.count)), .session, key, salt: ring.salt)
     }
 
     /// Whether a browser says that our own page makes the request, or the person himself by its address bar. A request that

@@ -1,4 +1,3 @@
-import Crypto
 import Foundation
 import InferqCore
 
@@ -19,22 +18,22 @@ struct SignedText: Sendable, Equatable {
 
     /// `<maker>.<subject>.<expiry in base 36>.<HMAC-SHA256, cut to 192 bits>`: letters, digits and `-._~` alone, which stand
     /// unescaped in a URL and a cookie.
-    func text(_ purpose: Purpose, _ secret: SymmetricKey, salt: String = "") -> String {
+    func text(_ purpose: Purpose, _ key: SigningKey, salt: String = "") -> String {
         let content = "\(maker).\(subject).\(String(expires.milliseconds, radix: 36))"
-        return content + "." + Self.code(of: content, purpose, secret, salt)
+        return content + "." + Self.code(of: content, purpose, key, salt)
     }
 
-    /// Nil for a text that ``text(_:_:salt:)`` has not made for that purpose with this secret.
+    /// Nil for a text that ``text(_:_:salt:)`` has not made for that purpose with this key.
     ///
     /// - Parameter salt: of a maker.
-    init?(_ text: String, _ purpose: Purpose, _ secret: SymmetricKey, salt: (String) -> String = { _ in "" }) {
+    init?(_ text: String, _ purpose: Purpose, _ key: SigningKey, salt: (String) -> String = { _ in "" }) {
         guard text.utf8.count <= 512, let dot = text.lastIndex(of: ".") else { return nil }
         let content = String(text[..<dot])
         // A client's name may hold dots: it comes first.
         let parts = content.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count >= 3, let expires = Int64(parts[parts.count - 1], radix: 36) else { return nil }
         let maker = parts.dropLast(2).joined(separator: ".")
-        let code = Self.code(of: content, purpose, secret, salt(maker))
+        let code = Self.code(of: content, purpose, key, salt(maker))
         guard SecretText.isEqual(String(text[text.index(after: dot)...]), code) else { return nil }
         self.init(
             maker: maker, expires: Timestamp(milliseconds: expires), subject: String(parts[parts.count - 2]))
@@ -47,11 +46,10 @@ struct SignedText: Sendable, Equatable {
     }
 
     private static func code(
-        of content: String, _ purpose: Purpose, _ secret: SymmetricKey, _ salt: String
+        of content: String, _ purpose: Purpose, _ key: SigningKey, _ salt: String
     ) -> String {
-        let signed = Data("\(purpose.rawValue) \(salt) \(content)".utf8)
-        let code = HMAC<SHA256>.authenticationCode(for: signed, using: secret)
-        return Data(code.prefix(24)).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_")
+        let code = key.code(of: "\(purpose.rawValue) \(salt) \(content)", byteCount: 24)
+        return Data(code).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_")
     }
 }
 

@@ -43,7 +43,7 @@ package struct LocalAttempts: Sendable {
                 } else {
                     .bytes(try await store.bytes(of: claim.job.input) ?? [])
                 }
-            let token = NotifyToken(claim.job.key, claim.lease).text(store.secret)
+            let token = NotifyToken(claim.job.key, claim.lease).text(store.signingKey)
             var attempt = Attempt(claim, body: input, gatewayURL: publicURL(), token: token)
             attempt.pieces = PieceSink { [pieces] in try await pieces.commit($0, of: claim) }
             let reply = await server.answer(to: attempt, settings)

@@ -50,7 +50,7 @@ package struct Gateway: Sendable {
         self.queue = queue
         callers = Callers(queue: queue, wheel: wheel, settings: settings, logger: logger)
         callTable = CurrentCallTable(queue)
-        self.access = AccessControl(access, keys, secret: queue.store.secret, wheel: wheel, logger: logger)
+        self.access = AccessControl(access, keys, key: queue.store.signingKey, wheel: wheel, logger: logger)
         self.wheel = wheel
         self.settings = settings
         self.version = version

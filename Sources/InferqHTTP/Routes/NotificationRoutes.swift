@@ -16,7 +16,7 @@ struct NotificationRoutes: Sendable {
         try reader.checkHead(request)
         try request.checkAccepts("application/json")
         // Where strangers are about, nothing is read of who shows no token of this gateway's.
-        let token = request.notifyToken(gateway.store.secret)
+        let token = request.notifyToken(gateway.store.signingKey)
         if token == nil, gateway.access.mayBeStrange(context.connection) { throw APIError.wrongToken.closing }
         let notification = try await reader.collect(request) { body in try Notification(body) }
         guard let token else { throw APIError.wrongToken }

@@ -125,7 +125,7 @@ struct WorkerRoutes: Sendable {
         _ request: Request, _ context: GatewayContext
     ) async throws -> (RemoteAttempts, RemoteAttempts.Attempt) {
         let id = try context.uuid("id")
-        guard let token = request.notifyToken(gateway.store.secret) else { throw APIError.wrongToken }
+        guard let token = request.notifyToken(gateway.store.signingKey) else { throw APIError.wrongToken }
         guard let job = try await gateway.store.head(id) else { throw try await gateway.missing(id, nil) }
         guard job.key == token.job else { throw APIError.wrongToken }
         guard let remoteAttempts = gateway.remoteAttempts,

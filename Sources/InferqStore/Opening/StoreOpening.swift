@@ -11,7 +11,7 @@ import InferqCore
 enum StoreOpening {
     struct Start {
         let recovery: Recovery
-        let secret: SymmetricKey
+        let signingKey: SigningKey
         let instance: InstanceID
         let lastKey: JobKey?
         let leads: [IDLead]
@@ -250,7 +250,7 @@ extension StoreOpening {
                     remoteAttempts: policy == .keep ? remote : [],
                     clock: finding
                 ),
-                secret: SymmetricKey(data: secret),
+                signingKey: SigningKey(Array(secret)),
                 instance: ownID,
                 lastKey: try SQL.lastKey(db),
                 leads: try SQL.leads(db),

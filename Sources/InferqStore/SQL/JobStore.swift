@@ -1,4 +1,3 @@
-package import Crypto
 import Foundation
 import GRDB
 package import InferqCore
@@ -34,7 +33,7 @@ package final class JobStore: Sendable {
     package let disk: DiskGuard
     package let recovery: Recovery
     /// Signs the tokens of model servers; made with the store and kept in it.
-    package let secret: SymmetricKey
+    package let signingKey: SigningKey
     /// Tells this store from all others; made with it and kept in it.
     package let instance: InstanceID
 
@@ -98,7 +97,7 @@ package final class JobStore: Sendable {
             var recovery = start.recovery
             recovery.upgrade = upgrade
             self.recovery = recovery
-            secret = start.secret
+            signingKey = start.signingKey
             instance = start.instance
             clock = start.clock
             ids = IDGenerator(after: start.lastKey, leads: start.leads, tag: instance.tag)

@@ -1,4 +1,3 @@
-import Crypto
 import HTTPTypes
 import InferqCore
 import Testing
@@ -64,35 +63,35 @@ struct AccessTableTests {
 
     // MARK: Signed texts
 
-    private let secret = SymmetricKey(size: .bits256)
+    private let key = SigningKey(Array(repeating: UInt8(7), count: 32))
 
     @Test(arguments: ["9f3c21aa", "~local", "~plant.2"])
     func aSignedTextIsReadBack(_ maker: String) {
         let signed = SignedText(maker: maker, expires: Timestamp(milliseconds: 1_800_000_000_123), subject: "s-1")
-        let text = signed.text(.ticket, secret)
-        #expect(SignedText(text, .ticket, secret) == signed)
-        #expect(SignedText(text, .session, secret) == nil)
-        #expect(SignedText(text, .ticket, SymmetricKey(size: .bits256)) == nil)
+        let text = signed.text(.ticket, key)
+        #expect(SignedText(text, .ticket, key) == signed)
+        #expect(SignedText(text, .session, key) == nil)
+        #expect(SignedText(text, .ticket, SigningKey(Array(repeating: 8, count: 32))) == nil)
         #expect(text.utf8.allSatisfy { "-._~".utf8.contains($0) || (48...57).contains($0) || (65...122).contains($0) })
     }
 
     @Test func theSaltOfTheMakerGoesIntoTheSignature() {
         let signed = SignedText(maker: "9f3c21aa", expires: Timestamp(milliseconds: 1_800_000_000_123), subject: "s-1")
-        let text = signed.text(.session, secret, salt: "digest")
-        #expect(SignedText(text, .session, secret, salt: { $0 == "9f3c21aa" ? "digest" : "" }) == signed)
-        #expect(SignedText(text, .session, secret, salt: { _ in "another" }) == nil)
-        #expect(SignedText(text, .session, secret) == nil)
+        let text = signed.text(.session, key, salt: "digest")
+        #expect(SignedText(text, .session, key, salt: { $0 == "9f3c21aa" ? "digest" : "" }) == signed)
+        #expect(SignedText(text, .session, key, salt: { _ in "another" }) == nil)
+        #expect(SignedText(text, .session, key) == nil)
     }
 
     @Test func noOtherTextIsRead() {
-        let text = SignedText(maker: "9f3c21aa", expires: .now, subject: "x").text(.ticket, secret)
+        let text = SignedText(maker: "9f3c21aa", expires: .now, subject: "x").text(.ticket, key)
         for index in text.utf8.indices {
             var other = Array(text.utf8)
             other[text.utf8.distance(from: text.utf8.startIndex, to: index)] ^= 1
-            #expect(SignedText(String(decoding: other, as: UTF8.self), .ticket, secret) == nil)
+            #expect(SignedText(String(decoding: other, as: UTF8.self), .ticket, key) == nil)
         }
         for text in ["", ".", "...", "a.b.c", String(repeating: "a.", count: 1000)] {
-            #expect(SignedText(text, .ticket, secret) == nil)
+            #expect(SignedText(text, .ticket, key) == nil)
         }
     }
 }
