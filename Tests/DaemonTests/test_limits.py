@@ -379,6 +379,38 @@ def test_400_kept_connections_at_256_open_files(few_files, model_server):
     until(lambda: is_answered(gateway), "others are answered when they have gone", 10)
 
 
+def test_a_flood_leaves_open_files_to_the_gateway_itself(few_files):
+    """Without one, libdispatch cannot look at its threads, and ends the process with a trap."""
+    gateway = few_files()
+    over, socks, counts = threading.Event(), [], []
+
+    def connect():
+        for _ in range(700):
+            with contextlib.suppress(OSError):
+                socks.append(sock := socket.socket())
+                sock.setblocking(False)
+                sock.connect(gateway.address)
+
+    def look():
+        while not over.wait(0.002):
+            counts.append(len(descriptors(gateway)))
+
+    watch, clients = threading.Thread(target=look), [threading.Thread(target=connect) for _ in range(6)]
+    for thread in (watch, *clients):
+        thread.start()
+    try:
+        for thread in clients:
+            thread.join()
+        until(lambda: "connections are refused" in gateway.log(), "as many as may be")
+    finally:
+        over.set()
+        watch.join()
+        for sock in socks:
+            sock.close()
+    assert max(counts) < 252, max(counts)
+    until(lambda: is_answered(gateway), "others are answered when they have gone", 10)
+
+
 def test_400_listeners_at_256_open_files(few_files, model_server):
     gateway = few_files()
     route = model_server.route("/ocr")

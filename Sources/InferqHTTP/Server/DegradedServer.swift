@@ -62,9 +62,7 @@ package final class DegradedServer: Sendable {
             .serverChannelOption(.backlog, value: 4096)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
         for endpoint in endpoints {
-            let bootstrap = bootstrap.childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try self.setUp(channel, endpoint.role) }
-            }
+            let bootstrap = bootstrap.settingUp { try self.setUp($0, endpoint.role) }
             let channel = try await endpoint.bind(bootstrap)
             state.withLock { $0.channels.append(channel) }
         }

@@ -100,9 +100,7 @@ package final class HTTPServer: Service {
     private func bindAll(_ accepted: Accepted) async throws -> [any Channel] {
         var channels: [any Channel] = []
         for endpoint in endpoints {
-            let bootstrap = bootstrap.childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try self.setUp(channel, endpoint.role, accepted) }
-            }
+            let bootstrap = bootstrap.settingUp { try self.setUp($0, endpoint.role, accepted) }
             do {
                 let channel = try await endpoint.bind(bootstrap)
                 channels.append(channel)
@@ -119,7 +117,6 @@ package final class HTTPServer: Service {
         ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 4096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .serverChannelOption(.maxMessagesPerRead, value: 64)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             // Each connection keeps the buffer that it reads into: large enough for most requests, and larger ones make
             // it grow.

@@ -43,7 +43,7 @@ enum MalformedHTTP: Equatable {
         case .unreadable(.invalidMethod): "it does not begin with a method"
         case .unreadable(.invalidURL): "its target is not a path, or holds a byte that must be percent-encoded"
         case .unreadable(.invalidVersion), .unreadable(.invalidConstant):
-            "its first line is not of the form METHOD TARGET HTTP/1.1 CR LF"
+            "its first line is not a method, a target and HTTP/1.1, and CR LF behind them"
         case .unreadable(.invalidHeaderToken): "a header has a malformed name or value"
         case .unreadable(.invalidContentLength): "its Content-Length is not a number"
         case .unreadable(.invalidChunkSize): "the size of a chunk is not a hexadecimal number"
