@@ -32,6 +32,9 @@ never 'hiredis outside its target' 'import CHiredis' "$(but InferqRedis)"
 never 'systemd outside its target' 'import CSystemd' "$(but inferq)"
 never 'the database outside its target' '(import GRDB|import CSQLite|sqlite3_)' "$(but InferqStore)"
 never 'SQL outside its target' '"(SELECT|INSERT|UPDATE|DELETE|PRAGMA|CREATE|ALTER|BEGIN) ' "$(but InferqStore)"
+# What a connection is set to (PRAGMA) is with what opens it.
+never 'SQL outside its folder' '(^ *|")(SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER) ' \
+    'Sources/InferqStore/*.swift :!Sources/InferqStore/SQL/*.swift'
 never 'files or sockets among values' 'import (NIO|GRDB)' 'Sources/InferqCore/*.swift'
 # Each access wraps it once more, until the stack is used up.
 never 'a closure by itself in a Mutex' 'Mutex<.*->' 'Sources/*.swift'

@@ -40,10 +40,15 @@ package final class JobQueue: Sendable {
         store.clock.whenSet { [deadlines] in deadlines.ring(.event) }
     }
 
-    /// Takes over the configured models; running attempts keep what they began with.
+    /// Takes over other models; running attempts keep what they began with.
     ///
-    /// Call ``JobStore/add(models:)`` first.
-    package func configure(_ models: [ModelSettings]) {
+    /// - Throws: ``StoreError``; then all is as it was.
+    package func reconfigure(_ models: [ModelSettings]) async throws {
+        try await store.add(models: models.map(\.name))
+        configure(models)
+    }
+
+    private func configure(_ models: [ModelSettings]) {
         configured.withLock { $0 = Dictionary(uniqueKeysWithValues: models.map { ($0.name, Configured($0)) }) }
         configurations.add()
         for model in models {

@@ -245,7 +245,7 @@ extension StoreOpening {
                     interrupted: recovered.interrupted,
                     poisoned: recovered.poisoned.count,
                     orphans: try removeOrphans(db, blobs),
-                    sqliteVersion: try String.fetchOne(db, sql: "SELECT sqlite_version()") ?? "unknown",
+                    sqliteVersion: try SQL.sqliteVersion(db),
                     poisonedJobs: recovered.poisoned,
                     remoteAttempts: policy == .keep ? remote : [],
                     clock: finding
