@@ -5,7 +5,7 @@ import Testing
 @testable import InferqStore
 
 /// Clients whose running jobs are limited: no one gets more than he may, no one else waits for it, and nothing is left behind.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct SchedulerClientTests {
     @Test
     func aClientGetsNoMoreThanItMayAndOthersPassBy() async throws {
