@@ -36,7 +36,12 @@ final class AcceptGate: ChannelDuplexHandler, Sendable {
     /// A connection of this endpoint has been set up, or is closed.
     fileprivate func settled(_ endpoint: (any Channel)?) {
         underWay.subtract(1, ordering: .sequentiallyConsistent)
-        if mayRead, isHeld.exchange(false, ordering: .sequentiallyConsistent) { endpoint?.read() }
+        guard mayRead, isHeld.exchange(false, ordering: .sequentiallyConsistent), let endpoint else { return }
+        endpoint.eventLoop.execute {
+            // At a stop it is read no more: what is accepted just before the end would be reset.
+            guard let options = endpoint.syncOptions, (try? options.getOption(.autoRead)) == true else { return }
+            endpoint.read()
+        }
     }
 }
 
