@@ -40,13 +40,21 @@ package final class JobQueue: Sendable {
         store.clock.whenSet { [deadlines] in deadlines.ring(.event) }
     }
 
-    /// Takes over other models; running attempts keep what they began with.
-    ///
-    /// - Throws: ``StoreError``; then all is as it was.
-    package func reconfigure(_ models: [ModelSettings]) async throws {
-        try await store.add(models: models.map(\.name))
-        configure(models)
+    /// Models that the store knows, so that jobs of theirs can be stored.
+    package struct KnownModels: Sendable {
+        fileprivate let all: [ModelSettings]
     }
+
+    /// Makes models known to the store.
+    ///
+    /// - Throws: ``StoreError``.
+    package func know(_ models: [ModelSettings]) async throws -> KnownModels {
+        try await store.add(models: models.map(\.name))
+        return KnownModels(all: models)
+    }
+
+    /// Takes over other models; running attempts keep what they began with.
+    package func configure(_ models: KnownModels) { configure(models.all) }
 
     private func configure(_ models: [ModelSettings]) {
         configured.withLock { $0 = Dictionary(uniqueKeysWithValues: models.map { ($0.name, Configured($0)) }) }

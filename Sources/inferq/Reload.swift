@@ -57,7 +57,7 @@ struct Reload: Service {
             let new = try Settings.load(environment: environment, flags: flags)
             let certified = try new.identity()
             let old = live.current
-            try await queue.reconfigure(new.modelList)
+            let models = try await queue.know(new.modelList)
             live.current = new
             threshold.level = new.logLevel
             http.current = new.affordableHTTP
@@ -66,6 +66,7 @@ struct Reload: Service {
             // A listener that speaks TLS keeps the last one: it is there until the next start.
             if let certified { identity.current = certified }
             queue.store.disk.minFree = new.store.minFree
+            queue.configure(models)
             worker.modelsChanged()
             redis?.setModels(new.modelList.map(\.name))
             let fixed = Settings.rows.filter { $0.effect == .restart && $0.hasChanged(from: old, to: new) }

@@ -76,12 +76,15 @@ def test_what_does_not_begin_with_a_method_is_malformed(gateway, data):
     (b"GET /livez HTTP/1.1\r\n\r\n", "it has no Host header"),
     (PLAIN + HOST + b"\r\n", "it has 2 Host headers"),
     (PLAIN + b"X-A\r\n", "a header has a malformed name or value"),
-    (PLAIN + b"Content-Length: five\r\n", "its Content-Length is not a number"),
+    (PLAIN + b"Content-Length: five\r\n", "its Content-Length is not a number, or there is a Transfer-Encoding as well"),
+    (PLAIN + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
+     "its Content-Length is not a number, or there is a Transfer-Encoding as well"),
     (PLAIN + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\n",
      "it has more than one of the headers Content-Length and Transfer-Encoding"),
     (PLAIN.replace(b"/1.1", b"/1.0") + b"Transfer-Encoding: chunked\r\n\r\n", "HTTP/1.0 has no Transfer-Encoding"),
-    (PLAIN + b"Transfer-Encoding: chunked\r\n\r\nfive\r\n", "the size of a chunk is not a hexadecimal number"),
-    (PLAIN + b"Transfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n", "a line does not end with CR LF"),
+    (PLAIN + b"Transfer-Encoding: chunked\r\n\r\nfive\r\n", "the size of a chunk is not a hexadecimal number, or is too large"),
+    (PLAIN + b"Transfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n",
+     "a line or a chunk does not end with CR LF, or a chunk has a malformed extension"),
 ])  # fmt: skip
 def test_what_is_malformed_is_said(gateway, data, reason):
     found = json.loads(gateway.raw(data).partition(b"\r\n\r\n")[2])

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -381,11 +382,13 @@ def test_400_kept_connections_at_256_open_files(few_files, model_server):
 
 def test_a_flood_leaves_open_files_to_the_gateway_itself(few_files):
     """Without one, libdispatch cannot look at its threads, and ends the process with a trap."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     gateway = few_files()
     over, socks, counts = threading.Event(), [], []
 
     def connect():
-        for _ in range(700):
+        for _ in range(400):
             with contextlib.suppress(OSError):
                 socks.append(sock := socket.socket())
                 sock.setblocking(False)

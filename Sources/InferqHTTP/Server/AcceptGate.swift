@@ -12,7 +12,7 @@ final class AcceptGate: ChannelDuplexHandler, Sendable {
     typealias OutboundIn = Never
 
     /// Accepts of one reading of the endpoint; with as many under way there is no other one. The share of the open files that is not for connections has room for both.
-    static let atOnce = 16
+    static let atOnce = 8
 
     /// Accepted, and not yet set up.
     private let underWay = Atomic<Int>(0)

@@ -45,9 +45,12 @@ enum MalformedHTTP: Equatable {
         case .unreadable(.invalidVersion), .unreadable(.invalidConstant):
             "its first line is not a method, a target and HTTP/1.1, and CR LF behind them"
         case .unreadable(.invalidHeaderToken): "a header has a malformed name or value"
-        case .unreadable(.invalidContentLength): "its Content-Length is not a number"
-        case .unreadable(.invalidChunkSize): "the size of a chunk is not a hexadecimal number"
-        case .unreadable(.lfExpected), .unreadable(.strictModeAssertion): "a line does not end with CR LF"
+        case .unreadable(.invalidContentLength):
+            "its Content-Length is not a number, or there is a Transfer-Encoding as well"
+        case .unreadable(.invalidChunkSize): "the size of a chunk is not a hexadecimal number, or is too large"
+        case .unreadable(.lfExpected): "a line does not end with CR LF"
+        case .unreadable(.strictModeAssertion):
+            "a line or a chunk does not end with CR LF, or a chunk has a malformed extension"
         case .unreadable(.invalidEOFState): "it ended too early"
         case .unreadable(.closedConnection): "more bytes came after a request with Connection: close"
         case .unreadable: nil

@@ -59,13 +59,15 @@ enum OpenFiles {
     static func share(
         of wanted: Int,
         beside models: [ModelSettings],
-        limit: Int = limit
+        limit: Int = limit,
+        loops: Int = NIOSingletons.groupLoopCountSuggestion
     ) -> (connections: Int, refusals: Int) {
-        // 64: the store's connections and their files, listeners, event loops, logs, bodies on their way to a file.
+        // 40: the store's connections and their files, listeners, logs, bodies on their way to a file. Each loop has three of
+        // its own. 32: connections that are accepted and not counted yet, at two addresses.
         // Each call of a model server is a connection, which may have an answer's file beside it. At least half is left
         // for clients: a concurrency that is not used must not keep everyone out.
         let calls = models.reduce(0) { $0 + 2 * $1.concurrency }
-        let room = max(limit - 64 - calls, limit / 2)
+        let room = max(limit - 40 - 3 * loops - 32 - calls, limit / 2)
         let refusals = min(64, max(1, room / 8))
         return (max(1, min(wanted, room - refusals)), refusals)
     }
