@@ -14,6 +14,28 @@ let settings: [SwiftSetting] = [
     .enableUpcomingFeature("InternalImportsByDefault"),
 ]
 
+/// Products of other packages, by their own names.
+extension Target.Dependency {
+    static var argumentParser: Self { .product(name: "ArgumentParser", package: "swift-argument-parser") }
+    static var benchmark: Self { .product(name: "Benchmark", package: "benchmark") }
+    static var crypto: Self { .product(name: "Crypto", package: "swift-crypto") }
+    static var dequeModule: Self { .product(name: "DequeModule", package: "swift-collections") }
+    static var grdb: Self { .product(name: "GRDB", package: "GRDB.swift") }
+    static var grdbSQLite: Self { .product(name: "GRDBSQLite", package: "GRDB.swift") }
+    static var heapModule: Self { .product(name: "HeapModule", package: "swift-collections") }
+    static var httpTypes: Self { .product(name: "HTTPTypes", package: "swift-http-types") }
+    static var logging: Self { .product(name: "Logging", package: "swift-log") }
+    static var nioCore: Self { .product(name: "NIOCore", package: "swift-nio") }
+    static var nioEmbedded: Self { .product(name: "NIOEmbedded", package: "swift-nio") }
+    static var nioHTTP1: Self { .product(name: "NIOHTTP1", package: "swift-nio") }
+    static var nioPosix: Self { .product(name: "NIOPosix", package: "swift-nio") }
+    static var nioSSL: Self { .product(name: "NIOSSL", package: "swift-nio-ssl") }
+    static var nioTLS: Self { .product(name: "NIOTLS", package: "swift-nio") }
+    static var serviceLifecycle: Self { .product(name: "ServiceLifecycle", package: "swift-service-lifecycle") }
+    static var tomlKit: Self { .product(name: "TOMLKit", package: "TOMLKit") }
+    static var unixSignals: Self { .product(name: "UnixSignals", package: "swift-service-lifecycle") }
+}
+
 let package = Package(
     name: "inferq",
     platforms: [.macOS(.v15)],
@@ -40,10 +62,10 @@ let package = Package(
         .target(
             name: "InferqCore",
             dependencies: [
-                .product(name: "Crypto", package: "swift-crypto"),
-                .product(name: "HeapModule", package: "swift-collections"),
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .crypto,
+                .heapModule,
+                .logging,
+                .serviceLifecycle,
             ],
             swiftSettings: settings
         ),
@@ -52,10 +74,10 @@ let package = Package(
             dependencies: [
                 "CSQLite",
                 "InferqCore",
-                .product(name: "Crypto", package: "swift-crypto"),
-                .product(name: "GRDB", package: "GRDB.swift"),
-                .product(name: "GRDBSQLite", package: "GRDB.swift"),
-                .product(name: "Logging", package: "swift-log"),
+                .crypto,
+                .grdb,
+                .grdbSQLite,
+                .logging,
             ],
             swiftSettings: settings
         ),
@@ -64,10 +86,10 @@ let package = Package(
             dependencies: [
                 "InferqCore",
                 "InferqStore",
-                .product(name: "Crypto", package: "swift-crypto"),
-                .product(name: "DequeModule", package: "swift-collections"),
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .crypto,
+                .dequeModule,
+                .logging,
+                .serviceLifecycle,
             ],
             swiftSettings: settings
         ),
@@ -78,16 +100,16 @@ let package = Package(
                 "InferqCore",
                 "InferqQueue",
                 "InferqStore",
-                .product(name: "Crypto", package: "swift-crypto"),
-                .product(name: "DequeModule", package: "swift-collections"),
-                .product(name: "HTTPTypes", package: "swift-http-types"),
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOHTTP1", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"),
-                .product(name: "NIOSSL", package: "swift-nio-ssl"),
-                .product(name: "NIOTLS", package: "swift-nio"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .crypto,
+                .dequeModule,
+                .httpTypes,
+                .logging,
+                .nioCore,
+                .nioHTTP1,
+                .nioPosix,
+                .nioSSL,
+                .nioTLS,
+                .serviceLifecycle,
             ],
             swiftSettings: settings
         ),
@@ -98,8 +120,8 @@ let package = Package(
                 "InferqCore",
                 "InferqQueue",
                 "InferqStore",
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .logging,
+                .serviceLifecycle,
             ],
             swiftSettings: settings
         ),
@@ -112,15 +134,15 @@ let package = Package(
                 "InferqQueue",
                 "InferqRedis",
                 "InferqStore",
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOHTTP1", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"),
-                .product(name: "NIOSSL", package: "swift-nio-ssl"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
-                .product(name: "TOMLKit", package: "TOMLKit"),
-                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+                .argumentParser,
+                .logging,
+                .nioCore,
+                .nioHTTP1,
+                .nioPosix,
+                .nioSSL,
+                .serviceLifecycle,
+                .tomlKit,
+                .unixSignals,
             ],
             swiftSettings: settings
         ),
@@ -130,10 +152,10 @@ let package = Package(
                 "InferqCore",
                 "InferqQueue",
                 "InferqStore",
-                .product(name: "GRDB", package: "GRDB.swift"),
-                .product(name: "GRDBSQLite", package: "GRDB.swift"),
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .grdb,
+                .grdbSQLite,
+                .logging,
+                .serviceLifecycle,
             ],
             path: "Tests/TestSupport",
             swiftSettings: settings
@@ -143,8 +165,8 @@ let package = Package(
             dependencies: [
                 "TestSupport",
                 "InferqCore",
-                .product(name: "Crypto", package: "swift-crypto"),
-                .product(name: "Logging", package: "swift-log"),
+                .crypto,
+                .logging,
             ],
             swiftSettings: settings
         ),
@@ -154,10 +176,10 @@ let package = Package(
                 "TestSupport",
                 "InferqCore",
                 "InferqStore",
-                .product(name: "Crypto", package: "swift-crypto"),
-                .product(name: "GRDB", package: "GRDB.swift"),
-                .product(name: "GRDBSQLite", package: "GRDB.swift"),
-                .product(name: "Logging", package: "swift-log"),
+                .crypto,
+                .grdb,
+                .grdbSQLite,
+                .logging,
             ],
             swiftSettings: settings
         ),
@@ -168,9 +190,9 @@ let package = Package(
                 "InferqCore",
                 "InferqQueue",
                 "InferqStore",
-                .product(name: "GRDB", package: "GRDB.swift"),
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .grdb,
+                .logging,
+                .serviceLifecycle,
             ],
             swiftSettings: settings
         ),
@@ -182,13 +204,13 @@ let package = Package(
                 "InferqQueue",
                 "InferqStore",
                 "InferqHTTP",
-                .product(name: "HTTPTypes", package: "swift-http-types"),
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOEmbedded", package: "swift-nio"),
-                .product(name: "NIOHTTP1", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"),
-                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .httpTypes,
+                .logging,
+                .nioCore,
+                .nioEmbedded,
+                .nioHTTP1,
+                .nioPosix,
+                .nioSSL,
             ],
             swiftSettings: settings
         ),
@@ -200,8 +222,8 @@ let package = Package(
                 "InferqQueue",
                 "InferqStore",
                 "InferqRedis",
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .logging,
+                .serviceLifecycle,
             ],
             swiftSettings: settings
         ),
@@ -214,8 +236,8 @@ let package = Package(
                 "InferqHTTP",
                 "InferqRedis",
                 "InferqStore",
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "NIOCore", package: "swift-nio"),
+                .logging,
+                .nioCore,
             ],
             swiftSettings: settings
         ),
@@ -234,24 +256,24 @@ if ProcessInfo.processInfo.environment["INFERQ_MICRO"] != nil {
                 "InferqQueue",
                 "InferqStore",
                 "InferqHTTP",
-                .product(name: "HTTPTypes", package: "swift-http-types"),
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOEmbedded", package: "swift-nio"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .httpTypes,
+                .logging,
+                .nioCore,
+                .nioEmbedded,
+                .serviceLifecycle,
             ],
             path: "Benchmarks/MicroCases",
             swiftSettings: settings
         ),
         .executableTarget(
             name: "MicroCount",
-            dependencies: ["MicroCases", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: ["MicroCases", .argumentParser],
             path: "Benchmarks/MicroCount",
             swiftSettings: settings
         ),
         .executableTarget(
             name: "MicroTime",
-            dependencies: ["MicroCases", .product(name: "Benchmark", package: "benchmark")],
+            dependencies: ["MicroCases", .benchmark],
             path: "Benchmarks/MicroTime",
             swiftSettings: settings,
             plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]
