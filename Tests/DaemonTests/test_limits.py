@@ -382,8 +382,8 @@ def test_400_kept_connections_at_256_open_files(few_files, model_server):
 
 def test_a_flood_leaves_open_files_to_the_gateway_itself(few_files):
     """Without one, libdispatch cannot look at its threads, and ends the process with a trap."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
     gateway = few_files()
     over, socks, counts = threading.Event(), [], []
 
@@ -410,6 +410,7 @@ def test_a_flood_leaves_open_files_to_the_gateway_itself(few_files):
         watch.join()
         for sock in socks:
             sock.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
     assert max(counts) < 252, max(counts)
     until(lambda: is_answered(gateway), "others are answered when they have gone", 10)
 

@@ -11,7 +11,8 @@ final class AcceptGate: ChannelDuplexHandler, Sendable {
     typealias InboundIn = any Channel
     typealias OutboundIn = Never
 
-    /// Accepts of one reading of the endpoint; with as many under way there is no other one. The share of the open files that is not for connections has room for both.
+    /// Accepts of one reading of the endpoint; with as many under way there is no other one. The open files that are not for
+    /// connections have room for both: see ``HTTPSettings/acceptsUnderWay``.
     static let atOnce = 8
 
     /// Accepted, and not yet set up.

@@ -44,6 +44,9 @@ package struct HTTPSettings: Sendable, Equatable {
     /// `GET ?wait=` waits at most this long: longer polls die in proxies.
     static let longestWait: Duration = .seconds(120)
 
+    /// Connections of one address that may be accepted and not counted yet: see ``AcceptGate``.
+    package static let acceptsUnderWay = 2 * AcceptGate.atOnce - 1
+
     /// For the head on a connection that will be refused: it takes the place of others that could be told.
     static let refusalTimeout: Duration = .seconds(2)
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import InferqCore
+import InferqHTTP
 import NIOCore
 
 /// File descriptors: what connections cost first, and what the store and the calls of model servers need as well.
@@ -63,11 +64,12 @@ enum OpenFiles {
         loops: Int = NIOSingletons.groupLoopCountSuggestion
     ) -> (connections: Int, refusals: Int) {
         // 40: the store's connections and their files, listeners, logs, bodies on their way to a file. Each loop has three of
-        // its own. 32: connections that are accepted and not counted yet, at two addresses.
+        // its own, and at two addresses connections may be accepted that are not counted yet.
+        let rest = 40 + 3 * loops + 2 * HTTPSettings.acceptsUnderWay
         // Each call of a model server is a connection, which may have an answer's file beside it. At least half is left
         // for clients: a concurrency that is not used must not keep everyone out.
         let calls = models.reduce(0) { $0 + 2 * $1.concurrency }
-        let room = max(limit - 40 - 3 * loops - 32 - calls, limit / 2)
+        let room = max(limit - rest - calls, limit / 2)
         let refusals = min(64, max(1, room / 8))
         return (max(1, min(wanted, room - refusals)), refusals)
     }

@@ -21,7 +21,7 @@ struct OpenFilesTests {
     @Test
     func aLowLimitLeavesRoomForTheStoreAndTheCalls() {
         let (connections, refusals) = OpenFiles.share(of: 4096, beside: Self.models(1), limit: 256, loops: 2)
-        #expect(connections + refusals == 256 - 40 - 6 - 32 - 2)
+        #expect(connections + refusals == 256 - 40 - 6 - 30 - 2)
         #expect(refusals >= 16)
     }
 
