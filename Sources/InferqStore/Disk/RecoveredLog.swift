@@ -59,7 +59,7 @@ enum RecoveredLog {
             let frameSize = frameHeaderSize + (try Int.fetchOne(db, sql: "PRAGMA page_size") ?? 0)
             func checkpoint() throws -> Int {
                 guard let row = try Row.fetchOne(db, sql: "PRAGMA wal_checkpoint(PASSIVE)") else { return 0 }
-                let (frames, copied): (Int, Int) = (row[1], row[2])
+                let (frames, copied): (Int, Int) = (row["log"], row["checkpointed"])
                 return copied < frames ? frames * frameSize : 0
             }
             do {

@@ -30,7 +30,7 @@ package struct StoreCheck: Sendable, Equatable {
             let strays = try Row.fetchCursor(db, sql: "PRAGMA foreign_key_check")
             var count = 0
             while let row = try strays.next(), count < limit {
-                let (table, parent): (String, String) = (row[0], row[2])
+                let (table, parent): (String, String) = (row["table"], row["parent"])
                 check.problems.append("a row of the table \(table) names none of the table \(parent)")
                 count += 1
             }

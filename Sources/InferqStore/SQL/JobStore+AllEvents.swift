@@ -1,4 +1,3 @@
-import Foundation
 import GRDB
 package import InferqCore
 
@@ -90,29 +89,40 @@ extension JobStore {
     }
 }
 
+/// An event, and whose it is.
+private enum HeadColumn: CInt, NamedColumn {
+    case id, job, model, client
+}
+
 extension SQL {
+    private static let heads = SQLText<HeadColumn>(
+        """
+        SELECT event.id, event.job, job.model, job.client FROM event JOIN job ON job.key = event.job \
+        WHERE event.id > ? ORDER BY event.id LIMIT ?
+        """
+    )
+    private static let outputInRow = SQLText<OnlyColumn>("SELECT output FROM job WHERE key = ?")
+
     /// Events of all jobs after one id, in order, each with its job and the numbers of its model and its client.
     fileprivate static func eventHeads(
         _ db: Database,
         after id: Int64,
         limit: Int
     ) throws -> [(id: Int64, job: JobKey, model: Int64, client: Int64?)] {
-        let statement = try db.cachedStatement(
-            sql: """
-                SELECT event.id, event.job, job.model, job.client FROM event JOIN job ON job.key = event.job \
-                WHERE event.id > ? ORDER BY event.id LIMIT ?
-                """
-        )
-        return try Row.fetchCursor(statement, arguments: [id, limit]).array { row in
-            (row[0], JobKey(value: row[1]), row[2], row[3])
+        try db.with(heads) { row in
+            try row.bind(id)
+            try row.bind(limit)
+            return try row.array {
+                (try $0.int64(.id), try $0.key(.job), try $0.int64(.model), try $0.optionalInt64(.client))
+            }
         }
     }
 
     /// The output of a job as far as it is in its row.
     fileprivate static func output(_ db: Database, of job: JobKey) throws -> [UInt8]? {
-        let statement = try db.cachedStatement(sql: "SELECT output FROM job WHERE key = ?")
-        return try Row.fetchCursor(statement, arguments: [job.value]).first { row in
-            (row[0] as Data?).map { [UInt8]($0) }
-        } ?? nil
+        try db.with(outputInRow) { row in
+            try row.bind(job)
+            return try row.first { try $0.bytes(.value) } ?? nil
+        }
     }
 }

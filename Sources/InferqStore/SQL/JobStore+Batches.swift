@@ -1,4 +1,3 @@
-import Foundation
 import GRDB
 package import InferqCore
 
@@ -179,25 +178,61 @@ extension JobStore {
     }
 }
 
+/// Those that a batch is made of come first.
+private enum BatchColumn: CInt, NamedColumn {
+    // What its creation says.
+    case id, client, endpoint, input, metadata, timeWindow, lifetime, createdAt, expiresAt, expiry
+    // How far it has come.
+    case state, ending, times, total, line, place, jobs, endedLines, completed, failed, output, errors, problems, usage
+    // What only statements look at.
+    case key, inputKey, ended
+}
+
+/// When a batch ended.
+private enum EndedBatchColumn: CInt, NamedColumn {
+    case key, ended
+}
+
 extension SQL {
-    private static let batchColumns = """
-        id, client, endpoint, input, metadata, time_window, lifetime, created_at, expires_at, expiry, state, ending, \
-        times, total, line, place, jobs, ended_lines, completed, failed, output, errors, problems, usage
-        """
+    private static let batchColumns = BatchColumn.allCases.prefix { $0 != .key }.names
+
+    private static let batchInsertion: SQLText<BatchColumn> = {
+        let columns = BatchColumn.allCases.prefix { $0 != .total } + [.key, .inputKey]
+        return SQLText("INSERT INTO batch (\(columns.names)) VALUES (\(columns.parameters))")
+    }()
+
+    private static let batchUpdate = updating([
+        .state, .ending, .times, .total, .line, .place, .jobs, .output, .errors, .problems, .usage, .ended,
+    ])
+    private static let batchEnding = updating([.completed, .failed])
+
+    private static func updating(_ columns: [BatchColumn]) -> SQLText<BatchColumn> {
+        SQLText("UPDATE batch SET \(columns.assignments) WHERE \([BatchColumn.key].assignments)")
+    }
+
+    private static let batchSelection = SQLText<BatchColumn>("SELECT \(batchColumns) FROM batch WHERE key = ?")
+    private static let openSelection = SQLText<BatchColumn>(
+        "SELECT \(batchColumns) FROM batch WHERE state < 4 ORDER BY key")
 
     fileprivate static func insertBatch(_ db: Database, _ batch: Batch, client: Int64) throws {
-        try db.cachedStatement(
-            sql: """
-                INSERT INTO batch (key, id, client, endpoint, input, input_key, metadata, time_window, lifetime, \
-                created_at, expires_at, expiry, state, ending, times) \
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '{}')
-                """
-        ).execute(arguments: [
-            batch.id.key.value, batch.id.data, client, batch.terms.endpoint, batch.terms.input.data,
-            batch.terms.input.key.value, Data(batch.terms.metadata), batch.terms.window.milliseconds,
-            batch.terms.outputLifetime?.milliseconds, batch.createdAt.milliseconds, batch.expiry.at.milliseconds,
-            batch.expiry.elapsed.milliseconds, batch.state.rawValue, batch.ending.rawValue,
-        ])
+        try db.with(batchInsertion) { row in
+            try row.bind(.key, batch.id.key)
+            try row.bind(.id, batch.id)
+            try row.bind(.client, client)
+            try row.bind(.endpoint, batch.terms.endpoint)
+            try row.bind(.input, batch.terms.input)
+            try row.bind(.inputKey, batch.terms.input.key)
+            try row.bind(.metadata, batch.terms.metadata)
+            try row.bind(.timeWindow, batch.terms.window)
+            try row.bind(.lifetime, batch.terms.outputLifetime)
+            try row.bind(.createdAt, batch.createdAt)
+            try row.bind(.expiresAt, batch.expiry.at)
+            try row.bind(.expiry, batch.expiry.elapsed)
+            try row.bind(.state, batch.state.rawValue)
+            try row.bind(.ending, batch.ending.rawValue)
+            try row.bind(.times, "{}")
+            try row.run()
+        }
     }
 
     /// Writes what the program decides; the lines that have ended are counted by a trigger, up to the end.
@@ -208,26 +243,37 @@ extension SQL {
         problems.beginArray()
         for problem in batch.problems { problem.write(to: &problems) }
         problems.endArray()
-        try db.cachedStatement(
-            sql: """
-                UPDATE batch SET state = ?, ending = ?, times = ?, total = ?, line = ?, place = ?, jobs = ?, \
-                output = ?, errors = ?, problems = ?, usage = ?, ended = ? WHERE key = ?
-                """
-        ).execute(arguments: [
-            batch.state.rawValue, batch.ending.rawValue, String(decoding: times.bytes, as: UTF8.self), batch.total,
-            batch.progress.line, batch.progress.place, batch.progress.jobs, batch.output?.data, batch.errors?.data,
-            Data(problems.bytes), Data(batch.usage), batch.state.isFinal ? now.milliseconds : nil,
-            batch.id.key.value,
-        ])
+        try db.with(batchUpdate) { row in
+            try row.bind(.key, batch.id.key)
+            try row.bind(.state, batch.state.rawValue)
+            try row.bind(.ending, batch.ending.rawValue)
+            try row.bind(.times, String(decoding: times.bytes, as: UTF8.self))
+            try row.bind(.total, batch.total)
+            try row.bind(.line, batch.progress.line)
+            try row.bind(.place, batch.progress.place)
+            try row.bind(.jobs, batch.progress.jobs)
+            try row.bind(.output, batch.output)
+            try row.bind(.errors, batch.errors)
+            try row.bind(.problems, problems.bytes)
+            try row.bind(.usage, batch.usage)
+            try row.bind(.ended, batch.state.isFinal ? now : nil)
+            try row.run()
+        }
         guard batch.state.isFinal else { return }
         // From here on they are what the files have.
-        try db.cachedStatement(sql: "UPDATE batch SET completed = ?, failed = ? WHERE key = ?")
-            .execute(arguments: [batch.completed, batch.failed, batch.id.key.value])
+        try db.with(batchEnding) { row in
+            try row.bind(.key, batch.id.key)
+            try row.bind(.completed, batch.completed)
+            try row.bind(.failed, batch.failed)
+            try row.run()
+        }
     }
 
     fileprivate static func batch(_ db: Database, _ key: JobKey, _ names: StoredNames) throws -> Batch? {
-        let statement = try db.cachedStatement(sql: "SELECT \(batchColumns) FROM batch WHERE key = ?")
-        return try Row.fetchCursor(statement, arguments: [key.value]).first { try batch($0, names) }
+        try db.with(batchSelection) { row in
+            try row.bind(key)
+            return try row.first { try batch($0, names) }
+        }
     }
 
     fileprivate static func batches(
@@ -236,15 +282,16 @@ extension SQL {
         // One statement for each case, so that each finds its place in an index.
         let condition = client == nil ? "key < ?" : "client = ? AND key < ?"
         let sql = "SELECT \(batchColumns) FROM batch WHERE \(condition) ORDER BY key DESC LIMIT ?"
-        let values = [client, after?.key.value ?? .max, Int64(limit)].compactMap { $0 }
-        return try Row.fetchCursor(db.cachedStatement(sql: sql), arguments: StatementArguments(values)).array {
-            try batch($0, names)
+        return try db.with(SQLText<BatchColumn>(sql)) { row in
+            if let client { try row.bind(client) }
+            try row.bind(after?.key.value ?? .max)
+            try row.bind(limit)
+            return try row.array { try batch($0, names) }
         }
     }
 
     fileprivate static func openBatches(_ db: Database, _ names: StoredNames) throws -> [Batch] {
-        let statement = try db.cachedStatement(sql: "SELECT \(batchColumns) FROM batch WHERE state < 4 ORDER BY key")
-        return try Row.fetchCursor(statement).array { try batch($0, names) }
+        try db.with(openSelection) { row in try row.array { try batch($0, names) } }
     }
 
     fileprivate static func openBatchCount(_ db: Database) throws -> Int {
@@ -253,36 +300,44 @@ extension SQL {
         return try Int.fetchOne(statement) ?? 0
     }
 
-    private static func batch(_ row: Row, _ names: StoredNames) throws -> Batch {
-        guard let id = UUIDv7(data: row[0]), let client = names.clients.name(of: row[1]),
-            let input = UUIDv7(data: row[3]), let state = Batch.State(rawValue: row[10]),
-            let ending = Batch.State(rawValue: row[11]), let times = JSONObject(Array((row[12] as String).utf8))
+    private static func batch(_ row: PreparedStatement<BatchColumn>, _ names: StoredNames) throws -> Batch {
+        guard let client = names.clients.name(of: try row.int64(.client)),
+            let state = Batch.State(rawValue: try row.int64(.state)),
+            let ending = Batch.State(rawValue: try row.int64(.ending)),
+            let times = JSONObject(Array(try row.present(.times, PreparedStatement.text).utf8))
         else { throw StoreError.corrupt(path: "table batch", reason: "a row does not match what was written") }
         let terms = Batch.Terms(
-            client: client, endpoint: row[2], input: input, metadata: Array(row[4] as Data),
-            window: .milliseconds(row[5] as Int64), outputLifetime: (row[6] as Int64?).map { .milliseconds($0) })
+            client: client,
+            endpoint: try row.present(.endpoint, PreparedStatement.text),
+            input: try row.present(.input, PreparedStatement.uuid),
+            metadata: try row.present(.metadata, PreparedStatement.bytes),
+            window: .milliseconds(try row.int64(.timeWindow)),
+            outputLifetime: try row.optionalInt64(.lifetime).map { .milliseconds($0) })
         var batch = Batch(
-            id: id, terms: terms, createdAt: Timestamp(milliseconds: row[7]),
+            id: try row.present(.id, PreparedStatement.uuid),
+            terms: terms,
+            createdAt: try row.present(.createdAt, PreparedStatement.time),
             expiry: Job.Expiry(
-                at: Timestamp(milliseconds: row[8]), elapsed: Elapsed(milliseconds: row[9])))
+                at: try row.present(.expiresAt, PreparedStatement.time),
+                elapsed: try row.present(.expiry, PreparedStatement.elapsed)))
         batch.state = state
         batch.ending = ending
         for state in Batch.State.allCases {
             batch.times[state] = times.integer(state.name).map { Timestamp(milliseconds: Int64($0)) }
         }
-        batch.total = row[13]
-        batch.progress.line = row[14]
-        batch.progress.place = row[15]
-        batch.progress.jobs = row[16]
-        batch.ended = row[17]
-        batch.completed = row[18]
-        batch.failed = row[19]
-        batch.output = (row[20] as Data?).flatMap(UUIDv7.init(data:))
-        batch.errors = (row[21] as Data?).flatMap(UUIDv7.init(data:))
+        batch.total = try row.int(.total)
+        batch.progress.line = try row.int(.line)
+        batch.progress.place = try row.int(.place)
+        batch.progress.jobs = try row.int(.jobs)
+        batch.ended = try row.int(.endedLines)
+        batch.completed = try row.int(.completed)
+        batch.failed = try row.int(.failed)
+        batch.output = try row.uuid(.output)
+        batch.errors = try row.uuid(.errors)
         var problems = JSONObject()
-        problems["all"] = (row[22] as Data?).map { Array($0) }
+        problems["all"] = try row.bytes(.problems)
         batch.problems = problems.objects("all").compactMap(BatchProblem.init(json:))
-        batch.usage = (row[23] as Data?).map { Array($0) } ?? []
+        batch.usage = try row.bytes(.usage) ?? []
         return batch
     }
 
@@ -300,12 +355,17 @@ extension SQL {
 
     /// The batches that ended first.
     static func endedBatches(_ db: Database, limit: Int) throws -> [(key: JobKey, ended: Elapsed)] {
-        let statement = try db.cachedStatement(
-            sql: "SELECT key, ended FROM batch WHERE ended IS NOT NULL ORDER BY ended LIMIT ?")
-        return try Row.fetchCursor(statement, arguments: [limit]).array { row in
-            (JobKey(value: row[0]), Elapsed(milliseconds: row[1]))
+        try db.with(endedSelection) { row in
+            try row.bind(limit)
+            return try row.array { (try $0.key(.key), try $0.present(.ended, PreparedStatement.elapsed)) }
         }
     }
+
+    private static let endedSelection = SQLText<EndedBatchColumn>(
+        """
+        SELECT \(EndedBatchColumn.allCases.names) FROM batch WHERE ended IS NOT NULL ORDER BY ended LIMIT ?
+        """
+    )
 
     /// Forgets a batch none of whose jobs is left.
     ///

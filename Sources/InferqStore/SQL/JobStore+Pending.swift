@@ -24,6 +24,10 @@ extension JobStore {
     }
 }
 
+private enum PendingColumn: CInt, NamedColumn {
+    case model, priority, count, isDue
+}
+
 private enum ClientPendingColumn: CInt, NamedColumn {
     case client, model, phase, priority
 }
@@ -53,8 +57,12 @@ extension SQL {
             "SELECT model, priority, count(*), 0 FROM job WHERE phase = 0 AND due \(kind) GROUP BY 1, 2"
         }
         return try ([due] + waiting).flatMap { sql in
-            try Row.fetchCursor(db, sql: sql).array { row in
-                PendingRow(model: row[0], priority: row[1], isDue: row[3], count: row[2])
+            try db.with(SQLText<PendingColumn>(sql)) { row in
+                try row.array {
+                    PendingRow(
+                        model: try $0.int64(.model), priority: try $0.int(.priority), isDue: try $0.int(.isDue) == 1,
+                        count: try $0.int(.count))
+                }
             }
         }
     }

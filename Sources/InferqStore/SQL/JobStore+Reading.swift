@@ -1,5 +1,4 @@
 import Crypto
-import Foundation
 import GRDB
 package import InferqCore
 

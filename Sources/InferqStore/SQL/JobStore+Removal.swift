@@ -1,4 +1,3 @@
-import Foundation
 import GRDB
 package import InferqCore
 
@@ -26,6 +25,15 @@ package struct RetentionStep: Sendable, Equatable {
     var files: [BlobName] = []
     /// Rows that it has touched; none: there was nothing to remove.
     package var rows = 0
+}
+
+/// What the retention looks at; `size` is what it counts.
+private enum EndedJobColumn: CInt, NamedColumn {
+    case key, ended, inputFile, outputFile, size
+}
+
+private enum EndedSumColumn: CInt, NamedColumn {
+    case jobs, bytes
 }
 
 extension SQL {
@@ -97,17 +105,22 @@ extension SQL {
         return nil
     }
 
+    private static let tombstone = SQLText<OnlyColumn>(
+        """
+        SELECT 1 FROM tombstone WHERE job = ?1 AND (id = ?2 OR event_id = ?2) AND (?3 IS NULL OR client = ?3)
+        """
+    )
+
     /// Whether a job with this `id` or `event_id` was deleted.
     ///
     /// - Parameter client: whose it must have been; nil: anybody's.
     static func isDeleted(_ db: Database, _ id: UUIDv7, of client: Int64? = nil) throws -> Bool {
-        let statement = try db.cachedStatement(
-            sql: """
-                SELECT EXISTS (SELECT 1 FROM tombstone \
-                WHERE job = ?1 AND (id = ?2 OR event_id = ?2) AND (?3 IS NULL OR client = ?3))
-                """
-        )
-        return try Bool.fetchOne(statement, arguments: [id.key.value, id.data, client]) ?? false
+        try db.with(tombstone) { row in
+            try row.bind(id.key)
+            try row.bind(id)
+            try row.bind(client)
+            return try row.step()
+        }
     }
 }
 
@@ -126,13 +139,7 @@ extension SQL {
         room -= try removeLeftovers(db, limit: room, at: now)
         room -= try forgetTombstones(db, limit: room, at: now)
         var total = try endedTotal(db).bytes
-        let jobs = try db.cachedStatement(
-            sql: """
-                SELECT key, ended, input_file, output_file, \(Schema.size("job")) \
-                FROM job INDEXED BY job_by_end WHERE ended IS NOT NULL AND batch IS NULL ORDER BY ended LIMIT ?
-                """
-        )
-        let first = try Row.fetchCursor(jobs, arguments: [max(room, 1) / 2]).array(EndedJob.init)
+        let first = try endedJobs(db, limit: max(room, 1) / 2)
         var uploads = try expiredUploads(db, at: now, limit: max(room, 1) / 4)
         for upload in uploads { try remove(upload, &step, &total, &room, db) }
         uploads = try oldestUploads(db, limit: max(room, 1) / 4).reversed()
@@ -177,22 +184,42 @@ extension SQL {
         let files: [BlobName]
         let size: Int
 
-        init(_ row: Row) {
-            key = JobKey(value: row[0])
-            ended = Elapsed(milliseconds: row[1])
-            files = [row[2] as String?, row[3] as String?].compactMap { $0.map(BlobName.init(text:)) }
-            size = row[4]
+        init(_ row: PreparedStatement<EndedJobColumn>) throws {
+            key = try row.key(.key)
+            ended = try row.present(.ended, PreparedStatement.elapsed)
+            files = [try row.text(.inputFile), try row.text(.outputFile)].compactMap { $0.map(BlobName.init(text:)) }
+            size = try row.int(.size)
+        }
+    }
+
+    private static let endedColumns = """
+        \([EndedJobColumn.key, .ended, .inputFile, .outputFile].names), \(Schema.size("job"))
+        """
+
+    private static let oldestEnded = SQLText<EndedJobColumn>(
+        """
+        SELECT \(endedColumns) FROM job INDEXED BY job_by_end \
+        WHERE ended IS NOT NULL AND batch IS NULL ORDER BY ended LIMIT ?
+        """
+    )
+
+    private static let endedOfBatch = SQLText<EndedJobColumn>(
+        "SELECT \(endedColumns) FROM job INDEXED BY job_of_batch WHERE batch = ? AND ended IS NOT NULL LIMIT ?")
+
+    /// The jobs that ended first, but for lines of batches.
+    private static func endedJobs(_ db: Database, limit: Int) throws -> [EndedJob] {
+        try db.with(oldestEnded) { row in
+            try row.bind(limit)
+            return try row.array(EndedJob.init)
         }
     }
 
     private static func endedLines(_ db: Database, of batch: JobKey, limit: Int) throws -> [EndedJob] {
-        let statement = try db.cachedStatement(
-            sql: """
-                SELECT key, ended, input_file, output_file, \(Schema.size("job")) FROM job INDEXED BY job_of_batch \
-                WHERE batch = ? AND ended IS NOT NULL LIMIT ?
-                """
-        )
-        return try Row.fetchCursor(statement, arguments: [batch.value, limit]).array(EndedJob.init)
+        try db.with(endedOfBatch) { row in
+            try row.bind(batch)
+            try row.bind(limit)
+            return try row.array(EndedJob.init)
+        }
     }
 
     private static func remove(
@@ -217,10 +244,11 @@ extension SQL {
         step.files.append(upload.blob)
     }
 
+    private static let endedSum = SQLText<EndedSumColumn>("SELECT \(EndedSumColumn.allCases.names) FROM ended")
+
     /// How many jobs have ended and are still there, and what they and all files of clients take.
     static func endedTotal(_ db: Database) throws -> (jobs: Int, bytes: Int) {
-        let statement = try db.cachedStatement(sql: "SELECT jobs, bytes FROM ended")
-        return try Row.fetchCursor(statement).first { ($0[0], $0[1]) } ?? (0, 0)
+        try db.with(endedSum) { row in try row.first { (try $0.int(.jobs), try $0.int(.bytes)) } ?? (0, 0) }
     }
 
     private static func removeLeftovers(_ db: Database, limit: Int, at now: Elapsed) throws -> Int {

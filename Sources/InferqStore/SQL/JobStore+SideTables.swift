@@ -6,30 +6,49 @@ import InferqCore
 
 // MARK: Idempotency keys
 
+private enum KeyColumn: CInt, NamedColumn {
+    case digest, job
+    // What only statements look at.
+    case key, at
+}
+
 extension SQL {
+    private static let jobOfKey = SQLText<KeyColumn>(
+        """
+        SELECT idempotency.digest, ifnull(job.id, tombstone.id) FROM idempotency \
+        LEFT JOIN job ON job.key = idempotency.job LEFT JOIN tombstone ON tombstone.job = idempotency.job \
+        WHERE idempotency.key = ? AND (job.key IS NOT NULL OR tombstone.job IS NOT NULL)
+        """
+    )
+    private static let keyInsertion = SQLText<KeyColumn>(
+        """
+        INSERT OR REPLACE INTO idempotency (\(KeyColumn.allCases.names)) VALUES (\(KeyColumn.allCases.parameters))
+        """
+    )
+
     /// The job that a key of a client belongs to, if need be one that the retention has removed.
     ///
     /// - Throws: ``KeyReused`` when it belongs to another request.
     static func jobOf(_ db: Database, _ key: IdempotencyKey, client: Int64?) throws -> UUIDv7? {
-        let statement = try db.cachedStatement(
-            sql: """
-                SELECT idempotency.digest, ifnull(job.id, tombstone.id) FROM idempotency \
-                LEFT JOIN job ON job.key = idempotency.job LEFT JOIN tombstone ON tombstone.job = idempotency.job \
-                WHERE idempotency.key = ? AND (job.key IS NOT NULL OR tombstone.job IS NOT NULL)
-                """
-        )
-        return try Row.fetchCursor(statement, arguments: [text(key, client)]).first { row in
-            guard row[0] as Data == Data(key.digest) else { throw KeyReused() }
-            return UUIDv7(data: row[1])
-        } ?? nil
+        try db.with(jobOfKey) { row in
+            try row.bind(text(key, client))
+            guard try row.step() else { return nil }
+            guard try row.bytes(.digest) == key.digest else { throw KeyReused() }
+            return try row.uuid(.job)
+        }
     }
 
     static func insertKey(
         _ db: Database, _ key: IdempotencyKey, client: Int64?, of job: JobKey, at now: Moment
     ) throws {
         // Replaces the key of a job that is not even remembered any more: see ``jobOf(_:_:client:)``.
-        try db.cachedStatement(sql: "INSERT OR REPLACE INTO idempotency (key, digest, job, at) VALUES (?, ?, ?, ?)")
-            .execute(arguments: [text(key, client), Data(key.digest), job.value, now.certain.milliseconds])
+        try db.with(keyInsertion) { row in
+            try row.bind(.key, text(key, client))
+            try row.bind(.digest, key.digest)
+            try row.bind(.job, job)
+            try row.bind(.at, now.certain)
+            try row.run()
+        }
     }
 
     /// As it is stored: the keys of two clients never meet.
@@ -41,9 +60,33 @@ extension SQL {
 
 // MARK: Models, clients and meta data
 
+private enum ClientColumn: CInt, NamedColumn {
+    case id, name
+}
+
+private enum ModelColumn: CInt, NamedColumn {
+    case id, name, paused
+}
+
+private enum LeadColumn: CInt, NamedColumn {
+    case key, milliseconds
+}
+
 extension SQL {
+    private static let clientSelection = SQLText<ClientColumn>("SELECT \(ClientColumn.allCases.names) FROM client")
+    private static let modelSelection = SQLText<ModelColumn>("SELECT \(ModelColumn.allCases.names) FROM model")
+    private static let leadSelection = SQLText<LeadColumn>(
+        "SELECT \(LeadColumn.allCases.names) FROM lead ORDER BY key")
+    private static let leadInsertion = SQLText<LeadColumn>(
+        """
+        INSERT OR REPLACE INTO lead (\(LeadColumn.allCases.names)) VALUES (\(LeadColumn.allCases.parameters))
+        """
+    )
+
     static func clients(_ db: Database) throws -> [(id: Int64, name: String)] {
-        try Row.fetchCursor(db, sql: "SELECT id, name FROM client").array { ($0[0], $0[1]) }
+        try db.with(clientSelection) { row in
+            try row.array { (try $0.int64(.id), try $0.present(.name, PreparedStatement.text)) }
+        }
     }
 
     static func insertClient(_ db: Database, _ client: ClientNames.Entry) throws {
@@ -56,7 +99,11 @@ extension SQL {
     }
 
     static func models(_ db: Database) throws -> [(id: Int64, name: String, isPaused: Bool)] {
-        try Row.fetchCursor(db, sql: "SELECT id, name, paused FROM model").array { ($0[0], $0[1], $0[2]) }
+        try db.with(modelSelection) { row in
+            try row.array {
+                (try $0.int64(.id), try $0.present(.name, PreparedStatement.text), try $0.int(.paused) != 0)
+            }
+        }
     }
 
     static func setPaused(_ db: Database, _ isPaused: Bool, model: Int64) throws {
@@ -82,13 +129,17 @@ extension SQL {
     }
 
     static func leads(_ db: Database) throws -> [IDLead] {
-        try Row.fetchCursor(db, sql: "SELECT key, milliseconds FROM lead ORDER BY key")
-            .array { IDLead(key: JobKey(value: $0[0]), milliseconds: $0[1]) }
+        try db.with(leadSelection) { row in
+            try row.array { IDLead(key: try $0.key(.key), milliseconds: try $0.int64(.milliseconds)) }
+        }
     }
 
     static func insertLead(_ db: Database, _ lead: IDLead) throws {
-        try db.cachedStatement(sql: "INSERT OR REPLACE INTO lead (key, milliseconds) VALUES (?, ?)")
-            .execute(arguments: [lead.key.value, lead.milliseconds])
+        try db.with(leadInsertion) { row in
+            try row.bind(.key, lead.key)
+            try row.bind(.milliseconds, lead.milliseconds)
+            try row.run()
+        }
     }
 
     /// Forgets those that no job needs.

@@ -1,4 +1,3 @@
-import Foundation
 import GRDB
 package import InferqCore
 
@@ -131,28 +130,54 @@ package struct UploadBytes: Sendable {
     }
 }
 
+/// Those that a file of a client is made of come first.
+private enum UploadColumn: CInt, NamedColumn {
+    case id, client, purpose, name, size, createdAt, expiresAt, blob, digest
+    // What only statements look at.
+    case key, since, expiry
+}
+
+/// What the retention looks at; `size` is what it counts, not the file's own size.
+private enum EndingUploadColumn: CInt, NamedColumn {
+    case key, since, blob, size
+}
+
 extension SQL {
-    private static let uploadColumns =
-        "id, client, purpose, name, size, created_at, expires_at, blob, digest"
+    private static let uploadColumns = UploadColumn.allCases.prefix { $0 != .key }.names
+
+    private static let uploadInsertion = SQLText<UploadColumn>(
+        """
+        INSERT INTO upload (\(UploadColumn.allCases.names)) VALUES (\(UploadColumn.allCases.parameters))
+        """
+    )
+    private static let uploadSelection = SQLText<UploadColumn>(
+        "SELECT \(uploadColumns) FROM upload WHERE key = ? AND id = ?")
 
     static func insertUpload(
         _ db: Database, _ upload: Upload, client: Int64, expiry: Elapsed?, at since: Elapsed
     ) throws {
-        try db.cachedStatement(
-            sql: """
-                INSERT INTO upload (key, \(uploadColumns), since, expiry) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-                """
-        ).execute(arguments: [
-            upload.id.key.value, upload.id.data, client, upload.purpose.rawValue, upload.fileName, upload.byteCount,
-            upload.createdAt.milliseconds, upload.expiresAt?.milliseconds, upload.blob.text, Data(upload.digest),
-            since.milliseconds, expiry?.milliseconds,
-        ])
+        try db.with(uploadInsertion) { row in
+            try row.bind(.key, upload.id.key)
+            try row.bind(.id, upload.id)
+            try row.bind(.client, client)
+            try row.bind(.purpose, upload.purpose.rawValue)
+            try row.bind(.name, upload.fileName)
+            try row.bind(.size, upload.byteCount)
+            try row.bind(.createdAt, upload.createdAt)
+            try row.bind(.expiresAt, upload.expiresAt)
+            try row.bind(.blob, upload.blob.text)
+            try row.bind(.digest, upload.digest)
+            try row.bind(.since, since)
+            try row.bind(.expiry, expiry)
+            try row.run()
+        }
     }
 
     static func upload(_ db: Database, _ id: UUIDv7, _ names: StoredNames) throws -> Upload? {
-        let statement = try db.cachedStatement(sql: "SELECT \(uploadColumns) FROM upload WHERE key = ? AND id = ?")
-        return try Row.fetchCursor(statement, arguments: [id.key.value, id.data]).first { row in
-            try upload(row, names)
+        try db.with(uploadSelection) { row in
+            try row.bind(id.key)
+            try row.bind(id)
+            return try row.first { try upload($0, names) }
         }
     }
 
@@ -173,9 +198,10 @@ extension SQL {
             \(conditions.isEmpty ? "" : "WHERE " + conditions.map(\.condition).joined(separator: " AND ")) \
             ORDER BY key \(order) LIMIT ?
             """
-        let arguments = StatementArguments(conditions.compactMap(\.value) + [Int64(filter.limit)])
-        return try Row.fetchCursor(db.cachedStatement(sql: sql), arguments: arguments).array { row in
-            try upload(row, names)
+        return try db.with(SQLText<UploadColumn>(sql)) { row in
+            for each in conditions { try row.bind(each.value) }
+            try row.bind(filter.limit)
+            return try row.array { try upload($0, names) }
         }
     }
 
@@ -190,15 +216,20 @@ extension SQL {
         return try Bool.fetchOne(statement, arguments: [key.value]) ?? false
     }
 
-    private static func upload(_ row: Row, _ names: StoredNames) throws -> Upload {
-        guard let id = UUIDv7(data: row[0]), let client = names.clients.name(of: row[1]),
-            let purpose = Upload.Purpose(rawValue: row[2])
+    private static func upload(_ row: PreparedStatement<UploadColumn>, _ names: StoredNames) throws -> Upload {
+        guard let client = names.clients.name(of: try row.int64(.client)),
+            let purpose = Upload.Purpose(rawValue: try row.int64(.purpose))
         else { throw StoreError.corrupt(path: "table upload", reason: "a row does not match what was written") }
         return Upload(
-            id: id, client: client, purpose: purpose, fileName: row[3], byteCount: row[4],
-            createdAt: Timestamp(milliseconds: row[5]),
-            expiresAt: (row[6] as Int64?).map(Timestamp.init(milliseconds:)), blob: BlobName(text: row[7]),
-            digest: Array(row[8] as Data))
+            id: try row.present(.id, PreparedStatement.uuid),
+            client: client,
+            purpose: purpose,
+            fileName: try row.present(.name, PreparedStatement.text),
+            byteCount: try row.int(.size),
+            createdAt: try row.present(.createdAt, PreparedStatement.time),
+            expiresAt: try row.time(.expiresAt),
+            blob: BlobName(text: try row.present(.blob, PreparedStatement.text)),
+            digest: try row.present(.digest, PreparedStatement.bytes))
     }
 }
 
@@ -215,26 +246,40 @@ extension SQL {
 
     /// The files that are there longest.
     static func oldestUploads(_ db: Database, limit: Int) throws -> [EndingUpload] {
-        try endingUploads(db, "WHERE \(isFree) ORDER BY since LIMIT ?", [limit])
+        try db.with(oldest) { row in
+            try row.bind(limit)
+            return try row.array(ending)
+        }
     }
 
     /// Files whose time is over.
     static func expiredUploads(_ db: Database, at now: Elapsed, limit: Int) throws -> [EndingUpload] {
-        try endingUploads(db, "WHERE expiry <= ? AND \(isFree) ORDER BY expiry LIMIT ?", [now.milliseconds, limit])
+        try db.with(expired) { row in
+            try row.bind(now)
+            try row.bind(limit)
+            return try row.array(ending)
+        }
     }
 
     /// No batch that has not ended needs it.
     static let isFree = "NOT EXISTS (SELECT 1 FROM batch WHERE input_key = upload.key AND state < 4)"
 
-    private static func endingUploads(
-        _ db: Database, _ rest: String, _ arguments: StatementArguments
-    ) throws -> [EndingUpload] {
-        let sql = "SELECT key, since, \(Schema.sizeOfUpload("upload")), blob FROM upload \(rest)"
-        return try Row.fetchCursor(db.cachedStatement(sql: sql), arguments: arguments).array { row in
-            EndingUpload(
-                key: JobKey(value: row[0]), since: Elapsed(milliseconds: row[1]), size: row[2],
-                blob: BlobName(text: row[3]))
-        }
+    private static let oldest = endingUploads("\(isFree) ORDER BY since")
+    private static let expired = endingUploads("expiry <= ? AND \(isFree) ORDER BY expiry")
+
+    private static func endingUploads(_ condition: String) -> SQLText<EndingUploadColumn> {
+        SQLText(
+            """
+            SELECT \([EndingUploadColumn.key, .since, .blob].names), \(Schema.sizeOfUpload("upload")) FROM upload \
+            WHERE \(condition) LIMIT ?
+            """
+        )
+    }
+
+    private static func ending(_ row: PreparedStatement<EndingUploadColumn>) throws -> EndingUpload {
+        EndingUpload(
+            key: try row.key(.key), since: try row.present(.since, PreparedStatement.elapsed), size: try row.int(.size),
+            blob: BlobName(text: try row.present(.blob, PreparedStatement.text)))
     }
 
     static func delete(_ upload: EndingUpload, _ db: Database) throws {

@@ -10,7 +10,7 @@ import InferqCore
 /// type than the column's is an error.
 struct PreparedStatement<Column: NamedColumn> {
     private let handle: OpaquePointer
-    /// The last question mark that was bound.
+    /// The parameter that was bound last, of those that are bound in their order.
     private var mark: CInt = 0
     /// The columns whose parameters were bound, one bit each.
     private var columns: UInt64 = 0
@@ -27,7 +27,7 @@ struct PreparedStatement<Column: NamedColumn> {
 
     // MARK: Binding
 
-    /// Binds the next question mark that has no number.
+    /// Binds the next parameter, in the order of their numbers.
     mutating func bind(_ value: some StoredValue) throws {
         mark += 1
         try check(value.bind(to: handle, at: mark))
@@ -61,6 +61,18 @@ struct PreparedStatement<Column: NamedColumn> {
         while try step() {}
     }
 
+    /// All rows that are left, each read while it is there.
+    func array<Value>(_ read: (Self) throws -> Value) throws -> [Value] {
+        var values: [Value] = []
+        while try step() { values.append(try read(self)) }
+        return values
+    }
+
+    /// The next row, read while it is there; nil when there is none.
+    func first<Value>(_ read: (Self) throws -> Value) throws -> Value? {
+        try step() ? read(self) : nil
+    }
+
     fileprivate func reset() {
         sqlite3_reset(handle)
     }
@@ -92,12 +104,22 @@ struct PreparedStatement<Column: NamedColumn> {
         try isNull(column) ? nil : int(column)
     }
 
+    func key(_ column: Column) throws -> JobKey {
+        JobKey(value: try int64(column))
+    }
+
     func time(_ column: Column) throws -> Timestamp? {
         try optionalInt64(column).map(Timestamp.init(milliseconds:))
     }
 
     func elapsed(_ column: Column) throws -> Elapsed? {
         try optionalInt64(column).map(Elapsed.init(milliseconds:))
+    }
+
+    /// The value of a column that is never null.
+    func present<Value>(_ column: Column, _ read: (Self) -> (Column) throws -> Value?) throws -> Value {
+        guard let value = try read(self)(column) else { throw corrupt(column) }
+        return value
     }
 
     func text(_ column: Column) throws -> String? {

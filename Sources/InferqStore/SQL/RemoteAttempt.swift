@@ -1,4 +1,3 @@
-import Foundation
 import GRDB
 package import InferqCore
 
@@ -18,16 +17,39 @@ package enum RemoteAttemptPolicy: Sendable, Equatable {
     case interrupt(reason: String)
 }
 
+private enum RemoteAttemptColumn: CInt, NamedColumn {
+    case job, lease, worker
+}
+
 extension SQL {
+    private static let insertion = SQLText<RemoteAttemptColumn>(
+        """
+        INSERT OR REPLACE INTO elsewhere (\(RemoteAttemptColumn.allCases.names)) \
+        VALUES (\(RemoteAttemptColumn.allCases.parameters))
+        """
+    )
+    private static let selection = SQLText<RemoteAttemptColumn>(
+        "SELECT \(RemoteAttemptColumn.allCases.names) FROM elsewhere ORDER BY job")
+
     static func insertRemoteAttempt(_ db: Database, _ job: JobKey, _ lease: Job.Lease, _ worker: String) throws {
-        try db.cachedStatement(sql: "INSERT OR REPLACE INTO elsewhere (job, lease, worker) VALUES (?, ?, ?)")
-            .execute(arguments: [job.value, lease.number, worker])
+        try db.with(insertion) { row in
+            try row.bind(.job, job)
+            try row.bind(.lease, lease.number)
+            try row.bind(.worker, worker)
+            try row.run()
+        }
     }
 
     /// All attempts that run at workers on other hosts.
     static func remoteAttempts(_ db: Database, _ names: StoredNames) throws -> [RemoteAttempt] {
-        let rows = try Row.fetchCursor(db, sql: "SELECT job, lease, worker FROM elsewhere ORDER BY job")
-            .array { row in (JobKey(value: row[0]), Job.Lease(number: row[1]), row[2] as String) }
+        let rows = try db.with(selection) { row in
+            try row.array {
+                (
+                    try $0.key(.job), Job.Lease(number: try $0.int64(.lease)),
+                    try $0.present(.worker, PreparedStatement.text)
+                )
+            }
+        }
         return try rows.compactMap { key, lease, worker in
             guard let job = try selectJob(db, key, names), job.state == .running(lease) else { return nil }
             return RemoteAttempt(job: job, lease: lease, worker: worker)

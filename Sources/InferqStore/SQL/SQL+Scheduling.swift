@@ -1,6 +1,11 @@
 import GRDB
 import InferqCore
 
+/// Due jobs that were looked at, and those of them with the priority that was asked for.
+private enum OlderColumn: CInt, NamedColumn {
+    case seen, count
+}
+
 /// What is due, and when.
 extension SQL {
     private static let olderDue = SQLText<OnlyColumn>(
@@ -73,15 +78,19 @@ extension SQL {
     static func olderDueJobs(
         _ db: Database, of client: Int64, model: Int64, priority: Int, key: JobKey, limit: Int
     ) throws -> Int? {
-        let statement = try db.cachedStatement(
-            sql: """
-                SELECT count(*), ifnull(sum(priority = ?), 0) FROM (SELECT priority FROM \(jobs(of: client)) \
-                AND model = ? AND phase = 1 AND key < ? ORDER BY key LIMIT ?)
-                """
-        )
-        let found = try Row.fetchCursor(statement, arguments: [priority, client, model, key.value, limit])
-            .first { row in (seen: row[0] as Int, count: row[1] as Int) }
-        return found.flatMap { $0.seen < limit ? $0.count : nil }
+        let sql = """
+            SELECT count(*), ifnull(sum(priority = ?), 0) FROM (SELECT priority FROM \(jobs(of: client)) \
+            AND model = ? AND phase = 1 AND key < ? ORDER BY key LIMIT ?)
+            """
+        return try db.with(SQLText<OlderColumn>(sql)) { row in
+            try row.bind(priority)
+            try row.bind(client)
+            try row.bind(model)
+            try row.bind(key)
+            try row.bind(limit)
+            guard try row.step(), try row.int(.seen) < limit else { return nil }
+            return try row.int(.count)
+        }
     }
 }
 
