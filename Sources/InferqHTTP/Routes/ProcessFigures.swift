@@ -1,4 +1,4 @@
-import InferqCore
+import InferqStore
 
 #if canImport(Glibc)
     import Glibc

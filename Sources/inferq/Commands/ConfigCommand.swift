@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import InferqCore
 import InferqHTTP
+import InferqStore
 
 /// `inferq config`: writes configuration files.
 struct ConfigCommand: AsyncParsableCommand {

@@ -1,6 +1,7 @@
 import Foundation
 import InferqCore
 import InferqHTTP
+import InferqStore
 
 /// The TCP sockets on which a process listens, as the kernel tells anyone who may look at its files.
 enum ListeningSockets {

@@ -1,4 +1,4 @@
-import InferqCore
+import InferqStore
 
 /// The boot id of the kernel: differs after every start of the machine.
 enum KernelBoot {

@@ -1,5 +1,5 @@
 import Glibc
-import InferqCore
+import InferqStore
 
 /// The code that only the start needs: most of what a linked-in runtime touches is never called again.
 enum StartupCode {

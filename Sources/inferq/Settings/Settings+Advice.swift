@@ -1,6 +1,7 @@
 import Foundation
 import InferqCore
 import InferqHTTP
+import InferqStore
 
 extension Settings {
     /// What is allowed, works, and is seldom wise, one sentence each: for anyone who asks, and not for the log.
