@@ -18,6 +18,16 @@ FOREIGN = {
 }  # fmt: skip
 
 
+def homes(sources):
+    """The text of the files that declare or extend each type, by its name."""
+    texts = {}
+    for text in sources:
+        declared = r"^ *(?:[\w@()]+ )*(?:struct|class|enum|actor|protocol|extension|typealias) (?:\w+\.)*(\w+)"
+        for name in set(re.findall(declared, text, re.M)):
+            texts[name] = texts.get(name, "") + text
+    return texts
+
+
 def problem_codes(source):
     """What the member `code` of an error may say."""
     return [value or name for name, value in re.findall(r'^    case (\w+)(?: = "(\w+)")?$', source, re.M)]
@@ -29,6 +39,7 @@ def main():
     words = set(re.findall(r"\w+", code)) | {path.stem for path in sources} | {path.name for path in sources}
     words |= {part for path in sources for part in path.relative_to(ROOT / "Sources").parts}
     words |= {path.stem for path in (ROOT / "Tests").rglob("*")} | {path.name for path in (ROOT / "Tests").rglob("*")}
+    types = homes(sources.values())
     failures = []
     for name in DOCUMENTS:
         for number, line in enumerate((ROOT / name).read_text().split("\n"), 1):
@@ -39,9 +50,12 @@ def main():
                 parts = re.sub(r"\(.*", "", quoted).split(".")
                 if parts[0] in FOREIGN or quoted in words:
                     continue
-                for part in parts:
-                    if part not in words:
-                        failures.append(f"{name}:{number}: `{quoted}`: nothing in Sources/ is called {part}")
+                missing = [part for part in parts if part not in words]
+                failures += [f"{name}:{number}: `{quoted}`: nothing in Sources/ is called {part}" for part in missing]
+                for owner, member in zip(parts, parts[1:]) if not missing else []:
+                    # What an enum's case or a function gives is not looked at.
+                    if owner in types and not re.search(rf"\b{member}\b", types[owner]):
+                        failures.append(f"{name}:{number}: `{quoted}`: no file that declares {owner} names {member}")
     listed = (ROOT / "docs/metrics.md").read_text()
     for metric in sorted(set(re.findall(r'"(inferq_[a-z_]+)"', code))):
         if metric not in listed:
