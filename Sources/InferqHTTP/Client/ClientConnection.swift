@@ -81,6 +81,9 @@ final class ClientConnection: ChannelDuplexHandler {
             phase = .idle(since: channel.eventLoop.now)
             then?(.success(self))
         }
+        if event is ResetWatch.Unread, case .waiting = phase {
+            fail(IOError(errnoCode: EPIPE, reason: "the server had closed the connection before it read the request"))
+        }
         context.fireUserInboundEventTriggered(event)
     }
 

@@ -98,6 +98,8 @@ final class ClientConnections {
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             // An answer is read no faster than it is taken: not several reads ahead before anybody looks.
             .channelOption(.maxMessagesPerRead, value: 1)
+            // TLS tells by itself whether an end was meant.
+            .channelOption(ResetWatch.option, value: context == nil)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try bound.value.0.setUp(channel, key, context) }
             }
@@ -138,6 +140,7 @@ final class ClientConnections {
 
     private func setUp(_ channel: any Channel, _ key: Key, _ context: NIOSSLContext?) throws {
         let pipeline = channel.pipeline.syncOperations
+        if context == nil { try pipeline.addHandler(ResetWatch()) }
         if let context, case .tcp(let host, _) = key.endpoint {
             // A certificate is checked against a name; an address has none to send.
             let isAddress = (try? SocketAddress(ipAddress: host, port: 0)) != nil
