@@ -2,8 +2,8 @@ import NIOCore
 
 /// Tells a connection that a server closed after it had read the request from one that it closed before.
 ///
-/// What arrives at a closed socket is answered with a reset. The end is read before it, and the socket is closed, so nobody
-/// would learn of the reset. So the channel stays open at the end until this has asked for it.
+/// What arrives at a closed socket is answered with a reset. But the end is read first, and NIO would close the channel then
+/// and never ask for the error. So the channel stays open until this has asked.
 final class ResetWatch: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
