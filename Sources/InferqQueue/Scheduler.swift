@@ -109,7 +109,12 @@ package final class Scheduler: Service {
         state.withLock { state in
             state.take(offer)
             state.queues[offer.model]?.begin(at: place)
-            let passage = place.isLocal ? state.queues[offer.model]?.server.take(offer.job, now: .now) : nil
+            var passage: Availability.Passage?
+            if place.isLocal {
+                // A reload may have removed the model since the offer: then its job waits.
+                let isRemoved = state.queues[offer.model]?.concurrency == 0
+                passage = isRemoved ? .held : state.queues[offer.model]?.server.take(offer.job, now: .now)
+            }
             // A broker that had no room for the next one may have it now.
             pump(offer.model, &state)
             return passage ?? .free

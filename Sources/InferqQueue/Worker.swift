@@ -103,6 +103,8 @@ package final class Worker: Service {
             let ending = await attempt(claim, log)
             next = await withTaskGroup(of: Void.self) { group in
                 group.addImmediateTask { await self.end(claim, ending, log) }
+                // A server may not survive that its client hangs up: it is asked before the next job is called.
+                if ending.hangsUp { _ = await queue.scheduler.isWell(model) }
                 // The model server is done with this job: the next one may be claimed by the commit that ends it. It
                 // is called after that commit, so a slot never holds more than one outcome that is not stored.
                 queue.scheduler.ended(offer)
@@ -146,6 +148,15 @@ package final class Worker: Service {
         /// It was stopped; what the model server answered meanwhile is dropped.
         case stopped(StopSignal.Reason, Outcome, isShown: Bool)
         case modelRemoved
+
+        /// Whether the connection was closed while the model server worked on the job.
+        var hangsUp: Bool {
+            switch self {
+            case .stopped(.cancelled, _, _): true
+            case .called(.failed(let failure, _, _), _, _): failure.code == .timeout
+            case .called, .stopped, .modelRemoved: false
+            }
+        }
     }
 
     private func attempt(_ claim: Claim, _ log: Logger) async -> Ending {

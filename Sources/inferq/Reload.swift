@@ -56,6 +56,7 @@ struct Reload: Service {
         do {
             let new = try Settings.load(environment: environment, flags: flags)
             let certified = try new.identity()
+            try new.checkAuthorities()
             let old = live.current
             let models = try await queue.know(new.modelList)
             live.current = new

@@ -50,6 +50,7 @@ struct Serve {
         let logger = Logger(label: "inferq")
         let threshold = logs.start(format: settings.logFormat, level: settings.logLevel)
         for warning in settings.warnings { logger.warning("\(warning)") }
+        for problem in settings.authorityProblems { logger.warning("\(problem)") }
         if let trouble = identity.current?.certificate.trouble(at: .now) { logger.warning("\(trouble)") }
         let affordable = settings.affordableHTTP
         if affordable.connections < settings.http.connections {

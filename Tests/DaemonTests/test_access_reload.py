@@ -283,12 +283,21 @@ def test_keys_hold_while_the_store_is_degraded(tmp_path):
         stranger = wire.exchange(manager.address, "GET", "/v1/inference")
         asked = (("GET", "/"), ("GET", "//openapi.json"), ("OPTIONS", "/v1/inference"))
         free = [wire.exchange(manager.address, *each) for each in asked]
+        rights = (
+            ("POST", "/v1/notifications", {"X-Notify-Token": "t"}), ("PUT", "/v1/inference/x/output", {"X-Notify-Token": "t"}),
+            ("GET", "/v1/async/notify/x?ticket=t", {}), ("GET", "/v1/me", {"Cookie": "inferq=c"}),
+            ("POST", "/v1/session", {}), ("DELETE", "/v1/session", {}),
+        )  # fmt: skip
+        others = [wire.exchange(manager.address, *each[:2], headers=each[2]) for each in rights]
+        wrong = wire.exchange(manager.address, "GET", "/v1/me", headers={"Cookie": "inferq=c", "X-API-Key": make_key()})
         targets = ("//livez", "http://localhost/livez", "/health/readyz/")
         states = {target: wire.exchange(manager.address, "GET", target) for target in targets}
     assert good.status == 503 and b"inferq.db" in good.body
     assert stranger.status == 401
-    for answer in free:
-        assert answer.status == 503 and b"its operator can see why on its host" in answer.body
+    assert wrong.status == 401
+    for answer in free + others:
+        assert answer.status == 503, "a right that cannot be told now is not refused"
+        assert b"its operator can see why on its host" in answer.body
         assert b"inferq.db" not in answer.body, "a stranger hears nothing of the reason"
     assert [answer.status for answer in states.values()] == [200, 200, 503]
     assert not [target for target, answer in states.items() if b"inferq.db" in answer.body], "nor here"

@@ -1,6 +1,7 @@
 """The session of the page, and the sockets of the host, where the socket decides."""
 
 import contextlib
+import http.client
 import os
 import stat
 
@@ -149,6 +150,23 @@ def test_signing_out_ends_it(gateway, signed):
     field = answer.headers["Set-Cookie"].lower()
     assert "max-age=0" in field or "expires=thu, 01 jan 1970" in field
     assert status(gateway, signed) == 401, "also for who kept the cookie"
+
+
+def test_signing_out_ends_what_is_open_under_it_and_no_other_session(gateway, signed, model):
+    job = gateway.client("alice").submit(model.name)
+    other = cookie(sign_in(gateway, gateway.keys["alice"], SAME))
+    with contextlib.ExitStack() as streams:
+        mine, others = (
+            streams.enter_context(wire.Stream(gateway.address, "/v1/events", {"Cookie": field} | SAME))
+            for field in (signed, other)
+        )
+        assert (mine.status, others.status) == (200, 200)
+        wire.exchange(gateway.address, "DELETE", "/v1/session", headers={"Cookie": signed} | SAME)
+        with contextlib.suppress(http.client.IncompleteRead, ConnectionError):
+            mine.to_end()
+        done = gateway.client("alice").submit(model.name)
+        others.until(lambda got: done["id"].encode() in got)
+    assert gateway.client("alice").ended(job)["status"] == "COMPLETED"
 
 
 def test_it_ends_with_its_key(gateway):

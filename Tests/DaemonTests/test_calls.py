@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import threading
+import time
 
 import pytest
 
@@ -374,6 +375,27 @@ def test_a_job_that_is_listened_to_goes_on(llama, model_server):
     route.answer_with(answers.after(2.0))
     job = hang_up_after(gateway)
     assert [event.status for event in gateway.events(job)][-1] == "COMPLETED"
+
+
+def test_the_last_client_to_leave_counts(llama, model_server):
+    gateway = llama(linger="2s")
+    route = model_server.route("/v1/chat/completions")
+    route.answer_with(answers.hang())
+    job = hang_up_after(gateway)
+    route.wait_calls(1)
+    with wire.dial(gateway.address) as sock:
+        body = b'{"model":"llama"}'
+        sock.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nx-stainless-retry-count: 1\r\n"
+            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        )
+        sock.settimeout(1.5)
+        with pytest.raises(TimeoutError):
+            sock.recv(1)
+    left = time.monotonic()
+    assert gateway.ended(job)["status"] == "CANCELLED"
+    assert time.monotonic() - left > 1.9, "as long as if no one had asked before"
+    assert len(jobs(gateway)) == 1 and len(route.calls) == 1
 
 
 def test_linger_can_be_for_ever(llama, model_server):

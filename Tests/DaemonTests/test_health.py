@@ -3,6 +3,8 @@
 import json
 import time
 
+import pytest
+
 import answers
 from contract import SLACK
 from modelserver import ModelServer
@@ -76,6 +78,27 @@ def test_an_error_of_a_server_that_is_not_ready_is_not_the_jobs(make_gateway, mo
     assert {(record["status"], record["attempt"]) for record in map(gateway.ended, jobs)} == {("COMPLETED", 1)}
     route.answer_with(answers.status(400))
     assert gateway.ended(gateway.submit("ocr"))["status"] == "ERROR", "a ready server means it"
+
+
+@pytest.mark.parametrize("end", ["cancel", "timeout"])
+def test_a_server_is_asked_after_its_client_has_hung_up(make_gateway, model_server, end):
+    """It may not survive that: mlx_lm does not."""
+    health, route = model_server.route("/health"), model_server.route("/ocr")
+    gateway = make_gateway({"ocr": {"health": "/health", "max_attempts": 1}})
+    wait_state(gateway, "up")
+    route.answer_with(answers.hang(), answers.ok())
+    first = gateway.submit("ocr", **({"timeout": "1s"} if end == "timeout" else {}))
+    route.wait_calls(1)
+    other = gateway.submit("ocr")
+    asked = len(health.calls)
+    health.answer_with(answers.status(500))
+    if end == "cancel":
+        gateway.cancel(first)
+    wait_state(gateway, "down")
+    assert len(route.calls) == 1 and gateway.record(other)["status"] == "PENDING"
+    assert health.calls[asked].started - route.calls[0].started < 9, "at once, not at the next look"
+    health.answer_with(answers.ok())
+    assert gateway.ended(other)["status"] == "COMPLETED"
 
 
 def test_503_of_the_health_path_is_loading(make_gateway, model_server):

@@ -4,6 +4,7 @@ import contextlib
 import http.server
 import json
 import shutil
+import signal
 import ssl
 import subprocess
 import threading
@@ -115,8 +116,24 @@ def test_a_ca_that_cannot_be_used_takes_the_model_down_and_nothing_else(make_gat
     make_wrong(tmp_path / "ca.pem")
     with server(authority.sign()) as url:
         gateway = make_gateway({"ocr": {"url": url + "/ocr", "ca": str(tmp_path / "ca.pem")}, "other": {}})
+        assert "models.ocr.ca: it cannot be read, or holds no certificate" in gateway.log()
         gateway.submit("ocr", {"page": 1})
         until(
             lambda: "the file in its setting ca cannot be read" in json.dumps(gateway.get("/v1/models").json()["results"]),
             "the reason")
         assert gateway.ended(gateway.submit("other"))["status"] == "COMPLETED"
+
+
+def test_a_broken_ca_is_no_good_configuration(make_gateway, authority, tmp_path):
+    with server(authority.sign()) as url:
+        gateway = make_gateway({"ocr": {"url": url + "/ocr", "ca": str(authority.pem)}})
+        gateway.errors_expected = True
+        gateway.models["ocr"]["ca"] = str(tmp_path / "none.pem")
+        gateway.write_config()
+        done = subprocess.run(
+            [BINARY, "check", "--config", gateway.config_file], capture_output=True, text=True, timeout=60, env=environment())
+        assert done.returncode == 78 and "models.ocr.ca: it cannot be read" in done.stderr, done.stderr
+        assert any(each["verdict"] == "wrong" and "models.ocr.ca" in each["sentence"] for each in doctor(gateway))
+        gateway.process.send_signal(signal.SIGHUP)
+        until(lambda: "the new configuration is refused" in gateway.log(), "the line that says so")
+        assert gateway.ended(gateway.submit("ocr", {"page": 1}))["status"] == "COMPLETED"

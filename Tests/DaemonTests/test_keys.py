@@ -107,7 +107,8 @@ def test_add_takes_scopes_models_limits_and_an_end(site):
     (["add", "erp", "--max-priority", "101"], "101 is out of range"), (["add", "erp", "--expires", "soon"], "90d"),
     (["add", "erp", "--expires", "0s"], "90d"), (["add", "erp", "--models", "a b"], "cannot name a model"),
     (["rotate", "erp"], "inferq key add creates one"), (["revoke", "erp"], "inferq key add creates one"),
-    (["rotate", "erp", "--overlap", "x"], "7d"),
+    (["rotate", "erp", "--overlap", "x"], "7d"), (["add", "erp", "--models", ""], "--models names nothing"),
+    (["add", "erp", "--scopes", " ,"], "--scopes names nothing"),
 ])
 def test_wrong_usage_is_one_sentence_and_changes_nothing(site, arguments, says):
     printed, said = site.run(*arguments, code=64)

@@ -321,6 +321,7 @@ def test_the_jobs_of_a_removed_model_wait_and_can_be_cancelled(gateway, route, m
     assert gateway.ended(running)["status"] == "COMPLETED"
     gateway.ended(gateway.submit("other"))
     assert gateway.record(waiting)["status"] == "PENDING"
+    assert gateway.record(waiting)["attempt"] == 0, "it was not even begun"
     gateway.models["ocr"] = removed
     gateway.reload()
     assert gateway.ended(waiting)["status"] == "COMPLETED"

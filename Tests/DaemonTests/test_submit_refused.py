@@ -8,6 +8,7 @@ import pytest
 import wire
 from contract import MIB, SUBMIT, problem
 from gateway import JSON_TYPE
+from keyfile import make_key
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,17 @@ def test_400_for_a_wrong_member_names_it(gateway, model, body, names):
         body = body | {"model": model.name}
     problem(gateway.post(SUBMIT, body), 400, names)
     assert not model.calls
+
+
+def test_400_for_a_clients_secret_in_the_place_of_an_idempotency_key(gateway, model):
+    """It would stand in the store and in its backups."""
+    key = make_key()
+    for answer in (
+        gateway.post(SUBMIT, {"model": model.name, "job": {"key": key}}),
+        gateway.request("POST", SUBMIT, b'{"model":"%s"}' % model.name.encode(), JSON_TYPE | {"Idempotency-Key": key}),
+    ):
+        document = problem(answer, 400, "access key")
+        assert key not in str(document)
 
 
 @pytest.mark.parametrize("name", ["model", "model_display_name", "input", "job"])

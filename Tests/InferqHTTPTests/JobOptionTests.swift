@@ -90,7 +90,7 @@ struct JobOptionTests {
         ("expires_in=0", "query item expires_in: it must be more than zero."),
         ("timeout=0", "query item timeout: it must be at least a millisecond."),
         ("delay=1s&run_at=2026-11-23T00:00:00Z", "query item delay: it cannot be combined with run_at."),
-        ("key=", "query item key: it must be 1 to 255 visible ASCII characters."),
+        ("key=", "query item key: it must be 1 to 255 visible ASCII characters, and not an access key."),
         ("metadata=[]", "query item metadata: it must be a JSON object."),
         ("priority=1&priority=1", "query item priority: it is given more than once."),
         (

@@ -43,17 +43,22 @@ package final class Caller: Sendable {
     package let key: Key?
     /// From then on the right is over; nil: never.
     package let expires: Timestamp?
+    /// The session that the page is signed in with; nil: another right.
+    package let session: String?
 
     package convenience init(_ client: String, _ scopes: Scopes, _ limits: Limits, key: Key? = nil) {
-        self.init(client, scopes, limits, key: key, expires: key?.expires)
+        self.init(client, scopes, limits, key: key, expires: key?.expires, session: nil)
     }
 
-    private init(_ client: String, _ scopes: Scopes, _ limits: Limits, key: Key?, expires: Timestamp?) {
+    private init(
+        _ client: String, _ scopes: Scopes, _ limits: Limits, key: Key?, expires: Timestamp?, session: String?
+    ) {
         self.client = client
         self.scopes = scopes
         self.limits = limits
         self.key = key
         self.expires = expires
+        self.session = session
     }
 
     /// Everyone, in mode `open`.
@@ -70,8 +75,12 @@ package final class Caller: Sendable {
     package static let stranger = Caller("", [], .none)
 
     /// The same client with a right that is smaller, and that ends earlier.
-    package func narrowed(to scopes: Scopes, until end: Timestamp) -> Caller {
-        Caller(client, self.scopes.intersection(scopes), limits, key: key, expires: min(expires ?? end, end))
+    ///
+    /// - Parameter session: where it is that of a session; nil: as before.
+    package func narrowed(to scopes: Scopes, until end: Timestamp, session: String? = nil) -> Caller {
+        Caller(
+            client, self.scopes.intersection(scopes), limits, key: key, expires: min(expires ?? end, end),
+            session: session ?? self.session)
     }
 
     package func isExpired(at now: Timestamp) -> Bool { expires.map { $0 <= now } ?? false }

@@ -7,9 +7,10 @@ package struct IdempotencyKey: Sendable, Equatable {
     /// SHA-256 of the request: content type, query and body.
     package let digest: [UInt8]
 
-    /// Whether a text can be a key.
+    /// Whether a text can be a key. The store keeps it as it is, so it is not the secret of a client.
     package static func isValid(_ text: String) -> Bool {
         (1...255).contains(text.utf8.count) && text.utf8.allSatisfy { (0x21...0x7E).contains($0) }
+            && AccessKey(text) == nil
     }
 
     package init(_ text: String, contentType: String?, query: String?, body: [UInt8]) {

@@ -113,7 +113,7 @@ package final class AccessControl: Sendable {
         if let session = sessions.find(request, isSecure: connection.isSecure, rules.ring),
             let maker = Self.maker(session.maker, rules.ring), maker !== Caller.local, maker !== Caller.admin
         {
-            return maker.narrowed(to: .all, until: session.expires)
+            return maker.narrowed(to: .all, until: session.expires, session: session.subject)
         }
         if let certified = rules.ring.caller(certified: connection.peerNames) { return certified }
         throw refused(.keyMissing, address, rules)
@@ -168,9 +168,10 @@ package final class AccessControl: Sendable {
         return caller
     }
 
-    /// Ends the session of a request, if it has one.
+    /// Ends the session of a request, if it has one, and within a second the streams that are open under it.
     func signOut(_ request: Request, isSecure: Bool) {
-        sessions.end(request, isSecure: isSecure, rules.current.ring)
+        guard let session = sessions.end(request, isSecure: isSecure, rules.current.ring) else { return }
+        requests.review { caller, _ in caller.session == session ? nil : caller }
     }
 
     // MARK: Tickets

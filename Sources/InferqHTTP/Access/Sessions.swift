@@ -50,8 +50,11 @@ final class Sessions: Sendable {
         return ended.withLock { $0[session.subject] } == nil ? session : nil
     }
 
-    func end(_ request: Request, isSecure: Bool, _ ring: KeyRing) {
-        guard Self.isFromOwnPage(request), let session = shown(by: request, isSecure: isSecure, ring) else { return }
+    /// - Returns: the session that has ended; nil: the request shows none.
+    func end(_ request: Request, isSecure: Bool, _ ring: KeyRing) -> String? {
+        guard Self.isFromOwnPage(request), let session = shown(by: request, isSecure: isSecure, ring) else {
+            return nil
+        }
         ended.withLock { ended in
             ended[session.subject] = session.expires
             guard ended.count > Self.endedLimit else { return }
@@ -61,6 +64,7 @@ final class Sessions: Sendable {
                 ended[subject] = nil
             }
         }
+        return session.subject
     }
 
     private func shown(by request: Request, isSecure: Bool, _ ring: KeyRing) -> SignedText? {

@@ -3,6 +3,7 @@ import InferqQueue
 import InferqStore
 import Logging
 import ServiceLifecycle
+import Synchronization
 
 /// The clients of plain calls: whose repeat is whose, and what becomes of a job whose client has gone.
 package final class Callers: Service {
@@ -21,7 +22,15 @@ package final class Callers: Service {
     private struct Departure: Sendable {
         let job: UUIDv7
         let linger: Duration
+        /// When somebody was last known to wait for the job.
+        let since: ContinuousClock.Instant
     }
+
+    /// The newest departure from each job that is to be looked at: of several, the last one counts.
+    private let newest = Mutex<[UUIDv7: ContinuousClock.Instant]>([:])
+
+    /// Between two looks at whether those who still listen have left.
+    private static let look = Duration.seconds(1)
 
     /// Open calls that are looked at after a start, older ones run to their end; and jobs that have ended. As many as
     /// ``RecentCalls`` remembers.
@@ -37,10 +46,14 @@ package final class Callers: Service {
 
     // MARK: Lingering
 
-    /// No one is left who asked for this job: unless somebody listens by then, it is cancelled after `linger`.
+    /// Someone who asked for this job has left: it is cancelled once no one has listened for `linger`.
     func linger(_ job: UUIDv7, for linger: Duration) {
-        let departure = Departure(job: job, linger: linger)
-        _ = wheel.call(after: linger) { [departures = self.departure] in departures.yield(departure) }
+        look(at: Departure(job: job, linger: linger, since: .now), after: linger)
+    }
+
+    private func look(at departure: Departure, after pause: Duration) {
+        newest.withLock { $0[departure.job] = departure.since }
+        _ = wheel.call(after: pause) { [departures = self.departure] in departures.yield(departure) }
     }
 
     /// Ends on graceful shutdown: jobs whose clients have gone run on then, and after the next start.
@@ -77,10 +90,17 @@ package final class Callers: Service {
     }
 
     private func end(_ departure: Departure) async {
-        guard !queue.hub.isHeard(departure.job.key) else {
-            // Somebody listens, or has taken the call up: it is looked at again, since he may leave as silently.
-            return linger(departure.job, for: max(departure.linger, .seconds(1)))
+        // One that came later is looked at in its own time.
+        guard newest.withLock({ $0[departure.job] == departure.since }) else { return }
+        let now = ContinuousClock.now
+        if queue.hub.isHeard(departure.job.key) {
+            // Somebody listens, or has taken the call up, and may leave silently.
+            let heard = Departure(job: departure.job, linger: departure.linger, since: now)
+            return look(at: heard, after: Self.look)
         }
+        let rest = departure.linger - (now - departure.since)
+        guard rest <= .zero else { return look(at: departure, after: rest) }
+        newest.withLock { $0[departure.job] = nil }
         do {
             guard let job = try await queue.store.head(departure.job), !job.status.isFinal else { return }
             guard try await queue.cancel(departure.job)?.status == .cancelled else { return }

@@ -3,7 +3,7 @@ import NIOSSL
 import Synchronization
 
 /// Whom a client believes who a server is: read when the first `https` URL is called, since most sites have none.
-final class Trust: Sendable {
+package final class Trust: Sendable {
     private struct Known {
         let context: NIOSSLContext
         /// What its file was then.
@@ -31,6 +31,16 @@ final class Trust: Sendable {
 
     init(_ roots: NIOSSLTrustRoots = .default) {
         self.roots = roots
+    }
+
+    /// Whether a file can be read and holds certificates of those who sign others'.
+    package static func canRead(_ ca: String) -> Bool {
+        do {
+            _ = try Trust().context(ca)
+            return true
+        } catch {
+            return false
+        }
     }
 
     /// - Parameter ca: a PEM file of those whose signatures count; empty: those that this host trusts.

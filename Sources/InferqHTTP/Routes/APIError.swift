@@ -256,7 +256,9 @@ extension APIError {
     }
 
     static let unixSocketOnly = APIError(
-        .unixSocketOnly, "This is offered only on a Unix socket of the gateway; add one to the setting listen."
+        .unixSocketOnly,
+        "This is offered only on a Unix socket of the gateway (where keys are needed, on the one for root); add unix:PATH, or "
+            + "admin+unix:PATH, to the setting listen."
     )
 
     static let copyInProgress = APIError(

@@ -103,7 +103,7 @@ extension OptionKind<String> {
 
     /// An idempotency key.
     static var key: OptionKind {
-        .text.such("it must be 1 to 255 visible ASCII characters", IdempotencyKey.isValid)
+        .text.such("it must be 1 to 255 visible ASCII characters, and not an access key", IdempotencyKey.isValid)
     }
 }
 

@@ -139,11 +139,12 @@ package final class DegradedServer: Sendable {
             return .json(HealthDocument(isUp: true, version: isStrange ? nil : version).bytes)
         case .ready where isStrange, .healthReady where isStrange:
             return .json(HealthDocument(isUp: false).bytes, status: .serviceUnavailable)
-        case .ready, .healthReady, .openAPI, .page, nil: break
+        case .ready, .healthReady, .openAPI, .page, .session, nil: break
         }
         let form = ErrorForm.of(path: path)
-        // Where no one needs a key, as when all is well; why it cannot work, no stranger hears.
-        if isStrange, request.method == .options || open != nil {
+        // Where no one needs a key, as when all is well, and for rights that only a gateway with its store can tell: a token
+        // is not refused that may be good. Why it cannot work, no stranger hears.
+        if isStrange, request.method == .options || open != nil || request.mayHaveOtherRight {
             return form.response(for: .degraded("its operator can see why on its host"), instance: path)
         }
         if isStrange, let rules = rules.current {
@@ -154,6 +155,14 @@ package final class DegradedServer: Sendable {
             }
         }
         return form.response(for: .degraded(reason), instance: path)
+    }
+}
+
+extension Request {
+    /// Whether it may be let in by something else than a key: the token of an attempt, a ticket, or a session.
+    fileprivate var mayHaveOtherRight: Bool {
+        guard case .none = Credentials(headers) else { return false }
+        return headers[.notifyToken] != nil || headers[.cookie] != nil || query?.contains("ticket=") == true
     }
 }
 

@@ -20,6 +20,7 @@ struct CheckCommand: ParsableCommand {
                 flags: SettingsFlags(config: config, sockets: .either)
             )
             let identity = try settings.identity()
+            try settings.checkAuthorities()
             print(settings.summary())
             if settings.listen.isEmpty {
                 StandardError.write("warning: listen is empty, so serve starts only with sockets from systemd")

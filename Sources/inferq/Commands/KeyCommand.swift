@@ -60,8 +60,8 @@ struct AddKey: ClientCommand {
         let key = AccessKey()
         var client = Client(name)
         client.keys = [Caller.Key(key.digest, expires: try KeyLife.end(expires, "--expires"))]
-        try set("scopes", "--scopes", Self.list(scopes), of: &client)
-        if let models { try set("models", "--models", Self.list(models), of: &client) }
+        try set("scopes", "--scopes", Self.list(scopes, "--scopes"), of: &client)
+        if let models { try set("models", "--models", Self.list(models, "--models"), of: &client) }
         for (row, flag, number) in [
             ("max_pending", "--max-pending", maxPending), ("max_running", "--max-running", maxRunning),
             ("max_priority", "--max-priority", maxPriority),
@@ -75,8 +75,13 @@ struct AddKey: ClientCommand {
         try change.hand(key, client.keys[0], of: name)
     }
 
-    private static func list(_ text: String) -> SettingsValue {
-        .list(text.split(separator: ",").map { .text($0.trimmingCharacters(in: .whitespaces)) })
+    /// An empty list would mean all models, or a key that may do nothing: a variable of a script that is not set.
+    private static func list(_ text: String, _ flag: String) throws(ClientError) -> SettingsValue {
+        let names = text.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
+        guard !names.isEmpty else {
+            throw ClientError(.usage, "\(flag) names nothing; name at least one, or leave it out")
+        }
+        return .list(names.map { .text($0) })
     }
 
     /// As the file would have it, with the same limits.

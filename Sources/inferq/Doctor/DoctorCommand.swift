@@ -40,6 +40,7 @@ struct DoctorCommand: ClientCommand {
             try tell(.ok("configuration", settings.models.count == 1 ? "1 model" : "\(settings.models.count) models"))
             let warnings = settings.warningsOfFiles + (access.keys == nil ? [] : settings.warningsOfKeys)
             for warning in warnings + settings.advice { try tell(.note("configuration", warning)) }
+            for problem in settings.authorityProblems { try tell(.wrong("configuration", "\(problem)")) }
         } catch let problems as SettingsProblems {
             for problem in problems.all { try tell(.wrong("configuration", "\(problem)")) }
             throw ExitCode(1)

@@ -82,8 +82,7 @@ enum StoreExamination {
         } catch let error as ClientError where error.cause == .unreachable {
             return try await idle(store, gateways.isNamed ? error : nil)
         } catch let error as ClientError where error.status == 403 {
-            let advice = "add a Unix socket to the setting listen, or stop the gateway, to have it checked"
-            return [.note("store", "the gateway runs, and checks its store on a Unix socket only; \(advice)")]
+            return [.note("store", "the gateway runs, and its store was not checked: \(error.sentence)")]
         } catch let error as ClientError {
             return [.wrong("gateway", error.sentence)]
         }

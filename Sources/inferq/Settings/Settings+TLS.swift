@@ -29,6 +29,23 @@ extension Settings {
         }
     }
 
+    /// What is wrong with the files of authorities that models name. At a start it is said, and keeps no other model from work.
+    var authorityProblems: [SettingsProblem] {
+        modelList.filter { !$0.ca.isEmpty && !Trust.canRead($0.ca) }.map { model in
+            SettingsProblem(
+                model.ca, at: "models.\(model.name).ca",
+                Refusal("it cannot be read, or holds no certificate", "name a PEM file of those who sign the server's"))
+        }
+    }
+
+    /// For a new configuration, which may be refused.
+    ///
+    /// - Throws: ``authorityProblems``, if there are any.
+    func checkAuthorities() throws(SettingsProblems) {
+        let problems = authorityProblems
+        if !problems.isEmpty { throw SettingsProblems(all: problems) }
+    }
+
     private static func bytes(of path: String, _ place: String) throws(SettingsProblem) -> [UInt8] {
         do throws(Refusal) {
             guard let bytes = try SettingsFiles.contents(of: path, largest: SettingsFiles.largest) else {
