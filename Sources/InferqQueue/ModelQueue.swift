@@ -139,6 +139,14 @@ final class ModelQueue {
         lanes[client]?.best(skippingSuspects: false)
     }
 
+    /// A job is no longer on offer: it was taken.
+    func take(_ job: JobKey) -> Bool {
+        guard offered.remove(job) != nil else { return false }
+        common.leave(job)
+        for client in lanes.keys { lanes[client]?.leave(job) }
+        return true
+    }
+
     func remove(_ candidate: Candidate) {
         if let client = candidate.client, lanes[client] != nil {
             lanes[client]?.remove(candidate)

@@ -70,7 +70,7 @@ struct ModelQueues {
 
     mutating func take(_ offer: Offer) {
         addLine(offer.model)
-        let wasOffered = queues[offer.model]?.offered.remove(offer.job) != nil
+        let wasOffered = queues[offer.model]?.take(offer.job) == true
         loads.take(offer.job, wasOffered: wasOffered)
         if suspect?.offer == offer { suspect?.takers += 1 }
     }

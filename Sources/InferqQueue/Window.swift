@@ -47,6 +47,11 @@ struct Window {
         }
     }
 
+    /// A job was taken: what is being read may have it still, and it is not on offer any more.
+    mutating func leave(_ job: JobKey) {
+        if isReading { departures.insert(job) }
+    }
+
     /// - Parameter candidate: one that is not on offer.
     mutating func insert(_ candidate: Candidate) {
         if isReading {

@@ -94,6 +94,16 @@ def test_large_layers_are_left_out_after_the_output(gateway, model):
     assert not {"output", "predicted_layers"} & set(final.data)
 
 
+def test_layers_of_an_output_that_events_do_not_read_are_left_out_too(gateway, model):
+    """They are inside an output of more than 1 MiB; an empty list would say that there are none."""
+    model.route.answer_with(answers.ok(json.dumps({"x": "a" * (1 << 20), "predicted_layers": [{"n": 1}]}).encode()))
+    job = gateway.submit(model.name)
+    final = gateway.events(job)[-1]
+    assert final.data["omitted"] == ["output", "predicted_layers"]
+    assert not {"output", "predicted_layers"} & set(final.data)
+    assert gateway.record(job)["predicted_layers"] == [{"n": 1}]
+
+
 def test_what_fits_is_not_left_out(gateway, model):
     model.route.answer_with(answers.ok(json.dumps({"x": "a" * 50_000}).encode()))
     assert "omitted" not in gateway.events(gateway.submit(model.name))[-1].data

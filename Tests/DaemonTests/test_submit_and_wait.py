@@ -37,6 +37,22 @@ def test_prefer_wait_bounds_the_wait_and_the_job_goes_on(gateway, model, prefer)
     assert gateway.ended(job)["status"] == "COMPLETED"
 
 
+def test_a_wait_that_is_too_long_is_said_to_be_shorter(make_gateway, model_server):
+    gateway = make_gateway({"ocr": {}}, sync_wait="1s")
+    model_server.route("/ocr").hold()
+    for wait in ("100", "9" * 30):
+        answer = gateway.request("POST", "/v1/inference", b'{"model":"ocr"}', JSON_TYPE | {"Prefer": f"wait={wait}"})
+        assert (answer.status, answer.headers["Preference-Applied"]) == (202, "wait=1")
+    model_server.let_go()
+
+
+def test_a_repeat_whose_first_job_failed_says_that_it_is_one(gateway, model):
+    model.route.answer_with(answers.status(400))
+    first, again = (sync(gateway, model, {"Idempotency-Key": "failed"}) for _ in range(2))
+    assert (first.status, again.status) == (400, 400) and first.json()["id"] == again.json()["id"]
+    assert (first.headers["Idempotency-Replayed"], again.headers["Idempotency-Replayed"]) == (None, "true")
+
+
 def test_prefer_respond_async_makes_it_the_asynchronous_form(gateway, model):
     model.route.hold()
     answer = sync(gateway, model, {"Prefer": "respond-async"})

@@ -90,6 +90,22 @@ struct ModelQueueTests {
         #expect(queue.best(skippingSuspects: false, now: .now) == candidate(2))
     }
 
+    @Test(arguments: [nil, "x"])
+    func whatIsTakenWhileTheStoreIsReadIsNotOfferedAgain(_ client: String?) throws {
+        let queue = ModelQueue(lanes: ["x"])
+        queue.concurrency = 1
+        queue.offered = [JobKey(value: 1)]
+        let owners = queue.beginReading().map(\.owners)
+        #expect(queue.take(JobKey(value: 1)))
+        // It was still due when the store was asked.
+        let read = [candidate(1, client: client), candidate(2, client: client)]
+        for owner in owners {
+            if case .client = owner { queue.fill(owner, client == nil ? [] : read, isAll: true) }
+            if case .everyone = owner { queue.fill(owner, client == nil ? read : [], isAll: true) }
+        }
+        #expect(queue.best(skippingSuspects: false, now: .now)?.key == JobKey(value: 2))
+    }
+
     @Test
     func aClientsFirstJobThatComesDuringAReadIsInItsLaneAlone() throws {
         let queue = ModelQueue(lanes: ["x"])

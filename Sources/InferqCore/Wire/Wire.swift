@@ -269,7 +269,7 @@ extension Wire {
     /// - Parameter output: the bytes of the job's output if it has one that was read; only looked at for a final event.
     package static func event(_ event: JobEvent, of job: Job, output: [UInt8]?, limit: Int = eventLimit) -> [UInt8] {
         guard event.isLast else { return self.event(event, of: job, output: nil, omitting: []) }
-        var omitted = omission(of: job)
+        var omitted = omission(of: job, output)
         while true {
             let bytes = self.event(event, of: job, output: output, omitting: omitted)
             if bytes.count <= limit || omitted.count == 2 { return bytes }
@@ -277,9 +277,13 @@ extension Wire {
         }
     }
 
-    /// An output that cannot fit is not even encoded.
-    private static func omission(of job: Job) -> [String] {
-        (job.output?.byteCount ?? 0) > eventLimit && job.output?.isJSON == true ? ["output"] : []
+    /// An output that cannot fit is not even encoded; layers inside one that was not read cannot be.
+    private static func omission(of job: Job, _ output: [UInt8]?) -> [String] {
+        guard (job.output?.byteCount ?? 0) > eventLimit && job.output?.isJSON == true else { return [] }
+        switch job.layers {
+        case .array, .object: return output == nil ? ["output", "predicted_layers"] : ["output"]
+        case .none, .early: return ["output"]
+        }
     }
 
     /// The event in the history as JSON: the same, with its id and time beside it.

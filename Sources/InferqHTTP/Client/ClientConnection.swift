@@ -148,7 +148,7 @@ final class ClientConnection: ChannelDuplexHandler {
         switch (unwrapInboundIn(data), phase) {
         case (.head(let head), .waiting(let exchange)):
             // After 101 the connection speaks another protocol.
-            keepsAlive = head.isKeepAlive && head.status != .switchingProtocols
+            keepsAlive = head.isKeepAlive && head.status != .switchingProtocols && !Self.mayBeFollowed(head)
             phase = .answering(exchange)
             gatherer.head(head)
         case (.body(let bytes), .answering): gatherer.body(bytes)
@@ -162,6 +162,14 @@ final class ClientConnection: ChannelDuplexHandler {
             becomeIdle()
         default: context.close(promise: nil)
         }
+    }
+
+    /// Whether a server announces a body that an answer of this status cannot have (RFC 9112, section 6.3). One that sends it
+    /// all the same sends what the next call would take for its answer.
+    private static func mayBeFollowed(_ head: HTTPResponseHead) -> Bool {
+        guard head.status == .noContent || head.status == .notModified else { return false }
+        return head.headers.contains(name: "Transfer-Encoding")
+            || head.headers.first(name: "Content-Length").map { $0 != "0" } ?? false
     }
 
     private static func answer(_ head: HTTPResponseHead, _ body: ClientAnswer.Body) -> ClientAnswer {

@@ -8,7 +8,8 @@ struct SubmitRoutes: Sendable {
     let gateway: Gateway
 
     func submit(_ request: Request, _ context: GatewayContext, mayWait: Bool) async throws -> Response {
-        let preference = mayWait ? Preference(request.headers) : Preference()
+        let preference =
+            mayWait ? Preference(request.headers, longest: context.settings.syncWait) : Preference()
         let reader = BodyReader(gateway: gateway, context: context)
         try reader.checkHead(request)
         try request.checkAccepts("application/json")
@@ -22,16 +23,20 @@ struct SubmitRoutes: Sendable {
             return try await answer(
                 change.job.id, within: preference.wait(at: context.settings.syncWait), context, preference)
         case .replayed(let id):
-            var response: Response
-            if mayWait, !preference.respondsAsync {
-                response = try await answer(
-                    id, within: preference.wait(at: context.settings.syncWait), context, preference
-                )
-            } else {
-                response = try await current(id, preference, context.caller)
+            do {
+                var response: Response
+                if mayWait, !preference.respondsAsync {
+                    response = try await answer(
+                        id, within: preference.wait(at: context.settings.syncWait), context, preference
+                    )
+                } else {
+                    response = try await current(id, preference, context.caller)
+                }
+                response.headers[.idempotencyReplayed] = "true"
+                return response
+            } catch let ended as APIError {
+                throw ended.with(.idempotencyReplayed, "true")
             }
-            response.headers[.idempotencyReplayed] = "true"
-            return response
         }
     }
 
@@ -248,7 +253,9 @@ struct Preference: Sendable, Equatable {
 
     init() {}
 
-    init(_ headers: HTTPFields) {
+    /// - Parameter longest: what a longer wait becomes; nil: none is too long.
+    init(_ headers: HTTPFields, longest: Duration? = nil) {
+        let most = longest.map { Int($0.components.seconds) } ?? .max
         for field in headers[values: .prefer].flatMap({ $0.split(separator: ",") }) {
             let item = field.prefix { $0 != ";" }.split(separator: "=", maxSplits: 1).map(\.trimmingSpaces)
             switch (item.first?.lowercased(), item.dropFirst().first) {
@@ -258,7 +265,7 @@ struct Preference: Sendable, Equatable {
                 let isQuoted = value.count > 1 && value.first == "\"" && value.last == "\""
                 let text = isQuoted ? value.dropFirst().dropLast() : value[...]
                 if wait == nil, let seconds = Int(saturating: text), seconds >= 0 {
-                    wait = seconds
+                    wait = min(seconds, most)
                 }
             default: break
             }

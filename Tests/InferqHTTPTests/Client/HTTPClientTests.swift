@@ -97,6 +97,22 @@ struct HTTPClientTests {
         }
     }
 
+    @Test(arguments: ["204 No Content", "304 Not Modified"])
+    func aConnectionWhoseAnswerAnnouncesABodyThatItCannotHaveIsNotUsedAgain(_ status: String) async throws {
+        try await ScriptedServer.run { peer, number in
+            while try await peer.head() != nil {
+                try await peer.send("HTTP/1.1 \(status)\r\nContent-Length: 4\r\nX-Number: \(number)\r\n\r\n")
+            }
+        } _: { address in
+            try await withClient { client in
+                for number in 1...3 {
+                    let answer = try await client.send(ClientRequest(.GET, "http://\(address)/"))
+                    #expect(answer.headers.first(name: "X-Number") == "\(number)")
+                }
+            }
+        }
+    }
+
     @Test
     func aUnixSocketIsNamedInTheURL() async throws {
         let folder = try TemporaryFolder()
