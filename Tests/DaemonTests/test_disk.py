@@ -189,5 +189,7 @@ def test_a_start_on_a_full_disk_takes_the_reserve(disk, make_gateway, model_serv
     gateway.kill()
     disk.fill()
     model_server.route("/ocr").release()
-    gateway.start()
+    # For new jobs it is not ready: it is for this one.
+    gateway.launch()
+    until(gateway.is_alive, "the gateway to answer", 20)
     assert gateway.ended(job)["status"] == "COMPLETED"

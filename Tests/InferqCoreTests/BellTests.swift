@@ -1,7 +1,7 @@
 import InferqCore
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct BellTests {
     @Test
     func aRingBeforeTheWaitIsKept() async {

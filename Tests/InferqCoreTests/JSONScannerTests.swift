@@ -151,7 +151,7 @@ struct JSONScannerTests {
         #expect(JSONScanner.double(in: bytes, bytes.indices) == expected)
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(10)))
     func aLongTextCostsNoMoreThanItsLength() throws {
         let million = 1_000_000
         let quote: [UInt8] = [UInt8(ascii: "\"")]

@@ -3,7 +3,7 @@ import Testing
 
 @testable import InferqCore
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct TimerWheelTests {
     private let wheel = TimerWheel(tick: .milliseconds(5))
 

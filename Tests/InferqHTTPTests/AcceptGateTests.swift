@@ -6,7 +6,7 @@ import Testing
 
 @testable import InferqHTTP
 
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(10)))
 struct AcceptGateTests {
     /// Counts what an endpoint accepts.
     private final class Watch: ChannelInboundHandler, Sendable {

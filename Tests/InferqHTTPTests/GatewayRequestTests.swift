@@ -6,7 +6,7 @@ import Testing
 @testable import InferqHTTP
 
 /// Whole requests through the pipeline of a connection, from bytes to bytes.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct GatewayRequestTests {
     private static let nobody = "01935f2e-0000-7000-8000-000000000000"
 

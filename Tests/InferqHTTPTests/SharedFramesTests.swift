@@ -5,7 +5,7 @@ import Testing
 @testable import InferqQueue
 @testable import InferqStore
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct SharedFramesTests {
     private struct Failed: Error {}
 

@@ -6,7 +6,7 @@ import Testing
 @testable import InferqStore
 
 /// What each client has in the queue, and how much it may have.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct BacklogTests: Sendable {
     private static let erp = caller("erp")
     private static let gis = caller("gis")

@@ -5,7 +5,7 @@ import Testing
 @testable import InferqQueue
 @testable import InferqStore
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct EventHubTests {
     private let hub = EventHub()
     private let job = Job.sample(0).key

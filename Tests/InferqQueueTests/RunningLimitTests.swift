@@ -7,7 +7,7 @@ import Testing
 @testable import InferqStore
 
 /// Limits of running jobs with a store, a worker and a sweeper.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct RunningLimitTests {
     /// How many calls of each client are made at a time, and were at most.
     private final class Calls: Sendable {

@@ -6,7 +6,7 @@ import Testing
 @testable import InferqQueue
 
 /// A disk on which no new job may be stored.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ShortDiskTests {
     @Test
     func aSubmitIsRefusedAndAKnownKeyAnsweredWhileTheDiskIsShort() async throws {

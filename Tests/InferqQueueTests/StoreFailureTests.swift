@@ -10,7 +10,7 @@ import Testing
 
 /// The n-th write or sync of a job's path fails, for every n: what was acknowledged is there after the next start, and
 /// what was not is there whole or not at all.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct StoreFailureTests {
     /// What the client and the worker were told.
     private enum Told: Int, CaseIterable, Sendable {

@@ -7,7 +7,7 @@ import Testing
 @testable import InferqQueue
 @testable import InferqStore
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct WorkerTests {
     private let folder: TemporaryFolder
 

@@ -4,7 +4,7 @@ import InferqStore
 import Testing
 
 /// What every broker must do; run against each one that can be reached.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(10)))
 struct BrokerContractTests {
     private func offer(_ number: Int64, of model: String = "a") -> Offer {
         Offer(model: model, job: JobKey(value: number))

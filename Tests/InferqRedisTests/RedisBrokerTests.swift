@@ -8,7 +8,7 @@ import Testing
 @testable import InferqStore
 
 /// What only the broker over Redis does.
-@Suite(.timeLimit(.minutes(2)), .enabled(if: RedisServer.program != nil, "there is no redis-server"))
+@Suite(.timeLimit(.minutes(10)), .enabled(if: RedisServer.program != nil, "there is no redis-server"))
 struct RedisBrokerTests {
     private let offers = (1...8).map { Offer(model: "a", job: JobKey(value: $0)) }
 

@@ -7,7 +7,7 @@ import Testing
 @testable import InferqStore
 
 /// When Redis counts as there and when as away; each with a real one.
-@Suite(.timeLimit(.minutes(1)), .enabled(if: RedisServer.program != nil, "there is no redis-server"))
+@Suite(.timeLimit(.minutes(10)), .enabled(if: RedisServer.program != nil, "there is no redis-server"))
 struct RedisLinkTests {
     /// How a link is, one change after another.
     private final class Changes: Sendable {

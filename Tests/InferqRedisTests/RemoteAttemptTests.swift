@@ -8,7 +8,7 @@ import Testing
 @testable import InferqStore
 
 /// A gateway and its workers, each with a connection of its own to a real Redis.
-@Suite(.timeLimit(.minutes(2)), .enabled(if: RedisServer.program != nil, "there is no redis-server"))
+@Suite(.timeLimit(.minutes(10)), .enabled(if: RedisServer.program != nil, "there is no redis-server"))
 struct RemoteAttemptTests {
     private static let answer = Reply.answered(Reply.Answer(Array("42".utf8), contentType: "application/json"))
     private static let dropped = Reply.failed(Failure(.badResponse, "dropped", isRetryable: true), retryAfter: nil)

@@ -6,7 +6,7 @@ import Testing
 @testable import InferqStore
 
 /// What the retention does with files and batches, and with the jobs of batches.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct BatchRetentionTests {
     private static let day = Duration.seconds(86_400)
     private static let week = RetentionSettings(age: .seconds(7 * 86_400), maxBytes: 1 << 40)

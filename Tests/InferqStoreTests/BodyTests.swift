@@ -7,7 +7,7 @@ import Testing
 @testable import InferqStore
 
 /// Bodies in the rows of their jobs, and beside them.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct BodyTests {
     private func count(_ store: JobStore) async throws -> Int {
         try await store.pool.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM body") ?? -1 }

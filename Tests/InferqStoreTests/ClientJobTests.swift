@@ -6,7 +6,7 @@ import Testing
 @testable import InferqStore
 
 /// Whose job is whose: in rows, lists, events, keys and tombstones.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ClientJobTests {
     private static let key = IdempotencyKey("key", contentType: nil, query: nil, body: [])
     private static let otherRequest = IdempotencyKey("key", contentType: nil, query: nil, body: [1])

@@ -6,7 +6,7 @@ import Testing
 @testable import InferqStore
 
 /// The room that is left on the disk, and the reserve.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct DiskGuardTests {
     private let folder: TemporaryFolder
 

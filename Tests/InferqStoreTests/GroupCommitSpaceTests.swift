@@ -7,7 +7,7 @@ import Testing
 @testable import InferqStore
 
 /// A full disk: `max_page_count` gives the very error that one gives, SQLITE_FULL, and rolls back as one does.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct GroupCommitSpaceTests {
     /// - Parameter pages: room that is left.
     private func bed(pages: Int) async throws -> CommitBed {

@@ -109,7 +109,7 @@ struct CommitBed: Sendable {
 /// What an operation of a test refuses with.
 struct Refused: Error, Equatable {}
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct GroupCommitTests {
     @Test
     func operationsThatWaitShareOneTransaction() async throws {

@@ -5,7 +5,7 @@ import Testing
 @testable import InferqStore
 
 /// Lists: newest first, page by page, each filter alone and with the others.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct JobListTests {
     /// Twelve jobs, one each millisecond, of two models in turn; the n-th is in the n-th state of a fixed round.
     private func withJobs(_ body: (JobStore, [Job]) async throws -> Void) async throws {

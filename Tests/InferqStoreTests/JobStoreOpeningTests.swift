@@ -7,7 +7,7 @@ import Testing
 @testable import InferqStore
 
 /// What a start accepts as its store, and what it refuses and leaves as it was.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct JobStoreOpeningTests {
     private let folder: TemporaryFolder
 

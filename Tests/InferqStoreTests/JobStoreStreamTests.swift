@@ -7,7 +7,7 @@ import Testing
 @testable import InferqStore
 
 /// Answers that come piece by piece, as the store keeps them.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct JobStoreStreamTests {
     private static let head = StreamHead(
         contentType: "text/event-stream", contentEncoding: nil,

@@ -6,7 +6,7 @@ import Testing
 @testable import InferqStore
 
 /// Rows and events: what was stored comes back, and every change has its event.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct JobStoreTests {
     @Test
     func aJobComesBackAsItWasStored() async throws {

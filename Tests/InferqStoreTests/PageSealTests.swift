@@ -7,7 +7,7 @@ import Testing
 @testable import InferqStore
 
 /// The checksum at the end of each page.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct PageSealTests {
     private let folder: TemporaryFolder
 

@@ -7,7 +7,7 @@ import Testing
 @testable import InferqStore
 
 /// A disk that cannot read what it has: said as what it is, and never as damage.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ReadFailureTests {
     private let folder: TemporaryFolder
     private let input = Payload.json("\"" + String(repeating: "x", count: 20_000) + "\"")

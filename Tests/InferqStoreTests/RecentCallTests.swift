@@ -8,7 +8,7 @@ import Testing
 @testable import InferqStore
 
 /// Which calls of the process before a start finds.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct RecentCallTests {
     /// A start so long after all of the samples.
     private static func start(after duration: Duration) -> Moment { .at(Job.submitted + duration) }

@@ -7,7 +7,7 @@ import Testing
 @testable import InferqStore
 
 /// What a start does with the log that a crash has left.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct RecoveredLogTests {
     private let folder: TemporaryFolder
     private let crashed: TemporaryFolder

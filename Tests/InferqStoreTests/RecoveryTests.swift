@@ -7,7 +7,7 @@ import Testing
 @testable import InferqStore
 
 /// What the next start does with what the last one left behind.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct RecoveryTests {
     private let folder: TemporaryFolder
 

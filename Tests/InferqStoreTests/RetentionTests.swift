@@ -7,7 +7,7 @@ import Testing
 @testable import InferqStore
 
 /// What the retention removes, in which order, and what it leaves.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct RetentionTests {
     private static let day = Duration.seconds(86_400)
     private static let week = RetentionSettings(age: .seconds(7 * 86_400), maxBytes: 1 << 40)

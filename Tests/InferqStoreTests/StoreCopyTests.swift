@@ -6,7 +6,7 @@ import Testing
 @testable import InferqStore
 
 /// Copies of a store for backups: one at a time, each in the same place.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct StoreCopyTests {
     private let folder: TemporaryFolder
 

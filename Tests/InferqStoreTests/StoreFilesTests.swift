@@ -6,7 +6,7 @@ import Testing
 @testable import InferqStore
 
 /// A store whose files are taken away while it is open: nothing is acknowledged that the next start would not find.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct StoreFilesTests {
     enum Deed: CaseIterable, Sendable {
         case removed, replaced, renamed

@@ -7,7 +7,7 @@ import Testing
 @testable import InferqStore
 
 /// The lock belongs to the store's file, whatever name leads to it.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct StoreLockTests {
     private let folder: TemporaryFolder
     private let other: TemporaryFolder

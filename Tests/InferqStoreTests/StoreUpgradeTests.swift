@@ -7,7 +7,7 @@ import Testing
 @testable import InferqStore
 
 /// Migrations of stores that hold jobs, with the copy of the older store that each leaves behind.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct StoreUpgradeTests {
     private let folder: TemporaryFolder
     /// Of a store that this program has made.

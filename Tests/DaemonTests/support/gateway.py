@@ -122,10 +122,17 @@ class Gateway:
         return self
 
     def _is_ready(self):
+        return self._answers_ok("/readyz")
+
+    def is_alive(self):
+        """Whether it answers, ready for new jobs or not."""
+        return self._answers_ok("/livez")
+
+    def _answers_ok(self, target):
         code = self.process.poll()
         assert code is None, f"the gateway ended with {code}:\n{self.log()}"
         try:
-            return self.get("/readyz").status == 200
+            return self.get(target).status == 200
         except OSError:
             return False
 

@@ -218,7 +218,7 @@ struct StreamFrameTests {
         #expect(whole.utf8.count == 2047 && whole.hasSuffix("é"))
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(10)))
     func hostileBytesCostNoMoreThanTheirLength() {
         for text in ["\r", "\n", "data\n", "data:\"error\"\r", "\"error\":", ":", "event: error\n\n", "{\"error\":"] {
             var scanner = StreamScanner(framing: .events, mark: .ollama, findsErrors: true)

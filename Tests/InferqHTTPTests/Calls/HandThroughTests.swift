@@ -11,7 +11,7 @@ import Testing
 @testable import InferqHTTP
 
 /// Requests that pass to a model server at once, and their answers.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct HandThroughTests {
     /// What a client gets: the head, and the body as far as it came.
     private struct Got: Sendable {

@@ -45,7 +45,7 @@ private final class Reader: Sendable {
     }
 }
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct LogWriterTests {
     /// Room for five lines of one character: each takes 64 bytes beside its text.
     private static let room = 5 * 65
