@@ -67,8 +67,8 @@ package final class Scheduler: Service {
             if !isPaused { state.queues[model]?.forget() }
             pump(model, &state)
         }
-        // While it was paused, no one has asked how its server is.
-        if !isPaused { looks.ring(.event) }
+        // While it is paused, no one asks how its server is.
+        if isPaused { wakeHealthWaiters(model) } else { looks.ring(.event) }
     }
 
     func isPaused(_ model: String) -> Bool {
@@ -225,18 +225,19 @@ package final class Scheduler: Service {
         looks.ring(.event)
     }
 
-    /// Whether a model's health path says now that all is well; true without one.
+    /// Whether a model's health path says now that all is well; true without one, and while it is paused.
     func isWell(_ model: String) async -> Bool {
         let bell = Bell()
         let isAsked = state.withLock { state in
-            guard state.queues[model]?.server.wantHealth() == true else { return false }
+            // One that is paused is not asked.
+            guard let queue = state.queues[model], queue.isServed, queue.server.wantHealth() else { return false }
             state.healthWaiters[model, default: []].append(bell)
             return true
         }
         guard isAsked else { return true }
         looks.ring(.event)
         _ = await bell.wait()
-        return server(of: model).state == .up
+        return server(of: model).state == .up || isPaused(model)
     }
 
     private func wakeHealthWaiters(_ model: String) {

@@ -101,6 +101,22 @@ def test_a_server_is_asked_after_its_client_has_hung_up(make_gateway, model_serv
     assert gateway.ended(other)["status"] == "COMPLETED"
 
 
+def test_a_paused_model_holds_no_slot_and_no_stop(make_gateway, model_server):
+    """Nobody asks its server, so nobody waits for the answer."""
+    health, route = model_server.route("/health"), model_server.route("/ocr")
+    gateway = make_gateway({"ocr": {"health": "/health", "max_attempts": 1}})
+    wait_state(gateway, "up")
+    route.answer_with(answers.hang())
+    job = gateway.submit("ocr")
+    route.wait_calls(1)
+    gateway.post("/v1/models/ocr/pause", b"", headers={})
+    gateway.cancel(job)
+    until(lambda: shown(gateway)["running"] == 0, "the slot to be free")
+    started = time.monotonic()
+    gateway.stop()
+    assert time.monotonic() - started < fair(5, started)
+
+
 def test_503_of_the_health_path_is_loading(make_gateway, model_server):
     model_server.route("/health").answer_with(answers.status(503))
     gateway = make_gateway({"ocr": {"health": "/health", "ready_timeout": "2s"}})

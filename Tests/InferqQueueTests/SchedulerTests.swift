@@ -247,4 +247,16 @@ struct SchedulerTests {
             #expect(await bed.offers(5).count == 5)
         }
     }
+
+    @Test
+    func aServerOfAPausedModelIsNotWaitedFor() async throws {
+        try await withBed([:], concurrency: ["a": 1]) { bed in
+            bed.configure(["a": 1], health: "/health")
+            async let before = bed.scheduler.isWell("a")
+            while !bed.scheduler.look().asking.contains("a") { await Task.yield() }
+            bed.scheduler.setPaused(true, "a")
+            #expect(await before, "it was asked, and no one tells the answer")
+            #expect(await bed.scheduler.isWell("a"))
+        }
+    }
 }
