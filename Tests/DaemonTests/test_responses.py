@@ -223,7 +223,11 @@ def test_what_has_come_so_far_can_be_read(site):
     asked = site.create()
     [feed] = feeds.wait(1)
     feed.send(*beginning(), delta("so "), delta("far"))
-    found = until(lambda: (r := site.get(asked))["output"] and r["output"][0]["content"][0]["text"] == "so far" and r, "text")
+
+    def texts(answer):
+        return [part["text"] for each in answer["output"] for part in each["content"]]
+
+    found = until(lambda: texts(answer := site.get(asked)) == ["so far"] and answer, "the text")
     assert found["status"] == "in_progress" and found["output"][0]["status"] == "in_progress"
     feed.send(*ending("so far"))
     feed.finish()
