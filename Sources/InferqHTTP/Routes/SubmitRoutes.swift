@@ -255,7 +255,8 @@ struct Preference: Sendable, Equatable {
 
     /// - Parameter longest: what a longer wait becomes; nil: none is too long.
     init(_ headers: HTTPFields, longest: Duration? = nil) {
-        let most = longest.map { Int($0.components.seconds) } ?? .max
+        // A part of a second counts as one here: the wait itself is cut where it is waited.
+        let most = longest.map { Int($0.components.seconds) + ($0.components.attoseconds > 0 ? 1 : 0) } ?? .max
         for field in headers[values: .prefer].flatMap({ $0.split(separator: ",") }) {
             let item = field.prefix { $0 != ";" }.split(separator: "=", maxSplits: 1).map(\.trimmingSpaces)
             switch (item.first?.lowercased(), item.dropFirst().first) {

@@ -38,8 +38,9 @@ class ServiceManager:
                 data = self._notify.recv(4096)
             except OSError:
                 return
-            for line in data.decode().splitlines():
-                self.notices.append((time.monotonic(), line))
+            # The lines of one message have one time.
+            now = time.monotonic()
+            self.notices += [(now, line) for line in data.decode().splitlines()]
 
     # The order of the sockets is not the one of their names: the gateway must not rely on it.
     def start(self, names="inferq-local.socket:inferq.socket"):
