@@ -325,15 +325,20 @@ def test_options_stand_in_header_fields(llama):
     assert answer.status == 400 and "X-Inferq-Priority" in answer.json()["error"]["message"]
 
 
+def begin_call(gateway, body=b'{"model":"llama"}', headers=b""):
+    """Sends a call and returns its connection, on which nothing was read."""
+    sock = wire.dial(gateway.address)
+    sock.sendall(
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n" + headers
+        + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    )  # fmt: skip
+    return sock
+
+
 def hang_up_after(gateway, seconds=0.2, headers=b""):
     """Makes a call and closes the connection; returns once the gateway has the job."""
     known = len(jobs(gateway))
-    body = b'{"model":"llama"}'
-    sock = wire.dial(gateway.address)
-    sock.sendall(
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: a.invalid\r\n".replace(b"a.invalid", b"127.0.0.1") + headers
-        + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-    )  # fmt: skip
+    sock = begin_call(gateway, headers=headers)
     until(lambda: len(jobs(gateway)) == known + 1, "the job")
     sock.close()
     return jobs(gateway)[0]
@@ -383,12 +388,7 @@ def test_the_last_client_to_leave_counts(llama, model_server):
     route.answer_with(answers.hang())
     job = hang_up_after(gateway)
     route.wait_calls(1)
-    with wire.dial(gateway.address) as sock:
-        body = b'{"model":"llama"}'
-        sock.sendall(
-            b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nx-stainless-retry-count: 1\r\n"
-            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-        )
+    with begin_call(gateway, headers=b"x-stainless-retry-count: 1\r\n") as sock:
         sock.settimeout(1.5)
         with pytest.raises(TimeoutError):
             sock.recv(1)
@@ -630,11 +630,7 @@ def test_a_client_that_comes_back_after_a_restart_finds_its_call(llama, model_se
     route.answer_with(answers.hang(), answers.ok(b"once", "text/plain"), answers.ok(b"twice", "text/plain"))
     body = json.dumps({"model": "llama", "text": "x" * 100_000}).encode()
     for count, each in enumerate((body, b'{"model":"llama"}'), 1):
-        sock = wire.dial(gateway.address)
-        sock.sendall(
-            b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n" % len(each) + each
-        )
+        sock = begin_call(gateway, each)
         until(lambda count=count: len(jobs(gateway)) == count, "the job")
     route.wait_calls(1)
     gateway.kill()
@@ -673,11 +669,7 @@ def test_a_call_whose_client_does_not_come_back_after_a_restart_is_cancelled(lla
     route.answer_with(answers.hang())
     kept = call(gateway, headers={"Prefer": "respond-async"}).json()
     route.wait_calls(1)
-    sock = wire.dial(gateway.address)
-    sock.sendall(
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        b"Content-Length: 17\r\n\r\n" + b'{"model":"llama"}'
-    )
+    sock = begin_call(gateway)
     until(lambda: len(jobs(gateway)) == 2, "the second job")
     gateway.kill()
     gateway.restart()

@@ -48,12 +48,35 @@ package final class Callers: Service {
 
     /// Someone who asked for this job has left: it is cancelled once no one has listened for `linger`.
     func linger(_ job: UUIDv7, for linger: Duration) {
-        look(at: Departure(job: job, linger: linger, since: .now), after: linger)
+        let departure = Departure(job: job, linger: linger, since: .now)
+        newest.withLock { $0[job] = departure.since }
+        look(at: departure, after: linger)
     }
 
     private func look(at departure: Departure, after pause: Duration) {
-        newest.withLock { $0[departure.job] = departure.since }
         _ = wheel.call(after: pause) { [departures = self.departure] in departures.yield(departure) }
+    }
+
+    /// Whether no one has waited for the job for long enough; if not, it is looked at again in time.
+    private func isOver(_ departure: Departure) -> Bool {
+        let now = ContinuousClock.now
+        let isHeard = queue.hub.isHeard(departure.job.key)
+        let again = newest.withLock { newest -> (departure: Departure, pause: Duration)? in
+            // One that came later is looked at in its own time.
+            guard newest[departure.job] == departure.since else { return (departure, .zero) }
+            guard isHeard else {
+                let rest = departure.linger - (now - departure.since)
+                if rest > .zero { return (departure, rest) }
+                newest[departure.job] = nil
+                return nil
+            }
+            // Somebody listens, or has taken the call up, and may leave silently.
+            newest[departure.job] = now
+            return (Departure(job: departure.job, linger: departure.linger, since: now), Self.look)
+        }
+        guard let again else { return true }
+        if again.pause > .zero { look(at: again.departure, after: again.pause) }
+        return false
     }
 
     /// Ends on graceful shutdown: jobs whose clients have gone run on then, and after the next start.
@@ -90,17 +113,7 @@ package final class Callers: Service {
     }
 
     private func end(_ departure: Departure) async {
-        // One that came later is looked at in its own time.
-        guard newest.withLock({ $0[departure.job] == departure.since }) else { return }
-        let now = ContinuousClock.now
-        if queue.hub.isHeard(departure.job.key) {
-            // Somebody listens, or has taken the call up, and may leave silently.
-            let heard = Departure(job: departure.job, linger: departure.linger, since: now)
-            return look(at: heard, after: Self.look)
-        }
-        let rest = departure.linger - (now - departure.since)
-        guard rest <= .zero else { return look(at: departure, after: rest) }
-        newest.withLock { $0[departure.job] = nil }
+        guard isOver(departure) else { return }
         do {
             guard let job = try await queue.store.head(departure.job), !job.status.isFinal else { return }
             guard try await queue.cancel(departure.job)?.status == .cancelled else { return }

@@ -33,11 +33,11 @@ struct SubmitOptions: Sendable, Equatable {
             }
             items.append(Item(name: "timeout", value: .text(DurationText.format(duration))))
         }
+        if let key, AccessKey(key) != nil {
+            throw ClientError(.usage, "--key takes an idempotency key, and this is an access key; set INFERQ_KEY to it")
+        }
         if let key, !IdempotencyKey.isValid(key) {
-            throw ClientError(
-                .usage,
-                "--key, an idempotency key, is not 1 to 255 visible ASCII characters, or it is an access key, which "
-                    + "INFERQ_KEY takes; choose another one")
+            throw ClientError(.usage, "--key is not 1 to 255 visible ASCII characters; choose another one")
         }
         self.key = key
     }
